@@ -1,1 +1,7 @@
+//! msx: any Python function becomes a supervised, balanced, autoscaled microservice.
+
+mod config;
+mod model;
+mod protocol;
+
 fn main() {}

@@ -1,0 +1,81 @@
+//! The nouns of msx: names and ids that every room shares. Pure, and free of serialisation formats.
+
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+/// Canonical name of a service, `module.function`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceName(Arc<str>);
+
+impl ServiceName {
+    /// Takes the text as it is; discovery is what vouches for its form.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The short name: what follows the last dot.
+    pub fn alias(&self) -> &str {
+        self.0.rsplit('.').next().unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Position of a service in the registry's table. It stays the same as long as the hub lives.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ServiceId(pub u32);
+
+/// Counts the processes that ever ran, so that a late message of a dead one cannot touch its successor.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Generation(pub u32);
+
+/// One process of a service: its place (`a-1`) and which of the processes that had this place.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct InstanceId {
+    pub service: ServiceId,
+    /// 1, 2, …: what a person sees (`a-1`); used again by the next process in this place.
+    pub number: u32,
+    pub generation: Generation,
+}
+
+/// How a worker runs its calls.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum WorkerKind {
+    /// `def`: one thread per lane, one call at a time on each.
+    Def,
+    /// `async def`: one lane and one event loop for all calls.
+    Async,
+}
+
+/// Identity of a call: its root and the path of sequence numbers down to it. It is the same on every replay.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CallId {
+    pub root: Uuid,
+    pub path: Vec<u32>,
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.root.simple())?;
+        for seq in &self.path {
+            write!(f, ".{seq}")?;
+        }
+        Ok(())
+    }
+}
