@@ -2,3 +2,4 @@
 //! Pure: no sockets here.
 
 pub mod control;
+pub mod progress;
