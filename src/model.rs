@@ -1,8 +1,10 @@
 //! The nouns of msx: names and ids that every room shares. Pure, and free of serialisation formats.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 /// Canonical name of a service, `module.function`.
@@ -22,6 +24,12 @@ impl ServiceName {
     /// The short name: what follows the last dot.
     pub fn alias(&self) -> &str {
         self.0.rsplit('.').next().unwrap_or(&self.0)
+    }
+}
+
+impl Borrow<str> for ServiceName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -78,4 +86,15 @@ impl fmt::Display for CallId {
         }
         Ok(())
     }
+}
+
+/// Handle of a call in the core: unique while the hub lives, and the `call` of the worker protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct CallKey(pub u64);
+
+/// What a call ended with: the payload of its value or of its error.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Value(Bytes),
+    Error(Bytes),
 }
