@@ -2,4 +2,7 @@
 //! Pure: no sockets here.
 
 pub mod control;
+pub mod error;
+pub mod json;
 pub mod progress;
+pub mod signature;
