@@ -1,18 +1,18 @@
 //! Errors that the hub itself answers a call with.
 
-use std::fmt::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
-use rmp::encode;
 
 use crate::model::ServiceName;
+use crate::protocol::error::RemoteError;
 
 /// Why a call fails without its function having raised.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
-    /// It ran longer than `run_timeout`; the Python stack of the running code, if the worker gave it.
+    /// It ran longer than `run_timeout`; `stack` is the Python stack of the running code, if the worker gave it.
     RunTimeout {
-        seconds: f64,
+        bound: Duration,
         stack: String,
     },
     ServiceUnavailable(String),
@@ -22,54 +22,22 @@ pub enum Fault {
 }
 
 impl Fault {
-    fn class(&self) -> &'static str {
-        match self {
-            Self::RunTimeout { .. } => "msx.TimeoutError",
-            Self::ServiceUnavailable(_) => "msx.ServiceUnavailable",
-            Self::InstanceDied(_) => "msx.InstanceDied",
-            Self::NonDeterminism(_) => "msx.NonDeterminismError",
-            Self::LimitExceeded(_) => "msx.LimitExceeded",
-        }
-    }
-
-    fn message(&self) -> String {
-        match self {
-            Self::RunTimeout { seconds, .. } => {
-                format!("ran for more than {seconds} s (run_timeout) without waiting for another call")
+    /// The error payload, as if `service` had raised it.
+    pub fn payload(self, service: &ServiceName) -> Bytes {
+        let service = service.as_str();
+        let error = match self {
+            Self::RunTimeout { bound, stack } => {
+                let bound = bound.as_secs_f64();
+                let message = format!(
+                    "{service} ran for more than {bound} s (its run_timeout) without waiting for another call"
+                );
+                RemoteError::timeout(service, message, stack)
             }
-            Self::ServiceUnavailable(text)
-            | Self::InstanceDied(text)
-            | Self::NonDeterminism(text)
-            | Self::LimitExceeded(text) => text.clone(),
-        }
-    }
-
-    fn traceback(&self) -> String {
-        match self {
-            Self::RunTimeout { stack, .. } if !stack.is_empty() => {
-                let mut text = String::from("Stack of the running code (most recent call last):\n");
-                let _ = text.write_str(stack);
-                text
-            }
-            _ => String::new(),
-        }
-    }
-
-    /// The error payload of docs/protocol.md, as if `service` had raised it.
-    pub fn payload(&self, service: &ServiceName) -> Bytes {
-        let fields = [
-            ("type", self.class().to_owned()),
-            ("message", self.message()),
-            ("service", service.to_string()),
-            ("traceback", self.traceback()),
-        ];
-        let mut out = Vec::with_capacity(256);
-        // Writing to a `Vec` cannot fail.
-        let _ = encode::write_map_len(&mut out, fields.len() as u32);
-        for (key, value) in &fields {
-            let _ = encode::write_str(&mut out, key);
-            let _ = encode::write_str(&mut out, value);
-        }
-        out.into()
+            Self::ServiceUnavailable(text) => RemoteError::service_unavailable(service, text),
+            Self::InstanceDied(text) => RemoteError::instance_died(service, text),
+            Self::NonDeterminism(text) => RemoteError::non_determinism(service, text),
+            Self::LimitExceeded(text) => RemoteError::limit_exceeded(service, text),
+        };
+        error.encode()
     }
 }

@@ -109,7 +109,7 @@ impl Core {
         out: &mut Vec<Effect>,
     ) {
         let setup = &self.service(id.service).setup;
-        let fault = Fault::RunTimeout { seconds: setup.run_timeout.as_secs_f64(), stack };
+        let fault = Fault::RunTimeout { bound: setup.run_timeout, stack };
         let payload = fault.payload(&setup.name);
         self.end(now, call, Outcome::Error(payload), out);
     }

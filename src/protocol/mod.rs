@@ -2,5 +2,8 @@
 //! Pure: no sockets here.
 
 pub mod control;
+pub mod error;
+pub mod json;
 pub mod progress;
+pub mod signature;
 pub mod worker;
