@@ -3,6 +3,7 @@
 
 pub mod control;
 pub mod error;
+pub mod guard;
 pub mod json;
 pub mod progress;
 pub mod signature;
