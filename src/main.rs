@@ -3,5 +3,6 @@
 mod config;
 mod model;
 mod protocol;
+mod python;
 
 fn main() {}
