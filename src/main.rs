@@ -7,6 +7,7 @@ mod config;
 mod core;
 mod model;
 mod protocol;
+<<<<<<< HEAD
 mod shard;
 mod worker;
 =======
@@ -15,6 +16,9 @@ mod model;
 mod protocol;
 mod sys;
 >>>>>>> guard
+=======
+mod python;
+>>>>>>> python
 
 use std::process::ExitCode;
 
