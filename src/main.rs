@@ -3,22 +3,14 @@
 mod balancer;
 mod calls;
 mod config;
-<<<<<<< HEAD
 mod core;
-mod model;
-mod protocol;
-<<<<<<< HEAD
-mod shard;
-mod worker;
-=======
 mod guard;
 mod model;
 mod protocol;
-mod sys;
->>>>>>> guard
-=======
 mod python;
->>>>>>> python
+mod shard;
+mod sys;
+mod worker;
 
 use std::process::ExitCode;
 
