@@ -1,7 +1,17 @@
 //! msx: any Python function becomes a supervised, balanced, autoscaled microservice.
 
 mod config;
+mod guard;
 mod model;
 mod protocol;
+mod sys;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything else: the guard must have one thread.
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == "__guard") {
+        return guard::run();
+    }
+    ExitCode::SUCCESS
+}

@@ -2,4 +2,5 @@
 //! Pure: no sockets here.
 
 pub mod control;
+pub mod guard;
 pub mod progress;
