@@ -1,0 +1,180 @@
+//! A rolling restart of one service, step by step. Pure.
+//!
+//! ```text
+//! prove what was restarted at once ─▶ is an old one left? ──no──▶ done
+//!                                     ▲      │ yes
+//!                        old one gone │      ▼
+//!                                     └── one more instance ─▶ ready and stable ─▶ retire an old one
+//! ```
+
+use std::collections::BTreeSet;
+
+use super::event::Ticket;
+use super::reconcile::Seen;
+use crate::model::Generation;
+
+/// What the service has to do for its rolling restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Wait,
+    /// Start one instance more than wanted, and say which by [`Roll::surged`].
+    Surge,
+    /// Retire this old one; the new one takes its share.
+    Retire(u32),
+    Done,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// These new instances must be ready and stable before anything else is touched.
+    Proving { fresh: BTreeSet<u32>, surge: bool },
+    /// This old one is on its way out.
+    Leaving { number: u32, generation: Generation },
+}
+
+/// A rolling restart under way.
+#[derive(Debug)]
+pub struct Roll {
+    /// Who is told when it is over.
+    pub tickets: Vec<Ticket>,
+    /// Parked calls of an old instance do not wait there (`--watch`); ready counts as stable.
+    pub replay_now: bool,
+    old: BTreeSet<Generation>,
+    phase: Phase,
+}
+
+impl Roll {
+    /// `old` run the code that is to go; `fresh` had no process and were started again just now.
+    pub fn new(tickets: Vec<Ticket>, replay_now: bool, old: BTreeSet<Generation>, fresh: BTreeSet<u32>) -> Self {
+        Self { tickets, replay_now, old, phase: Phase::Proving { fresh, surge: false } }
+    }
+
+    /// Instances wanted beyond the target.
+    pub fn extra(&self) -> u32 {
+        u32::from(matches!(self.phase, Phase::Proving { surge: true, .. }))
+    }
+
+    pub fn is_old(&self, generation: Generation) -> bool {
+        self.old.contains(&generation)
+    }
+
+    /// Whether the rolling restart stands or falls with this new instance.
+    pub fn is_proving(&self, number: u32) -> bool {
+        matches!(&self.phase, Phase::Proving { fresh, .. } if fresh.contains(&number))
+    }
+
+    /// Tells which instance [`Step::Surge`] started.
+    pub fn surged(&mut self, number: u32) {
+        self.phase = Phase::Proving { fresh: BTreeSet::from([number]), surge: true };
+    }
+
+    /// The next step, as things are now.
+    pub fn next(&mut self, seen: &[Seen]) -> Step {
+        self.old.retain(|generation| seen.iter().any(|one| one.active && one.generation == *generation));
+        match &mut self.phase {
+            Phase::Leaving { number, generation } => {
+                match seen.iter().any(|one| one.number == *number && one.generation == *generation) {
+                    true => Step::Wait,
+                    false => self.surge_or_end(),
+                }
+            }
+            Phase::Proving { fresh, surge } => {
+                fresh.retain(|number| seen.iter().any(|one| one.active && one.number == *number));
+                let is_proven = |number: &u32| seen.iter().any(|one| one.proven && one.number == *number);
+                if !fresh.iter().all(is_proven) {
+                    return Step::Wait;
+                }
+                // Without its new instance (scaled away) an old one keeps its place until the next one is there.
+                match *surge && !fresh.is_empty() {
+                    true => self.retire_one(seen),
+                    false => self.surge_or_end(),
+                }
+            }
+        }
+    }
+
+    fn surge_or_end(&self) -> Step {
+        if self.old.is_empty() { Step::Done } else { Step::Surge }
+    }
+
+    fn retire_one(&mut self, seen: &[Seen]) -> Step {
+        let candidates = seen.iter().filter(|one| self.old.contains(&one.generation));
+        let Some(one) = candidates.min_by_key(|one| (one.ready, one.number)) else { return Step::Done };
+        self.phase = Phase::Leaving { number: one.number, generation: one.generation };
+        Step::Retire(one.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(number: u32, generation: u32, is: &str) -> Seen {
+        let active = is != "leaving";
+        let ready = matches!(is, "ready" | "proven");
+        Seen { number, generation: Generation(generation), active, ready, proven: is == "proven", old: false }
+    }
+
+    fn roll(old: &[u32], fresh: &[u32]) -> Roll {
+        let old = old.iter().copied().map(Generation).collect();
+        Roll::new(Vec::new(), false, old, fresh.iter().copied().collect())
+    }
+
+    #[test]
+    fn instances_are_replaced_one_at_a_time() {
+        let mut roll = roll(&[1, 2], &[]);
+        let (one, two) = (seen(1, 1, "proven"), seen(2, 2, "proven"));
+        assert_eq!(roll.next(&[one, two]), Step::Surge);
+        roll.surged(3);
+        assert_eq!(roll.extra(), 1);
+        assert_eq!(roll.next(&[one, two, seen(3, 3, "starting")]), Step::Wait);
+        assert_eq!(roll.next(&[one, two, seen(3, 3, "ready")]), Step::Wait, "ready, but not long enough");
+        let three = seen(3, 3, "proven");
+        assert_eq!(roll.next(&[one, two, three]), Step::Retire(1));
+        assert_eq!(roll.extra(), 0);
+        assert_eq!(roll.next(&[seen(1, 1, "leaving"), two, three]), Step::Wait);
+        assert_eq!(roll.next(&[two, three]), Step::Surge);
+        roll.surged(1);
+        let successor = seen(1, 4, "proven");
+        assert_eq!(roll.next(&[successor, two, three]), Step::Retire(2));
+        assert_eq!(roll.next(&[successor, three]), Step::Done);
+    }
+
+    #[test]
+    fn instances_without_a_process_are_only_waited_for() {
+        let mut roll = roll(&[], &[1]);
+        assert!(roll.is_proving(1));
+        assert_eq!(roll.next(&[seen(1, 2, "starting")]), Step::Wait);
+        assert_eq!(roll.extra(), 0);
+        assert_eq!(roll.next(&[seen(1, 2, "proven")]), Step::Done);
+    }
+
+    #[test]
+    fn an_old_one_that_fell_meanwhile_needs_no_replacement() {
+        let mut roll = roll(&[1], &[]);
+        assert_eq!(roll.next(&[seen(1, 1, "proven")]), Step::Surge);
+        roll.surged(2);
+        assert_eq!(roll.next(&[seen(1, 5, "starting"), seen(2, 4, "proven")]), Step::Done);
+    }
+
+    #[test]
+    fn a_new_one_that_is_scaled_away_is_started_again_before_an_old_one_goes() {
+        let mut roll = roll(&[1], &[]);
+        assert_eq!(roll.next(&[seen(1, 1, "proven")]), Step::Surge);
+        roll.surged(2);
+        assert_eq!(roll.next(&[seen(1, 1, "proven"), seen(2, 2, "leaving")]), Step::Surge);
+    }
+
+    #[test]
+    fn an_old_one_that_does_not_serve_goes_first() {
+        let mut roll = roll(&[1, 2], &[]);
+        roll.surged(3);
+        let instances = [seen(1, 1, "proven"), seen(2, 2, "starting"), seen(3, 3, "proven")];
+        assert_eq!(roll.next(&instances), Step::Retire(2));
+    }
+
+    #[test]
+    fn a_service_without_instances_is_done_at_once() {
+        assert_eq!(roll(&[], &[]).next(&[]), Step::Done);
+    }
+}
