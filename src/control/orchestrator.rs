@@ -6,6 +6,7 @@ use crate::control::status::Reporter;
 use crate::model::{Outcome, ServiceName};
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
+use crate::protocol::signature::Signature;
 use crate::registry::Registry;
 use crate::supervisor::Supervisor;
 
@@ -27,7 +28,7 @@ pub fn names() -> impl Iterator<Item = ServiceName> {
 }
 
 /// The signature of a function, in the form that discovery gives for others.
-pub fn signature(name: &ServiceName) -> Value {
+pub fn signature(name: &ServiceName) -> Signature {
     let parameters = FUNCTIONS.iter().find(|(function, _)| *function == name.alias());
     let parameters = parameters.map_or(&[][..], |(_, parameters)| parameters);
     let text: Vec<String> = parameters.iter().map(|(name, kind)| format!("{name}: {kind}")).collect();
@@ -36,7 +37,8 @@ pub fn signature(name: &ServiceName) -> Value {
         json!({"name": name, "kind": "positional_or_keyword", "annotation": kind, "required": true, "schema": schema})
     });
     let described: Vec<Value> = described.collect();
-    json!({"text": format!("({})", text.join(", ")), "doc": null, "returns": null, "params": described})
+    let signature = json!({"text": format!("({})", text.join(", ")), "doc": null, "returns": null, "params": described});
+    Signature::parse(signature.to_string().as_bytes()).expect("this is the form of a signature")
 }
 
 /// What the functions look at and act on.

@@ -147,7 +147,7 @@ impl Actor {
 
     /// A hello tells what the code is now, which may have changed since it was discovered.
     fn heard_hello(&mut self, instance: InstanceId, hello: Hello) -> Event {
-        let signature = Arc::new(hello.signature);
+        let signature = hello.signature;
         self.wiring.registry.update(|services| {
             if let Some(service) = services.get_mut(instance.service.0 as usize) {
                 (service.kind, service.signature) = (hello.kind, signature.clone());

@@ -45,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use crate::guard::Guard;
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::progress::Progress;
+use crate::protocol::signature::Signature;
 use crate::registry::Registry;
 use actor::{Actor, Command, Reply};
 pub use event::{Failure, Fall};
@@ -80,7 +81,7 @@ pub enum Outward {
 pub struct Hello {
     pub pid: u32,
     pub kind: WorkerKind,
-    pub signature: serde_json::Value,
+    pub signature: Arc<Signature>,
     pub python: String,
 }
 
