@@ -1,0 +1,3 @@
+"""Workers of `async def` services."""
+from typing import Any
+def LoopEngine(service: Any) -> Any: raise NotImplementedError
