@@ -1,5 +1,6 @@
 //! The mistakes in a manifest: collected, ordered by place, shown all at once with their source lines.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use miette::{
@@ -41,6 +42,15 @@ impl Problem {
             Some((Place::Decorator { file, line }, _)) => (true, file.to_string(), *line as usize),
             Some((Place::Default, _)) | None => (true, String::new(), 0),
         }
+    }
+
+    fn has_text(&self) -> bool {
+        matches!(self.labels.first(), Some((Place::Text { .. }, _)))
+    }
+
+    /// `services.toml:14`, if it is in a text.
+    fn line(&self) -> Option<String> {
+        self.labels.first().filter(|_| self.has_text()).map(|(place, _)| place.to_string())
     }
 
     /// Labels that the snippet of the first one cannot show.
@@ -103,12 +113,19 @@ impl Diagnostics {
     /// Exit code of a program that stops because of them.
     pub const EXIT_CODE: u8 = 2;
 
+    /// Only the first mistake at a place counts: what follows from it would say the same again.
     pub fn add(&mut self, problem: Problem) {
-        self.0.push(problem);
+        let known = problem.has_text() && self.0.iter().any(|other| other.order() == problem.order());
+        if !known {
+            self.0.push(problem);
+        }
     }
 
-    pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+    /// Adds the mistakes of another reading, but for those in lines that are known to be wrong.
+    pub fn add_unless_echoes(&mut self, others: Self) {
+        let wrong: BTreeSet<String> = self.0.iter().filter_map(Problem::line).collect();
+        let others = others.0.into_iter();
+        self.0.extend(others.filter(|other| other.line().is_none_or(|line| !wrong.contains(&line))));
     }
 
     pub fn is_empty(&self) -> bool {
@@ -116,7 +133,7 @@ impl Diagnostics {
     }
 
     /// The value, if nothing was wrong.
-    pub fn or<T>(self, value: T) -> Result<T, Self> {
+    pub fn into_result<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
 
@@ -138,7 +155,7 @@ impl Diagnostics {
             // Writing into a String does not fail; a label that cannot be shown leaves its message.
             let _ = handler.render_report(&mut text, problem);
         }
-        text
+        text.lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
     }
 }
 

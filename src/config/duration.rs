@@ -19,10 +19,10 @@ pub fn parse(text: &str) -> Option<Duration> {
     (!text.trim().is_empty()).then_some(Duration::from_millis(total_ms))
 }
 
-/// The shortest way to write it that `parse` reads back: whole minutes or hours only from two on (`60s`, `2m`).
+/// The shortest way to write it that `parse` reads back: minutes, hours and days only from two on (`60s`, `2m`).
 pub fn show(duration: Duration) -> String {
     let ms = duration.as_millis();
-    for (unit, unit_ms) in [("h", 3_600_000), ("m", 60_000)] {
+    for (unit, unit_ms) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000)] {
         if ms > unit_ms && ms.is_multiple_of(unit_ms) {
             return format!("{}{unit}", ms / unit_ms);
         }

@@ -135,8 +135,9 @@ impl Field<'_> {
         let Value::Array(items) = &self.node.value else { return self.mistyped("an array of strings") };
         let mut seen = BTreeSet::new();
         let mut names = Names::new();
-        for item in items {
-            let mut field = Field { path: self.path, node: item, problems: self.problems };
+        for (n, item) in items.iter().enumerate() {
+            let path = format!("{}[{n}]", self.path);
+            let mut field = Field { path: &path, node: item, problems: self.problems };
             let Some(name) = field.text() else { continue };
             if seen.insert(name.clone()) {
                 names.push(Located::new(name, item.place.clone()));
@@ -144,7 +145,7 @@ impl Field<'_> {
             }
             let first =
                 names.iter().find(|other| other.value == name).map_or(&Place::Default, |other| &other.place);
-            let problem = Problem::new(format!("`{name}` stands twice in `{}`", self.path));
+            let problem = Problem::new(format!("`{name}` is listed twice in `{}`", self.path));
             let problem = problem.at(&item.place, "again").at(first, "first");
             self.problems.add(problem.help("remove one of the two"));
         }
@@ -172,7 +173,8 @@ impl Field<'_> {
         };
         let mut names = Names::new();
         for (name, entry) in table {
-            let mut field = Field { path: name, node: &entry.node, problems: self.problems };
+            let path = format!("{}.{name}", self.path);
+            let mut field = Field { path: &path, node: &entry.node, problems: self.problems };
             field.word(&["ready"], &[], "");
             names.push(Located::new(name.clone(), entry.key.clone()));
         }
@@ -186,16 +188,17 @@ impl Field<'_> {
         };
         let mut env = Env::default();
         for (key, entry) in table {
-            let mut field = Field { path: key, node: &entry.node, problems: self.problems };
-            if let Some(text) = field.variable() {
+            let path = format!("{}.{key}", self.path);
+            let mut field = Field { path: &path, node: &entry.node, problems: self.problems };
+            if let Some(text) = field.variable(key) {
                 env.0.insert(key.clone(), Located::new(text, entry.key.clone()));
             }
         }
         Some(env)
     }
 
-    fn variable(&mut self) -> Option<String> {
-        if self.path.is_empty() || self.path.contains(['=', '\0']) {
+    fn variable(&mut self, key: &str) -> Option<String> {
+        if key.is_empty() || key.contains('=') || key.contains(char::is_control) {
             return self.refuse("cannot be the name of a variable", "this one", None);
         }
         match &self.node.value {
@@ -205,8 +208,8 @@ impl Field<'_> {
             Value::Text(text) => Some(text.clone()),
             other => {
                 let help = match other {
-                    Value::Integer(number) => Some(format!("write {} = \"{number}\"", self.path)),
-                    Value::Boolean(flag) => Some(format!("write {} = \"{flag}\"", self.path)),
+                    Value::Integer(number) => Some(format!("write {key} = \"{number}\"")),
+                    Value::Boolean(flag) => Some(format!("write {key} = \"{flag}\"")),
                     _ => None,
                 };
                 self.refuse(&format!("must be a string, not {}", other.kind()), "no string", help)

@@ -7,7 +7,7 @@ use super::diagnostics::{Diagnostics, Problem};
 use super::names::suggest;
 use super::place::{Located, Place};
 use super::raw::{self, Entry, Table, Value};
-use super::schema::{Gateway, GatewayLayer, Project, ProjectLayer, Python, PythonLayer, ServiceLayer};
+use super::schema::{self, Gateway, GatewayLayer, Project, ProjectLayer, Python, PythonLayer, ServiceLayer};
 use super::section::Title;
 
 /// One manifest text with the name that errors show.
@@ -41,8 +41,11 @@ pub fn parse(sources: &[Source<'_>]) -> Result<Manifest, Diagnostics> {
     for source in sources {
         raw::overlay(&mut root, raw::read(source.name, source.text, &mut problems));
     }
-    let manifest = Manifest::read(&root, &mut problems);
-    problems.or(manifest)
+    let mut unfit = Diagnostics::default();
+    let manifest = Manifest::read(&root, &mut unfit);
+    // The syntax tree has gaps where the text is broken, which must not be reported as further mistakes.
+    problems.add_unless_echoes(unfit);
+    problems.into_result(manifest)
 }
 
 impl Manifest {
@@ -83,6 +86,8 @@ impl Manifest {
             manifest.read_section(name, entry, problems);
         }
         manifest.report_shared_addresses(problems);
+        let layers = manifest.services.iter().map(|section| &section.layer).chain([&manifest.defaults]);
+        layers.for_each(|layer| report_empty_range(layer, problems));
         manifest
     }
 
@@ -133,6 +138,22 @@ impl Manifest {
     }
 }
 
+fn report_empty_range(layer: &ServiceLayer, problems: &mut Diagnostics) {
+    if let (Some(min), Some(max)) = (&layer.min, &layer.max)
+        && min.value > max.value
+    {
+        problems.add(empty_range(min, max));
+    }
+}
+
+/// Bounds that no number of instances fits.
+pub(super) fn empty_range(min: &Located<u32>, max: &Located<u32>) -> Problem {
+    Problem::new(format!("`instances.min` is {} and `instances.max` is {}", min.value, max.value))
+        .at(&min.place, "more than `max`")
+        .at(&max.place, "less than `min`")
+        .help("make `min` at most `max`")
+}
+
 /// `[python]`, whose tables would be further environments.
 fn read_python(table: &Table, problems: &mut Diagnostics) -> PythonLayer {
     let mut table = table.clone();
@@ -170,23 +191,12 @@ fn unknown_section(name: &str, entry: &Entry) -> Problem {
 /// A key where a section should stand.
 fn not_a_section(name: &str, entry: &Entry) -> Problem {
     if SECTIONS.contains(&name) {
-        let kind = match entry.node.value {
-            Value::Array(_) => "an array",
-            _ => entry.node.value.kind(),
-        };
-        let problem =
-            Problem::new(format!("`{name}` must be a table, not {kind}")).at(&entry.node.place, "wrong type");
+        let problem = Problem::new(format!("`{name}` must be a table, not {}", entry.node.value.kind()));
+        let problem = problem.at(&entry.node.place, "wrong type");
         return problem.help(format!("write [{}]", if name == "services" { "services.NAME" } else { name }));
     }
-    let tables = [
-        (ProjectLayer::KEYS, "[project]"),
-        (PythonLayer::KEYS, "[python]"),
-        (ServiceLayer::KEYS, "[defaults] or [services.NAME]"),
-    ];
-    let home =
-        tables.iter().find(|(keys, _)| keys.iter().any(|key| key.path.split('.').next() == Some(name)));
-    let help = match (home, suggest(name, SECTIONS)) {
-        (Some((_, home)), _) => format!("it belongs in {home}"),
+    let help = match (schema::home(name), suggest(name, SECTIONS)) {
+        (Some(home), _) => format!("it belongs in {home}"),
         (None, Some(found)) => format!("did you mean [{found}]?"),
         (None, None) => "every key belongs in a section, such as [python] or [services.NAME]".to_owned(),
     };

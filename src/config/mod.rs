@@ -14,10 +14,13 @@ mod manifest;
 mod names;
 mod place;
 mod raw;
+pub mod render;
 mod schema;
 mod section;
 mod service;
 pub mod spec;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use diagnostics::Diagnostics;

@@ -69,7 +69,17 @@ pub fn read(name: &str, text: &str, problems: &mut Diagnostics) -> Table {
 fn syntax_problem(file: &Arc<TextFile>, error: &toml::de::Error) -> Problem {
     let end = file.inner().len();
     let span = error.span().map_or(end..end, |span| span.start.min(end)..span.end.min(end));
-    Problem::new(format!("invalid TOML: {}", error.message())).at(&place(file, span), "here")
+    let text = file.inner().get(span.clone()).unwrap_or_default();
+    let problem = match error.message() {
+        "duplicate key" => Problem::new(format!("`{text}` is written twice")).help("remove one of the two"),
+        // The parser's word for a value that is missing or is a bare word.
+        unquoted if unquoted.starts_with("string values must be quoted") => match text {
+            "" => Problem::new("invalid TOML: a value is missing after `=`"),
+            word => Problem::new(format!("invalid TOML: `{word}` is no value")).help("put text in quotes"),
+        },
+        message => Problem::new(format!("invalid TOML: {message}")),
+    };
+    problem.at(&place(file, span), "here")
 }
 
 fn place(file: &Arc<TextFile>, span: Range<usize>) -> Place {

@@ -190,3 +190,15 @@ settings! {
         "oneshot": "remove this service: run the program before `msx up`";
     }
 }
+
+/// The section that a key belongs in.
+pub fn home(key: &str) -> Option<&'static str> {
+    let has = |keys: &[Key]| keys.iter().any(|known| known.path.split('.').next() == Some(key));
+    let tables = [
+        (has(ProjectLayer::KEYS), "[project]"),
+        (has(PythonLayer::KEYS), "[python]"),
+        (has(GatewayLayer::KEYS), "[gateway]"),
+        (has(ServiceLayer::KEYS), "[defaults] or [services.NAME]"),
+    ];
+    tables.into_iter().find(|(has, _)| *has).map(|(_, home)| home)
+}

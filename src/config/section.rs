@@ -7,6 +7,7 @@ use super::field::Field;
 use super::names::suggest;
 use super::place::Located;
 use super::raw::{Entry, Node, Table, Value};
+use super::schema;
 
 /// A line of the table of known keys.
 #[derive(Debug)]
@@ -59,24 +60,29 @@ impl std::fmt::Display for Title {
 
 /// The settings of one table by their paths.
 pub struct Section {
-    entries: BTreeMap<String, Entry>,
+    leaves: BTreeMap<String, Leaf>,
+}
+
+/// A value without tables of settings in it.
+struct Leaf {
+    /// The path that was written: `instances` for both bounds of `instances = 3`.
+    written: String,
+    entry: Entry,
 }
 
 impl Section {
     /// Lays the table flat and reports every key that cannot be used here.
     pub fn open(title: &Title, table: &Table, keys: &[Key], problems: &mut Diagnostics) -> Self {
-        let mut entries = BTreeMap::new();
+        let mut leaves = BTreeMap::new();
         for (key, entry) in table {
-            flatten(key, entry, keys, &mut entries, problems);
+            flatten(key, entry, keys, &mut leaves, problems);
         }
-        entries.retain(|path, entry| match misplaced(title, path, entry, keys) {
-            Some(problem) => {
+        for (path, leaf) in &leaves {
+            if let Some(problem) = misplaced(title, path, &leaf.entry, keys) {
                 problems.add(problem);
-                false
             }
-            None => true,
-        });
-        Self { entries }
+        }
+        Self { leaves }
     }
 
     /// The checked value of a key, if it was written.
@@ -86,8 +92,8 @@ impl Section {
         problems: &mut Diagnostics,
         check: fn(&mut Field<'_>) -> Option<T>,
     ) -> Option<Located<T>> {
-        let entry = self.entries.get(path)?;
-        let value = check(&mut Field { path, node: &entry.node, problems })?;
+        let Leaf { written, entry } = self.leaves.get(path)?;
+        let value = check(&mut Field { path: written, node: &entry.node, problems })?;
         Some(Located::new(value, entry.key.clone()))
     }
 }
@@ -96,23 +102,25 @@ fn flatten(
     key: &str,
     entry: &Entry,
     keys: &[Key],
-    entries: &mut BTreeMap<String, Entry>,
+    leaves: &mut BTreeMap<String, Leaf>,
     problems: &mut Diagnostics,
 ) {
+    let leaf = |written: &str, entry: &Entry| Leaf { written: written.to_owned(), entry: entry.clone() };
     if !keys.iter().any(|known| known.group() == Some(key)) {
-        entries.insert(key.to_owned(), entry.clone());
+        leaves.insert(key.to_owned(), leaf(key, entry));
         return;
     }
     match &entry.node.value {
         Value::Table(table) => {
             for (inner, value) in table {
-                entries.insert(format!("{key}.{inner}"), value.clone());
+                let path = format!("{key}.{inner}");
+                leaves.insert(path.clone(), leaf(&path, value));
             }
         }
         // A number of instances is a range of one value.
         Value::Integer(_) if key == "instances" => {
             for bound in ["min", "max"] {
-                entries.insert(format!("{key}.{bound}"), entry.clone());
+                leaves.insert(format!("{key}.{bound}"), leaf(key, entry));
             }
         }
         other => problems.add(not_a_group(key, &entry.node, other, keys)),
@@ -128,7 +136,7 @@ fn not_a_group(key: &str, node: &Node, value: &Value, keys: &[Key]) -> Problem {
         .collect();
     Problem::new(format!("`{key}` must be {must}, not {}", value.kind()))
         .at(&node.place, "wrong type")
-        .help(format!("write {key} = {{ … }} with {}", list(&inner)))
+        .help(format!("write {key} = {{ … }} with {}", list(&inner, "and")))
 }
 
 /// Why a key cannot be used in this table.
@@ -143,27 +151,37 @@ fn misplaced(title: &Title, path: &str, entry: &Entry, keys: &[Key]) -> Option<P
         }
         State::OneService(why) if !matches!(title, Title::Service(_)) => {
             let problem = Problem::new(format!("`{path}` cannot stand in {title}: {why}"));
-            Some(problem.at(&entry.key, "not here").help(format!("write it in [services.NAME]")))
+            Some(problem.at(&entry.key, "not here").help("write it in [services.NAME]"))
         }
         State::OneService(_) | State::Anywhere => None,
     }
 }
 
 fn unknown(title: &Title, path: &str, entry: &Entry, keys: &[Key]) -> Problem {
-    let (kind, known): (_, Vec<&str>) = (
-        if *title == Title::Decorator { "option" } else { "key" },
-        keys.iter().map(|key| key.path).collect(),
-    );
-    let tops = known.iter().map(|path| path.split('.').next().unwrap_or(path));
-    let last_words = known.iter().copied().filter(|known| known.rsplit('.').next() == Some(path));
-    let help = match suggest(path, known.iter().copied().chain(tops)) {
-        Some(found) => format!("did you mean `{found}`?"),
-        None if last_words.clone().count() > 0 => {
-            format!("did you mean {}?", list(&last_words.collect::<Vec<_>>()))
-        }
-        None => format!("{title} takes {}", list(&usable(title, keys))),
-    };
-    Problem::new(format!("unknown {kind} `{path}` in {title}")).at(&entry.key, "unknown").help(help)
+    let kind = if *title == Title::Decorator { "option" } else { "key" };
+    Problem::new(format!("unknown {kind} `{path}` in {title}"))
+        .at(&entry.key, "unknown")
+        .help(meant(title, path, keys))
+}
+
+/// What the writer of an unknown key probably meant.
+fn meant(title: &Title, path: &str, keys: &[Key]) -> String {
+    if let Some(home) = schema::home(path) {
+        return format!("it belongs in {home}");
+    }
+    let known = keys.iter().map(|key| key.path);
+    let groups = keys.iter().filter_map(Key::group);
+    if let Some(found) = suggest(path, known.clone().chain(groups)) {
+        return format!("did you mean `{found}`?");
+    }
+    // A key of a group, written without it: `max`.
+    match known
+        .filter(|known| known.split_once('.').is_some_and(|(_, last)| last == path))
+        .collect::<Vec<_>>()
+    {
+        found if found.is_empty() => format!("{title} takes {}", list(&usable(title, keys), "and")),
+        found => format!("did you mean {}?", list(&found, "or")),
+    }
 }
 
 fn usable(title: &Title, keys: &[Key]) -> Vec<&'static str> {
@@ -178,13 +196,13 @@ fn usable(title: &Title, keys: &[Key]) -> Vec<&'static str> {
 }
 
 /// `a`, `b` and `c`
-fn list(words: &[&str]) -> String {
+fn list(words: &[&str], before_last: &str) -> String {
     match words {
         [] => "nothing".to_owned(),
         [only] => format!("`{only}`"),
         [first @ .., last] => {
             let first: Vec<String> = first.iter().map(|word| format!("`{word}`")).collect();
-            format!("{} and `{last}`", first.join(", "))
+            format!("{} {before_last} `{last}`", first.join(", "))
         }
     }
 }

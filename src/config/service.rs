@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::diagnostics::{Diagnostics, Problem};
 use super::env_file;
-use super::manifest::{Manifest, ServiceSection};
+use super::manifest::{Manifest, ServiceSection, empty_range};
 use super::names::{self, Match};
 use super::place::{Located, Place};
 use super::raw;
@@ -54,14 +54,14 @@ impl Manifest {
             spec(service, env, base)
         });
         let specs = specs.collect();
-        problems.or(specs)
+        problems.into_result(specs)
     }
 
     /// The settings with their places, for `msx config`.
     pub fn resolve_settings(&self, found: &[Found], base: &Path) -> Result<Vec<Resolved>, Diagnostics> {
         let mut problems = Diagnostics::default();
         let services = self.lay_services(found, base, &mut problems);
-        problems.or(services)
+        problems.into_result(services)
     }
 
     fn lay_services(&self, found: &[Found], base: &Path, problems: &mut Diagnostics) -> Vec<Resolved> {
@@ -105,19 +105,17 @@ impl Manifest {
         let decorator = read_decorator(found, base, problems);
         let mut layers = vec![&self.defaults, &decorator];
         layers.extend(own);
-        for layer in &layers[1..] {
-            problems.extend(wrong_kind(found, layer));
-        }
+        layers[1..].iter().for_each(|layer| report_wrong_kind(found, layer, problems));
         let mut settings = Service::lay(&layers);
-        reconcile_range(&mut settings, found, problems);
+        reconcile_range(&mut settings, problems);
         Resolved { name: found.name.clone(), module: found.module.clone(), kind: found.kind, settings }
     }
 }
 
 fn read_decorator(found: &Found, base: &Path, problems: &mut Diagnostics) -> ServiceLayer {
-    let base = base.to_string_lossy();
-    let relative = found.file.strip_prefix(&*base).map(|file| file.trim_start_matches('/'));
-    let place = Place::Decorator { file: relative.unwrap_or(&found.file).into(), line: found.line };
+    let file = Path::new(&found.file);
+    let shown = file.strip_prefix(base).unwrap_or(file).to_string_lossy();
+    let place = Place::Decorator { file: shown.into(), line: found.line };
     let mut options = raw::from_options(&found.options, &place);
     // `@microservice(max=8)` is short for `instances={"max": 8}`.
     let short: raw::Table = ["min", "max"].iter().filter_map(|&key| options.remove_entry(key)).collect();
@@ -133,8 +131,7 @@ fn read_decorator(found: &Found, base: &Path, problems: &mut Diagnostics) -> Ser
 }
 
 /// `threads` is for `def`, `concurrency` for `async def`; only `[defaults]` may speak of both.
-fn wrong_kind(found: &Found, layer: &ServiceLayer) -> Diagnostics {
-    let mut problems = Diagnostics::default();
+fn report_wrong_kind(found: &Found, layer: &ServiceLayer, problems: &mut Diagnostics) {
     let (wrong, key, kind, instead) = match found.kind {
         WorkerKind::Async => (&layer.threads, "threads", "async def", "concurrency"),
         WorkerKind::Def => (&layer.concurrency, "concurrency", "def", "threads"),
@@ -143,11 +140,10 @@ fn wrong_kind(found: &Found, layer: &ServiceLayer) -> Diagnostics {
         let problem = Problem::new(format!("`{key}` does not apply to `{}`, which is `{kind}`", found.name));
         problems.add(problem.at(&wrong.place, "not for this service").help(format!("use `{instead}`")));
     }
-    problems
 }
 
 /// The built-in bound gives way to the one that was written; two written ones must fit.
-fn reconcile_range(settings: &mut Service, found: &Found, problems: &mut Diagnostics) {
+fn reconcile_range(settings: &mut Service, problems: &mut Diagnostics) {
     let (min, max) = (settings.min.value, settings.max.value);
     if min <= max {
         return;
@@ -156,11 +152,7 @@ fn reconcile_range(settings: &mut Service, found: &Found, problems: &mut Diagnos
         settings.max = settings.min.clone();
         return;
     }
-    let problem =
-        Problem::new(format!("`instances.min` is {min} and `instances.max` is {max} for `{}`", found.name));
-    let problem =
-        problem.at(&settings.min.place, "more than `max`").at(&settings.max.place, "less than `min`");
-    problems.add(problem.help("make `min` at most `max`"));
+    problems.add(empty_range(&settings.min, &settings.max));
 }
 
 /// The service that a name in the manifest means.

@@ -1,0 +1,99 @@
+//! `msx config`: the manifest as it counts, each value with where it comes from. As TOML it is a manifest again.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::manifest::Manifest;
+use super::service::Resolved;
+use super::value::Line;
+use crate::model::WorkerKind;
+
+/// TOML, with the place of each value in a comment. Without services (Python is not ready), what the manifest
+/// says of them is shown as it was written. Values of variables that look like secrets are shown as `***`.
+pub fn toml(manifest: &Manifest, services: Option<&[Resolved]>) -> String {
+    let sections = sections(manifest, services);
+    let sections = sections.iter().filter(|section| !section.lines.is_empty());
+    sections.map(Section::toml).collect::<Vec<_>>().join("\n")
+}
+
+/// The same as JSON: `{"services": {"a.a": {"threads": {"value": 2, "from": "default"}}}}`.
+pub fn json(manifest: &Manifest, services: Option<&[Resolved]>) -> Json {
+    let mut root = Json::Object(Map::new());
+    for section in sections(manifest, services) {
+        for line in section.lines {
+            let path = section.header.iter().chain(&line.path);
+            // Indexing makes the objects on the way.
+            let place = path.fold(&mut root, |object, key| &mut object[key.as_str()]);
+            *place = json!({ "value": line.value, "from": line.place.to_string() });
+        }
+    }
+    root
+}
+
+struct Section {
+    header: Vec<String>,
+    lines: Vec<Line>,
+}
+
+fn sections(manifest: &Manifest, services: Option<&[Resolved]>) -> Vec<Section> {
+    let section = |header: &[&str], lines| Section {
+        header: header.iter().map(|&key| key.to_owned()).collect(),
+        lines,
+    };
+    let mut sections = vec![
+        section(&["project"], manifest.project.lines()),
+        section(&["python"], manifest.python.lines()),
+        section(&["gateway"], manifest.gateway.lines()),
+    ];
+    match services {
+        Some(services) => {
+            sections.extend(
+                services.iter().map(|service| section(&["services", service.name.as_str()], lines(service))),
+            );
+        }
+        None => {
+            sections.push(section(&["defaults"], manifest.defaults.lines()));
+            let services = manifest.services.iter();
+            sections
+                .extend(services.map(|written| section(&["services", &written.name], written.layer.lines())));
+        }
+    }
+    sections
+}
+
+/// The settings of a service without the one that is not for its kind.
+fn lines(service: &Resolved) -> Vec<Line> {
+    let other = match service.kind {
+        WorkerKind::Def => "concurrency",
+        WorkerKind::Async => "threads",
+    };
+    let mut lines = service.settings.lines();
+    lines.retain(|line| line.path != [other]);
+    lines
+}
+
+impl Section {
+    fn toml(&self) -> String {
+        let settings: Vec<String> =
+            self.lines.iter().map(|line| format!("{} = {}", dotted(&line.path), line.value)).collect();
+        let width =
+            settings.iter().map(|setting| setting.chars().count()).max().unwrap_or(0).min(COMMENT_COLUMN_MAX);
+        let mut text = format!("[{}]\n", dotted(&self.header));
+        for (setting, line) in settings.iter().zip(&self.lines) {
+            text.push_str(&format!("{setting:<width$}  # {}\n", line.place));
+        }
+        text
+    }
+}
+
+/// Comments of a section stand in one column, but for those of longer lines.
+const COMMENT_COLUMN_MAX: usize = 40;
+
+fn dotted(path: &[String]) -> String {
+    path.iter().map(|key| quoted(key)).collect::<Vec<_>>().join(".")
+}
+
+/// A key as TOML wants it: bare if it can be, else in quotes, where JSON and TOML agree.
+fn quoted(key: &str) -> String {
+    let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if bare { key.to_owned() } else { Json::from(key).to_string() }
+}
