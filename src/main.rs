@@ -1,6 +1,7 @@
 //! msx: any Python function becomes a supervised, balanced, autoscaled microservice.
 
 mod config;
+mod gateway;
 mod model;
 mod protocol;
 
