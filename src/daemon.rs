@@ -1,12 +1,14 @@
 //! The hub: the one place that knows all rooms. It starts them in order, wires them, and ends them in order.
 
+mod entrance;
 mod ports;
 mod runner;
 mod scaling;
 mod setup;
+mod watching;
 mod wiring;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +19,6 @@ use crate::failure::Failure;
 use crate::guard::{self, Guard};
 use crate::project::{DYING_MAX, HubFile, Project};
 use crate::protocol::progress::Progress;
-
-pub use setup::resolve;
 
 /// What `msx up` was asked for.
 pub struct UpOptions {
@@ -48,35 +48,49 @@ pub fn run(options: UpOptions, report: Report) -> Result<(), Failure> {
         let (pid, command) = (leftover.pid, leftover.command);
         report(Progress::Note(format!("ended process {pid} ({command}), left by an earlier hub")));
     }
-    // Before there is any thread.
-    let launch = guard::launch(root).map_err(|error| Failure::failed(format!("{error}")))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("hub")
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::failed(format!("cannot start the hub's runtime: {error}")))?;
-    let result = runtime.block_on(async {
-        let guard = launch.connect().map_err(|error| Failure::failed(format!("{error}")))?;
-        let result = serve(&options, &guard, report).await;
-        end_guard(&guard).await;
-        result
-    });
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    let survivors = guard::end_descendants(GUARD_BOUND);
+    let (result, survivors) = with_guard(root, async |guard| serve(&options, guard, report).await);
     // The file goes before the lock: who gets the lock finds no file of ours.
     let removed = options.project.remove_hub();
     drop(lock);
-    result.and(removed).and(survivors.map_err(|pids| {
-        Failure::failed(format!("processes {pids:?} could not be ended"))
-            .with_help("they may wait for a device or a debugger; `kill -9` them")
-    }))
+    result.and(removed).and(survivors)
 }
 
-/// Everything of this hub has ended or is to be killed: the guard sees to it.
-async fn end_guard(guard: &Guard) {
-    // The hub looks for itself afterwards, so that a guard that hangs does no harm.
-    let _ = tokio::time::timeout(GUARD_BOUND, guard.close()).await;
+/// The text of `msx config`.
+pub fn config(options: &UpOptions, as_json: bool) -> Result<String, Failure> {
+    options.project.prepare()?;
+    let (text, survivors) =
+        with_guard(options.project.root(), async |guard| setup::show(options, guard, as_json).await);
+    survivors.and(text)
+}
+
+/// Runs `action` with a guard of its own, and ends afterwards whatever is left. To be called before there is any thread.
+/// The second part of the answer says whether something outlived it.
+fn with_guard<T>(
+    root: &Path,
+    action: impl AsyncFnOnce(&Guard) -> Result<T, Failure>,
+) -> (Result<T, Failure>, Result<(), Failure>) {
+    let result = guard::launch(root).map_err(|error| Failure::failed(error.to_string())).and_then(|launch| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("hub")
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::failed(format!("cannot start the hub's runtime: {error}")))?;
+        let result = runtime.block_on(async {
+            let guard = launch.connect().map_err(|error| Failure::failed(error.to_string()))?;
+            let result = action(&guard).await;
+            // The hub looks for itself afterwards, so that a guard that hangs does no harm.
+            let _ = tokio::time::timeout(GUARD_BOUND, guard.close()).await;
+            result
+        });
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        result
+    });
+    let survivors = guard::end_descendants(GUARD_BOUND).map_err(|pids| {
+        Failure::failed(format!("processes {pids:?} could not be ended"))
+            .with_help("they may wait for a device or a debugger; `kill -9` them")
+    });
+    (result, survivors)
 }
 
 async fn serve(options: &UpOptions, guard: &Guard, report: Report) -> Result<(), Failure> {

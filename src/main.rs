@@ -2,13 +2,21 @@
 
 mod balancer;
 mod calls;
+mod cli;
 mod config;
+mod control;
 mod core;
+mod daemon;
+mod failure;
+mod gateway;
 mod guard;
 mod model;
+mod project;
 mod protocol;
 mod python;
+mod registry;
 mod shard;
+mod supervisor;
 mod sys;
 mod worker;
 
@@ -19,5 +27,5 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|verb| verb == "__guard") {
         return guard::run();
     }
-    ExitCode::SUCCESS
+    cli::run()
 }

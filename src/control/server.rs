@@ -161,7 +161,10 @@ async fn restart(
             .collect::<Result<Vec<ServiceId>, NameError>>()?,
     };
     let restarted = control.supervisor.restart(ids, false).await;
-    restarted.map_err(|error| Refused::unavailable(error.to_string(), error.help(), error.detail()))?;
+    restarted.map_err(|error| {
+        let first = error.0.first();
+        Refused::unavailable(error.to_string(), first.and_then(|f| f.help()), first.and_then(|f| f.detail()))
+    })?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -31,22 +31,52 @@ pub struct Planned {
 
 /// Reads the manifest and finds the services.
 pub async fn plan(options: &UpOptions, guard: &Guard, report: &Report) -> Result<Plan, Failure> {
+    let Findings { manifest, environment, discovery } = find(options, guard, report).await?;
+    let known = known(&discovery, options.project.root());
+    let specs =
+        manifest.resolve(&known, options.project.root(), &|path| std::fs::read_to_string(path))?;
+    let services = discovery.services.into_iter().zip(specs).map(|(service, spec)| {
+        let signature = Signature::parse(service.signature.get().as_bytes()).map_err(|error| {
+            Failure::failed(format!("the signature of {} cannot be read: {error}", service.name))
+        })?;
+        Ok(Planned { spec, kind: service.kind, signature: Arc::new(signature), file: service.file })
+    });
+    let services = services.collect::<Result<_, Failure>>()?;
+    Ok(Plan { manifest, environment, services })
+}
+
+/// The text of `msx config`.
+pub async fn show(options: &UpOptions, guard: &Guard, as_json: bool) -> Result<String, Failure> {
+    let found = find(options, guard, &(Arc::new(|_| ()) as Report)).await?;
+    let root = options.project.root();
+    let services = found.manifest.resolve_settings(&known(&found.discovery, root), root)?;
+    Ok(match as_json {
+        true => config::render::json(&found.manifest, Some(&services)).to_string(),
+        false => config::render::toml(&found.manifest, Some(&services)),
+    })
+}
+
+struct Findings {
+    manifest: Manifest,
+    environment: Environment,
+    discovery: Discovery,
+}
+
+async fn find(options: &UpOptions, guard: &Guard, report: &Report) -> Result<Findings, Failure> {
     let run = runner(guard.clone());
-    let project = &options.project;
     let (manifest, scripts) = read(options)?;
-    let environment = prepare(project, &manifest, &scripts, &run, report).await?;
+    let environment = prepare(&options.project, &manifest, &scripts, &*run, report).await?;
     let modules: Vec<String> = match scripts.is_empty() {
         true => manifest.python.modules.value.iter().map(|module| module.value.clone()).collect(),
         false => scripts.iter().map(|script| script.module.clone()).collect(),
     };
     report(Progress::Preparing { what: "looking for services".into(), done: 0, total: 0 });
-    let found = python::discover(&environment, &modules, &run, project.root()).await?;
-    check_modules(&manifest, &found.errors)?;
-    let services = resolve_found(&manifest, project.root(), found)?;
-    if services.is_empty() {
-        return Err(nothing_found(options, &modules));
+    let discovery = python::discover(&environment, &modules, &*run, options.project.root()).await?;
+    check_modules(&manifest, &discovery.errors)?;
+    match discovery.services.is_empty() {
+        true => Err(nothing_found(options, &modules)),
+        false => Ok(Findings { manifest, environment, discovery }),
     }
-    Ok(Plan { manifest, environment, services })
 }
 
 /// The manifest, and the scripts of a project that has none.
@@ -153,25 +183,14 @@ fn is_missing(error: &ModuleError) -> bool {
         && (error.module == name || error.module.starts_with(&format!("{name}.")))
 }
 
-fn resolve_found(manifest: &Manifest, root: &Path, found: Discovery) -> Result<Vec<Planned>, Failure> {
-    let known: Vec<Found> = found
-        .services
-        .iter()
-        .map(|service| Found {
-            name: service.name.clone(),
-            module: service.module.clone(),
-            kind: service.kind,
-            options: service.options.clone(),
-            file: shown(&service.file, root),
-            line: service.line,
-        })
-        .collect();
-    let specs = manifest.resolve(&known, root, &|path| std::fs::read_to_string(path))?;
-    let services = found.services.into_iter().zip(specs).map(|(service, spec)| {
-        let signature = Signature::parse(service.signature.get().as_bytes()).map_err(|error| {
-            Failure::failed(format!("the signature of {} cannot be read: {error}", service.name))
-        })?;
-        Ok(Planned { spec, kind: service.kind, signature: Arc::new(signature), file: service.file })
+fn known(discovery: &Discovery, root: &Path) -> Vec<Found> {
+    let services = discovery.services.iter().map(|service| Found {
+        name: service.name.clone(),
+        module: service.module.clone(),
+        kind: service.kind,
+        options: service.options.clone(),
+        file: shown(&service.file, root),
+        line: service.line,
     });
     services.collect()
 }

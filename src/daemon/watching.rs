@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Report;
+use super::setup::Planned;
 use crate::failure::Failure;
 use crate::model::ServiceId;
 use crate::protocol::progress::Progress;
@@ -48,6 +49,17 @@ pub fn start(root: &Path, watched: Vec<Watched>, supervisor: Supervisor, report:
         });
     })
     .map_err(cannot)
+}
+
+/// What the planned services, in the order of their ids, depend on.
+pub fn watched(services: &[Planned]) -> Vec<Watched> {
+    let numbered = (0..).map(ServiceId).zip(services);
+    let watched = numbered.map(|(service, planned)| Watched {
+        service,
+        file: planned.file.clone(),
+        extra: planned.spec.watch.iter().map(PathBuf::from).collect(),
+    });
+    watched.collect()
 }
 
 impl Watched {

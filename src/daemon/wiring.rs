@@ -23,6 +23,7 @@ use crate::protocol::worker::{FromControl, ToControl, VERSION};
 use crate::registry::{Offer, Registry};
 use crate::shard::{Handlers, Shard};
 use crate::supervisor::logs::LogStore;
+use crate::supervisor::watch::Watch;
 use crate::supervisor::{Hello, Outward, Settings, Supervisor, Wiring};
 
 /// A hub whose rooms run.
@@ -33,6 +34,8 @@ pub struct Hub {
     pub gateway: Arc<str>,
     pub socket: PathBuf,
     pub started_at: String,
+    /// Kept as long as the hub.
+    watch: Option<Arc<Watch>>,
 }
 
 /// The supervisor, for handlers that are made before it.
@@ -63,6 +66,9 @@ impl Hub {
         let control = server::listen(&socket)
             .map_err(|error| Failure::failed(format!("cannot listen on {}: {error}", socket.display())))?;
 
+        let logs = options.project.logs();
+        let logs = LogStore::new(&logs)
+            .map_err(|error| Failure::failed(format!("cannot keep logs in {}: {error}", logs.display())))?;
         let registry = registry(&plan.services, &fronts);
         let late = Late::default();
         let shard = Shard::start(core(&plan.services), handlers(&late, &plan.services))
@@ -71,7 +77,7 @@ impl Hub {
             settings: settings(options, &plan)?,
             guard: guard.clone(),
             registry: registry.clone(),
-            logs: LogStore::new(options.project.logs()),
+            logs,
             outward: outward(shard.clone()),
             report: report.clone(),
         })
@@ -104,12 +110,12 @@ impl Hub {
         });
         tokio::spawn(async move { axum::serve(control, router).await });
         tokio::spawn(scaling::run(reporter, supervisor.clone()));
+        let mut hub =
+            Self { supervisor: supervisor.clone(), shard, gateway: url, socket, started_at, watch: None };
         if options.watch {
-            let files = plan.services.iter().enumerate();
-            let files = files.map(|(at, service)| (ServiceId(at as u32), service.file.clone(), service.spec.watch.clone()));
-            watching::start(options.project.root(), files.collect(), supervisor.clone(), report.clone())?;
+            let watched = watching::watched(&plan.services);
+            hub.watch = Some(Arc::new(watching::start(options.project.root(), watched, supervisor, report.clone())?));
         }
-        let hub = Self { supervisor, shard, gateway: url, socket, started_at };
         hub.scale_as_asked(options, &registry)?;
         Ok(hub)
     }

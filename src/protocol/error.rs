@@ -29,11 +29,15 @@ pub struct RemoteError {
 }
 
 impl RemoteError {
-    /// Type of the error of a call that did not end in time.
+    /// The call did not end in time.
     pub const TIMEOUT: &str = "msx.TimeoutError";
+    /// The process in which the call ran is gone.
+    pub const INSTANCE_DIED: &str = "msx.InstanceDied";
+    /// No instance could take the call.
+    pub const UNAVAILABLE: &str = "msx.ServiceUnavailable";
 
     pub fn instance_died(service: &str, message: impl Into<String>) -> Self {
-        Self::of_hub("msx.InstanceDied", &["builtins.Exception"], service, message)
+        Self::of_hub(Self::INSTANCE_DIED, &["builtins.Exception"], service, message)
     }
 
     /// `stack` is the Python stack of the code that ran too long, or empty.
@@ -47,7 +51,7 @@ impl RemoteError {
     }
 
     pub fn service_unavailable(service: &str, message: impl Into<String>) -> Self {
-        Self::of_hub("msx.ServiceUnavailable", &["builtins.Exception"], service, message)
+        Self::of_hub(Self::UNAVAILABLE, &["builtins.Exception"], service, message)
     }
 
     pub fn non_determinism(service: &str, message: impl Into<String>) -> Self {

@@ -94,6 +94,13 @@ impl Signature {
         format!("{function}{}", self.text)
     }
 
+    /// A request body that fits: every parameter that must be given, with a value of its type.
+    pub fn example(&self) -> String {
+        let needed = self.params.iter().filter(|parameter| parameter.required && !parameter.is_variadic());
+        let members: Vec<_> = needed.map(|p| format!("\"{}\": {}", p.name, p.types.example())).collect();
+        format!("{{{}}}", members.join(", "))
+    }
+
     /// The whole error as one sentence about `function`.
     pub fn explain(&self, function: &str, error: &BindError) -> String {
         match error {

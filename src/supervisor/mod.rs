@@ -33,6 +33,7 @@ mod restarts;
 mod roll;
 mod service;
 mod state;
+pub mod watch;
 #[cfg(test)]
 mod tests;
 

@@ -35,7 +35,10 @@ fn every_kind() -> Signature {
     )
 }
 
-fn shown(payload: Result<Bytes, BindError>) -> Result<String, Vec<(String, String)>> {
+/// Pointers and messages.
+type Mistakes<T> = Vec<(T, T)>;
+
+fn shown(payload: Result<Bytes, BindError>) -> Result<String, Mistakes<String>> {
     match payload {
         Ok(payload) => {
             let mut out = Vec::new();
@@ -47,7 +50,7 @@ fn shown(payload: Result<Bytes, BindError>) -> Result<String, Vec<(String, Strin
     }
 }
 
-fn by_json(signature: &Signature, body: &str) -> Result<String, Vec<(String, String)>> {
+fn by_json(signature: &Signature, body: &str) -> Result<String, Mistakes<String>> {
     shown(signature.bind_json(body.as_bytes()))
 }
 
@@ -83,7 +86,7 @@ fn json_is_bound() {
 
 #[test]
 fn every_mistake_is_told_with_its_place() {
-    let cases: Vec<(Signature, &str, Vec<(&str, &str)>)> = vec![
+    let cases: Vec<(Signature, &str, Mistakes<&str>)> = vec![
         (plain(), "[1]", vec![("", "takes a JSON object of its parameters")]),
         (
             plain(),
@@ -218,4 +221,17 @@ fn types_of_schemas() {
     for free in [json!({}), json!(null), json!({"$ref": "x"}), json!({"anyOf": [{"type": "null"}, {}]})] {
         assert!(serde_json::from_value::<Types>(free).unwrap().contains(Types::STRING));
     }
+}
+
+#[test]
+fn an_example_fits() {
+    let all = ["string", "boolean", "array", "object", "null", "number"];
+    let params: Vec<_> =
+        all.iter().map(|&name| param(name, PLAIN, None, true, json!({"type": name}))).collect();
+    let example = signature("", &params).example();
+    let expected =
+        r#"{"string": "text", "boolean": true, "array": [], "object": {}, "null": null, "number": 1}"#;
+    assert_eq!(example, expected);
+    assert!(signature("", &params).bind_json(example.as_bytes()).is_ok());
+    assert_eq!(every_kind().example(), r#"{"a": 1}"#);
 }

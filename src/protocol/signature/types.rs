@@ -54,6 +54,12 @@ impl Types {
         }
     }
 
+    /// A JSON text of one of these types.
+    pub fn example(self) -> &'static str {
+        let examples = ["1", "\"text\"", "1.5", "true", "[]", "{}"];
+        examples.into_iter().find(|text| self.contains(Self::of_json(text))).unwrap_or("null")
+    }
+
     fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
