@@ -289,7 +289,8 @@ async fn a_start_that_nobody_waits_for_any_more_leaves_nothing() {
     let hub = Hub::start();
     for _ in 0..20 {
         let spawn = hub.guard.spawn(hub.spec(&["sleep", "1000"]));
-        assert!(timeout(Duration::ZERO, spawn).await.is_err());
+        // Given up wherever it stands; if it did start, what it returned is dropped.
+        drop(timeout(Duration::ZERO, spawn).await);
     }
     let mut last = hub.sh("exit 0").await;
     emptied(&mut last).await;
