@@ -28,6 +28,8 @@ mod leftovers;
 mod link;
 mod processes;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use end::end_descendants;
 pub use launch::{Launch, launch};
