@@ -1,5 +1,5 @@
-"""Arguments on arrival. A caller without our types (the CLI, plain JSON) sends a dict where the function wants
-a dataclass, or text where it wants a datetime: the annotation says what it should become.
+"""Arguments on arrival. A caller without our types (the CLI, plain JSON) sends a dict where the function
+wants a dataclass, or text where it wants a datetime: the annotation says what it should become.
 
 Only annotations that name more than plain types are looked at, and a value that does not fit its annotation
 stays what it is: annotations are no validation in Python.

@@ -222,7 +222,7 @@ def encode(value: Any) -> bytes:
 
 
 def encode_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, int]:
-    """The payload of arguments and their ident: the CRC-32 of the payload with dict entries in canonical order."""
+    """The payload of arguments, and their ident: its CRC-32, with dict entries in canonical order."""
     if not kwargs and _are_scalars(map(type, args)):
         try:
             payload = _pack((args, kwargs))

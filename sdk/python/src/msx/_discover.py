@@ -78,7 +78,9 @@ def _place(error: BaseException) -> tuple[str | None, int | None]:
 
 
 def _libraries() -> tuple[str, ...]:
-    return tuple(sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return tuple(
+        sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib")
+    )
 
 
 def main(arguments: list[str]) -> None:
@@ -88,6 +90,9 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     _context.install(_context.IMPORTING)
     options.out.write_bytes(msgspec.json.encode(discover(options.modules)))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a thread that a module has started would keep this process alive
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def run(
 @overload
 def run(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 def run(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Runs the function and records its result; when the call is run again, the result is taken from the record.
+    """Runs the function and records its result; when the call is run again, it gets the recorded one.
 
     `msx.run(time.time)`, `msx.run(uuid.uuid4)`, `msx.run(charge, card)`; `await msx.run(fetch, url)` of an
     `async def`. The function must not call services, and its result must be able to travel.

@@ -1,7 +1,7 @@
 """Plain mode: outside of a worker a stub runs the function in this process.
 
-Arguments and results are encoded and decoded on the way, and exceptions arrive as they would from a worker, so
-that shared mutable state and values that cannot travel show in tests. It never looks for a hub.
+Arguments and results are encoded and decoded on the way, and exceptions arrive as they would from a worker,
+so that shared mutable state and values that cannot travel show in tests. It never looks for a hub.
 """
 
 from __future__ import annotations

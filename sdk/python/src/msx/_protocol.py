@@ -222,7 +222,7 @@ class Reader:
         return got > 0
 
     def _make_room(self) -> None:
-        """Moves an incomplete message that does not fit where it is to the front, of a larger buffer if need be."""
+        """Moves an incomplete message that does not fit where it is to the front of a buffer that holds it."""
         held = self._end - self._start
         need = READ_BYTES
         if held >= 4:

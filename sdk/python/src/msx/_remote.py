@@ -102,7 +102,7 @@ def _cause(error: BaseException) -> BaseException | None:
 
 
 def full_traceback(error: BaseException, service: str, depth: int = 0) -> str:
-    """As Python prints it, causes first; a remote exception starts with its traceback in the other services."""
+    """As Python prints it, causes first; a remote exception starts with its traceback in other services."""
     own = format_error(error, hide_note=error.__dict__.get("_msx_note"))
     if "_msx_origin" in error.__dict__:
         remote: str = error.__dict__["traceback"]

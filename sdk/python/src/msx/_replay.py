@@ -1,7 +1,7 @@
 """One attempt of one call in a worker: what it has asked for, and what is already known.
 
-A call numbers its children and memos from 0 in order of creation (`seq`). When it is run again, the results of
-its earlier attempt are there from the start, each with the service and the ident of the arguments that it
+A call numbers its children and memos from 0 in order of creation (`seq`). When it is run again, the results
+of its earlier attempt are there from the start, each with the service and the ident of the arguments that it
 answers; the program must ask for the same things in the same order, else it is a NonDeterminismError.
 
 The state is per call and decides everything: an exception that user code swallows changes nothing, because
@@ -77,8 +77,8 @@ class Call:
             return
         self.failure = NonDeterminismError(
             f"{self.service} was run again and did something else: its call number {seq} was "
-            f"{_describe(known.service, known.ident)}, and is now {_describe(service, ident)} at {caller_line()}. "
-            "Results of random, time, I/O and the like belong into msx.run(…)."
+            f"{_describe(known.service, known.ident)}, and is now {_describe(service, ident)} "
+            f"at {caller_line()}; what comes from random, time, I/O and the like belongs into msx.run(…)"
         )
         raise self.failure
 

@@ -74,7 +74,7 @@ class Service(Generic[P, R]):
 
     @functools.cached_property
     def decode_arguments(self) -> Callable[[bytes], Any]:
-        """From a payload to (args, kwargs); made when it is needed, because annotations may name later classes."""
+        """From a payload to (args, kwargs); made when needed, as annotations may name later classes."""
         return argument_decoder(self.fn)
 
     @overload

@@ -1,7 +1,7 @@
 """Workers of `def` services: a lane is a thread, and a call runs in it from its first line to its last.
 
-A call that waits for another blocks reading its lane; that is all there is to parking. Replies are gathered and
-go out when the lane has nothing more to do, before it reads; a call that is started goes out at once.
+A call that waits for another blocks reading its lane; that is all there is to parking. Replies are gathered
+and go out when the lane has nothing more to do, before it reads; a call that is started goes out at once.
 
 `interrupt` raises `Cancelled` inside of a thread, at whatever instruction it is. It must only ever hit the
 user's code: `running` says whether the thread is there, and `_leave` is what it does on its way out.
@@ -153,8 +153,8 @@ class ThreadRuntime:
         lane: Lane | None = getattr(self.local, "lane", None)
         if lane is None:
             raise NoCallContext(
-                "a service was called on a thread that msx did not start; call it on the thread of the service's "
-                "function (or use a.start(x) and msx.gather there) and hand the results to your threads"
+                "a service was called on a thread that msx did not start; call it on the thread of the "
+                "service's function (with a.start(x) and msx.gather) and hand the results to your threads"
             )
         if lane.call is None:
             raise NoCallContext("a service was called when the call on this thread had ended")

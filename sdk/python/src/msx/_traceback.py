@@ -21,11 +21,10 @@ def user_frames(frames: list[traceback.FrameSummary]) -> traceback.StackSummary:
 
 def format_error(error: BaseException, hide_note: str | None = None) -> str:
     """One exception as Python prints it, without what caused it."""
-    report = traceback.TracebackException(type(error), error, error.__traceback__)
+    report: Any = traceback.TracebackException(type(error), error, error.__traceback__)
     report.stack = user_frames(report.stack)
-    notes: Any = getattr(report, "__notes__", None)
-    if notes and hide_note is not None:
-        report.__notes__ = [note for note in notes if note != hide_note]
+    if hide_note is not None and report.__notes__:
+        report.__notes__ = [note for note in report.__notes__ if note != hide_note]
     return "".join(report.format(chain=False))
 
 
