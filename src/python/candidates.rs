@@ -28,26 +28,27 @@ pub struct Candidate {
 
 /// The candidates under a folder, or the one file, in the order of their paths.
 pub fn candidates(root: &Path) -> io::Result<Vec<Candidate>> {
+    let is_folder = fs::metadata(root).map_err(|error| unreadable(root, &error))?.is_dir();
     let mut files = Vec::new();
-    if root.is_dir() {
+    if is_folder {
         walk(root, &mut 0, &mut files)?;
+        files.sort();
     } else {
         files.push(root.to_owned());
     }
-    files.sort();
-    let folder = if root.is_dir() { root } else { root.parent().unwrap_or(root) };
-    let mut found = Vec::new();
-    for file in files {
-        found.extend(candidate(folder, file)?);
-    }
+    let folder = if is_folder { root } else { root.parent().unwrap_or(root) };
+    let found = files.into_iter().filter_map(|file| candidate(folder, file).transpose());
+    let found = found.collect::<io::Result<Vec<_>>>()?;
     check_names(&found)?;
     Ok(found)
 }
 
+fn unreadable(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("could not read `{}`: {error}", path.display()))
+}
+
 fn walk(folder: &Path, seen: &mut usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    let at = |error: io::Error| {
-        io::Error::new(error.kind(), format!("could not read `{}`: {error}", folder.display()))
-    };
+    let at = |error: io::Error| unreadable(folder, &error);
     for entry in fs::read_dir(folder).map_err(at)? {
         let entry = entry.map_err(at)?;
         *seen += 1;
@@ -74,14 +75,12 @@ fn is_module(name: &str) -> bool {
 }
 
 fn candidate(folder: &Path, file: PathBuf) -> io::Result<Option<Candidate>> {
-    let at = |error: io::Error| {
-        io::Error::new(error.kind(), format!("could not read `{}`: {error}", file.display()))
-    };
-    let metadata = fs::metadata(&file).map_err(at)?;
-    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
+    // A link to nothing is no module.
+    if !fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() <= FILE_BYTES_MAX) {
         return Ok(None);
     }
-    let text = String::from_utf8_lossy(&fs::read(&file).map_err(at)?).into_owned();
+    let bytes = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
+    let text = String::from_utf8_lossy(&bytes);
     if !source::has_decorator(&text) {
         return Ok(None);
     }

@@ -88,8 +88,9 @@ pub async fn discover(
                 `if __name__ == \"__main__\":` or into `@msx.on_start`";
     let purpose = Purpose { doing: "import the project's modules", bound: DISCOVERY_BOUND, help };
     let finished = bounded(run, command, &purpose).await?;
-    if !finished.status_ok {
-        let message = format!("the helper that imports {} ended with {}", listed(modules), finished.status);
+    if !finished.status_ok || !answer.0.exists() {
+        let message =
+            format!("the process that imports {} ended early, with {}", listed(modules), finished.status);
         let help = "a module must neither end nor crash the process when it is imported";
         return Err(PythonError::new(message, help).with_detail(&finished.last_words()));
     }
@@ -133,8 +134,9 @@ impl Answer {
         }
         let text = fs::read(&self.0).map_err(|error| PythonError::io("read", &self.0, &error))?;
         serde_json::from_slice(&text).map_err(|error| {
-            let message =
-                format!("the helper that imports the modules gave an answer that is not understood: {error}");
+            let message = format!(
+                "the process that imports the modules gave an answer that is not understood: {error}"
+            );
             PythonError::new(message, "this is a defect in msx: please report it")
         })
     }

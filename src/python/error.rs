@@ -33,6 +33,10 @@ impl PythonError {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "check who may use this path; XDG_CACHE_HOME moves the cache of msx elsewhere".to_owned()
             }
+            io::ErrorKind::NotADirectory => {
+                "a part of this path is a file: remove it; XDG_CACHE_HOME moves the cache of msx elsewhere"
+                    .to_owned()
+            }
             _ => "check this path and try again".to_owned(),
         };
         Self::new(format!("could not {verb} `{}`: {error}", path.display()), help)

@@ -103,16 +103,19 @@ impl Installer {
         let purpose = Purpose { doing: &doing, bound: INSTALL_BOUND, help };
         let mut running = std::pin::pin!(bounded(context.run, command, &purpose));
         let mut count = Count::default();
+        let mut tell = |line: String| {
+            if count.see(&line) {
+                context.preparing(job.what, count.done, count.total);
+            }
+        };
         context.preparing(job.what, 0, 0);
         let finished = loop {
             tokio::select! {
-                biased;
-                Some(line) = seen.recv() => if count.see(&line) {
-                    context.preparing(job.what, count.done, count.total);
-                },
+                Some(line) = seen.recv() => tell(line),
                 finished = &mut running => break finished?,
             }
         };
+        std::iter::from_fn(|| seen.try_recv().ok()).for_each(tell);
         if finished.status_ok { Ok(()) } else { Err(self.failed(job, &finished)) }
     }
 
