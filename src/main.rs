@@ -1,7 +1,17 @@
 //! msx: any Python function becomes a supervised, balanced, autoscaled microservice.
 
+mod cli;
 mod config;
+mod control;
+mod daemon;
+mod failure;
 mod model;
+mod project;
 mod protocol;
+mod supervisor;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

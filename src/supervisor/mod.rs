@@ -1,0 +1,3 @@
+//! Instances and what becomes of them.
+
+pub mod logs;
