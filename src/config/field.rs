@@ -45,7 +45,7 @@ impl Field<'_> {
             return Some(number);
         }
         let percent =
-            (number >= 2.0 && number <= 100.0).then(|| format!("write {} for {number} %", number / 100.0));
+            (2.0..=100.0).contains(&number).then(|| format!("write {} for {number} %", number / 100.0));
         self.refuse(&format!("must be {must}, not {number}"), "out of range", percent)
     }
 

@@ -27,6 +27,4 @@ mod value;
 
 pub use diagnostics::Diagnostics;
 pub use manifest::{Manifest, Source, parse};
-pub use place::{Located, Place};
-pub use schema::{Gateway, Project, Python};
 pub use service::{Found, Resolved};
