@@ -113,12 +113,8 @@ impl Diagnostics {
     /// Exit code of a program that stops because of them.
     pub const EXIT_CODE: u8 = 2;
 
-    /// Only the first mistake at a place counts: what follows from it would say the same again.
     pub fn add(&mut self, problem: Problem) {
-        let known = problem.has_text() && self.0.iter().any(|other| other.order() == problem.order());
-        if !known {
-            self.0.push(problem);
-        }
+        self.0.push(problem);
     }
 
     /// Adds the mistakes of another reading, but for those in lines that are known to be wrong.
@@ -137,7 +133,8 @@ impl Diagnostics {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
 
-    /// The reports, in the order of the text, with an empty line between two.
+    /// The reports, in the order of the text, with an empty line between two. Only the first mistake at a place is
+    /// shown: what follows from it would say the same again.
     pub fn render(&self, colour: bool, width: usize) -> String {
         let styles = if colour { ThemeStyles::ansi() } else { ThemeStyles::none() };
         let theme = GraphicalTheme { characters: ThemeCharacters::unicode(), styles };
@@ -146,7 +143,8 @@ impl Diagnostics {
             .with_links(false)
             .with_break_words(false);
         let mut problems: Vec<&Problem> = self.0.iter().collect();
-        problems.sort_by_key(|problem| problem.order());
+        problems.sort_by_cached_key(|problem| problem.order());
+        problems.dedup_by(|next, shown| shown.has_text() && next.order() == shown.order());
         let mut text = String::new();
         for (n, problem) in problems.into_iter().enumerate() {
             if n > 0 {

@@ -80,7 +80,10 @@ mod tests {
 
     #[test]
     fn lines_become_variables() {
-        let text = "# comment\n\nA=1\nexport B = two words # comment\nC=\"x\\n\\\"y\\\" #\" # comment\nD='a\\n'\nE=\nF=a=b#c\r\nA=2";
+        let text = concat!(
+            "# comment\n\nA=1\nexport B = two words # comment\n",
+            "C=\"x\\n\\\"y\\\" #\" # comment\nD='a\\n'\nE=\nF=a=b#c\r\nA=2",
+        );
         let mut problems = Diagnostics::default();
         let variables = read(".env", text, &mut problems);
         assert!(problems.is_empty(), "{problems}");

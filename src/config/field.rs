@@ -1,4 +1,5 @@
-//! Checks of single values: each takes what was written and gives the typed value, or says what must stand there.
+//! Checks of single values: each takes what was written and gives the typed value, or says what must stand
+//! there.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -44,7 +45,7 @@ impl Field<'_> {
             return Some(number);
         }
         let percent =
-            (number > 1.0 && number <= 100.0).then(|| format!("write {} for {number} %", number / 100.0));
+            (2.0..=100.0).contains(&number).then(|| format!("write {} for {number} %", number / 100.0));
         self.refuse(&format!("must be {must}, not {number}"), "out of range", percent)
     }
 

@@ -1,6 +1,8 @@
-//! The manifest: text → `raw` → `spec`, with every mistake at its place in the text. Pure: reads no disk, no environment.
+//! The manifest: text → `raw` → `spec`, with every mistake at its place in the text. Pure: reads no disk, no
+//! environment; the callers pass in texts and look-ups.
 //!
-//! - `raw` turns TOML, or a decorator's options, into a tree that knows where each value stands, and lays overlays.
+//! - `raw` turns TOML, or a decorator's options, into a tree that knows where each value stands, and lays overlays
+//!   over each other.
 //! - `schema` is the one table of known keys; `section`, `field` and `value` read, check and show what it lists.
 //! - `manifest` is what can be known before the services were found, `service` what comes after: the layers
 //!   built-in default, `[defaults]`, decorator, `[services.NAME]` become one `spec::ServiceSpec` for each service.
@@ -25,6 +27,4 @@ mod value;
 
 pub use diagnostics::Diagnostics;
 pub use manifest::{Manifest, Source, parse};
-pub use place::{Located, Place};
-pub use schema::{Gateway, Project, Python};
 pub use service::{Found, Resolved};

@@ -25,14 +25,13 @@ pub fn find<'a>(name: &str, services: &[&'a ServiceName]) -> Match<'a> {
     }
 }
 
-/// The known word that `word` was probably meant to be: a third of it may be mistyped, or one contains the other.
+/// The known word that `word` was probably meant to be: a third of it may be mistyped; else one contains the other,
+/// or they begin alike.
 pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let tolerance = (word.chars().count() / 3).max(1);
     let distance = |candidate: &str| {
         let typed = strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase());
-        let contained =
-            word.len() >= 4 && candidate.contains(word) || candidate.len() >= 3 && word.contains(candidate);
-        (typed <= tolerance).then_some(typed).or(contained.then_some(tolerance + 1))
+        (typed <= tolerance || resemble(word, candidate)).then_some(typed)
     };
     known
         .into_iter()
@@ -41,13 +40,20 @@ pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, found)| found)
 }
 
+fn resemble(word: &str, candidate: &str) -> bool {
+    let alike = word.chars().zip(candidate.chars()).take_while(|(a, b)| a == b).count();
+    alike >= 4
+        || word.len() >= 4 && candidate.contains(word)
+        || candidate.len() >= 3 && word.contains(candidate)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn mistyped_words_are_recognised() {
-        let known = ["threads", "run_timeout", "env", "env_file", "queue"];
+        let known = ["threads", "run_timeout", "env", "env_file", "queue", "retries"];
         for (word, meant) in [
             ("thread", Some("threads")),
             ("treads", Some("threads")),
@@ -55,6 +61,7 @@ mod tests {
             ("THREADS", Some("threads")),
             ("timeout", Some("run_timeout")),
             ("envs", Some("env")),
+            ("retry", Some("retries")),
             ("environment", Some("env")),
             ("xyz", None),
             ("", None),

@@ -1,5 +1,5 @@
-//! TOML text, or the options of a decorator, as a tree of values that know their place. Nothing is checked here
-//! but syntax; overlays are laid over each other here, key by key.
+//! TOML text, or the options of a decorator, as a tree of values that know their place. Only syntax is checked
+//! here; overlays are laid over each other, key by key.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,8 +1,11 @@
-//! `msx config`: the manifest as it counts, each value with where it comes from. As TOML it is a manifest again.
+//! `msx config`: the manifest as it counts, each value with where it comes from. As TOML it is a manifest again,
+//! but for secrets.
 
 use serde_json::{Map, Value as Json, json};
 
 use super::manifest::Manifest;
+use super::place::Place;
+use super::schema::{Service, ServiceLayer};
 use super::service::Resolved;
 use super::value::Line;
 use crate::model::WorkerKind;
@@ -44,24 +47,28 @@ fn sections(manifest: &Manifest, services: Option<&[Resolved]>) -> Vec<Section> 
         section(&["python"], manifest.python.lines()),
         section(&["gateway"], manifest.gateway.lines()),
     ];
-    match services {
-        Some(services) => {
-            sections.extend(
-                services.iter().map(|service| section(&["services", service.name.as_str()], lines(service))),
-            );
+    let Some(services) = services else {
+        sections.push(section(&["defaults"], written(&manifest.defaults)));
+        for service in &manifest.services {
+            sections.push(section(&["services", &service.name], written(&service.layer)));
         }
-        None => {
-            sections.push(section(&["defaults"], manifest.defaults.lines()));
-            let services = manifest.services.iter();
-            sections
-                .extend(services.map(|written| section(&["services", &written.name], written.layer.lines())));
-        }
+        return sections;
+    };
+    for service in services {
+        sections.push(section(&["services", service.name.as_str()], settings(service)));
     }
     sections
 }
 
+/// What one section says, without msx's defaults.
+fn written(layer: &ServiceLayer) -> Vec<Line> {
+    let mut lines = Service::lay(&[layer]).lines();
+    lines.retain(|line| !matches!(line.place, Place::Default));
+    lines
+}
+
 /// The settings of a service without the one that is not for its kind.
-fn lines(service: &Resolved) -> Vec<Line> {
+fn settings(service: &Resolved) -> Vec<Line> {
     let other = match service.kind {
         WorkerKind::Def => "concurrency",
         WorkerKind::Async => "threads",

@@ -1,4 +1,5 @@
-//! One table of settings laid flat (`scale = { cpu = 0.8 }` → `scale.cpu`), and the verdict on keys that do not belong there.
+//! One table of settings laid flat (`scale = { cpu = 0.8 }` → `scale.cpu`), and the verdict on keys that do not
+//! belong there.
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,11 @@ pub enum State {
 impl Key {
     fn group(&self) -> Option<&'static str> {
         self.path.split_once('.').map(|(group, _)| group)
+    }
+
+    /// The first word, which stands in the table itself.
+    pub fn top(&self) -> &'static str {
+        self.group().unwrap_or(self.path)
     }
 }
 
@@ -129,14 +135,9 @@ fn flatten(
 
 fn not_a_group(key: &str, node: &Node, value: &Value, keys: &[Key]) -> Problem {
     let must = if key == "instances" { "a whole number or a table" } else { "a table" };
-    let inner: Vec<&str> = keys
-        .iter()
-        .filter(|known| known.group() == Some(key) && !matches!(known.state, State::Later(_)))
-        .map(|known| &known.path[key.len() + 1..])
-        .collect();
     Problem::new(format!("`{key}` must be {must}, not {}", value.kind()))
         .at(&node.place, "wrong type")
-        .help(format!("write {key} = {{ … }} with {}", list(&inner, "and")))
+        .help(format!("write `{key} = {{ … }}` with {}", list(&words_of(key, keys), "and")))
 }
 
 /// Why a key cannot be used in this table.
@@ -166,22 +167,34 @@ fn unknown(title: &Title, path: &str, entry: &Entry, keys: &[Key]) -> Problem {
 
 /// What the writer of an unknown key probably meant.
 fn meant(title: &Title, path: &str, keys: &[Key]) -> String {
+    if let Some((group, word)) = path.split_once('.') {
+        let words = words_of(group, keys);
+        return match suggest(word, words.iter().copied()) {
+            Some(found) => format!("did you mean `{group}.{found}`?"),
+            None => format!("`{group}` takes {}", list(&words, "and")),
+        };
+    }
     if let Some(home) = schema::home(path) {
         return format!("it belongs in {home}");
     }
-    let known = keys.iter().map(|key| key.path);
-    let groups = keys.iter().filter_map(Key::group);
-    if let Some(found) = suggest(path, known.clone().chain(groups)) {
-        return format!("did you mean `{found}`?");
+    // A part of a longer key: `max`, `timeout`.
+    let ends_with_it = |known: &&str| known.strip_suffix(path).is_some_and(|rest| rest.ends_with(['.', '_']));
+    let longer: Vec<&str> = keys.iter().map(|key| key.path).filter(ends_with_it).collect();
+    match suggest(path, keys.iter().map(Key::top)) {
+        _ if !longer.is_empty() => format!("did you mean {}?", list(&longer, "or")),
+        Some(found) => format!("did you mean `{found}`?"),
+        None => format!("{title} takes {}", list(&usable(title, keys), "and")),
     }
-    // A key of a group, written without it: `max`.
-    match known
-        .filter(|known| known.split_once('.').is_some_and(|(_, last)| last == path))
-        .collect::<Vec<_>>()
-    {
-        found if found.is_empty() => format!("{title} takes {}", list(&usable(title, keys), "and")),
-        found => format!("did you mean {}?", list(&found, "or")),
-    }
+}
+
+/// The built keys of a group, without its name.
+fn words_of(group: &str, keys: &[Key]) -> Vec<&'static str> {
+    let built = keys.iter().filter(|key| !matches!(key.state, State::Later(_)));
+    built
+        .filter_map(|key| key.path.split_once('.'))
+        .filter(|(of, _)| *of == group)
+        .map(|(_, word)| word)
+        .collect()
 }
 
 fn usable(title: &Title, keys: &[Key]) -> Vec<&'static str> {
@@ -190,7 +203,7 @@ fn usable(title: &Title, keys: &[Key]) -> Vec<&'static str> {
         State::OneService(_) => matches!(title, Title::Service(_)),
         State::Later(_) => false,
     });
-    let mut words: Vec<&str> = usable.map(|key| key.group().unwrap_or(key.path)).collect();
+    let mut words: Vec<&str> = usable.map(Key::top).collect();
     words.dedup();
     words
 }

@@ -35,8 +35,7 @@ fn broken_syntax_is_reported_with_everything_else_that_is_wrong() {
       ·    ╰── not built yet
     4 │ [services.b
       ╰────
-     help: remove it: a failed call is answered with its error; catch it in the calling function and
-           call again
+     help: remove it: a failed call is answered with its error; catch it in the caller and call again
 
      × invalid TOML: unclosed table, expected `]`
       ╭─[services.toml:4:12]
@@ -75,6 +74,58 @@ fn broken_syntax_is_reported_with_everything_else_that_is_wrong() {
     11 │
        ╰────
     "#);
+}
+
+#[test]
+fn keys_that_are_written_twice() {
+    insta::assert_snapshot!(errors(r#"
+        [services.a]
+        threads = 2
+        threads = 3
+        scale = { cpu = 0.5, cpu = 0.6 }
+        [services.a]
+        retries = 3
+    "#), @"
+     × `threads` is written twice
+      ╭─[services.toml:3:1]
+    2 │ threads = 2
+    3 │ threads = 3
+      · ───┬───
+      ·    ╰── here
+    4 │ scale = { cpu = 0.5, cpu = 0.6 }
+      ╰────
+     help: remove one of the two
+
+     × `cpu` is written twice
+      ╭─[services.toml:4:22]
+    3 │ threads = 3
+    4 │ scale = { cpu = 0.5, cpu = 0.6 }
+      ·                      ─┬─
+      ·                       ╰── here
+    5 │ [services.a]
+      ╰────
+     help: remove one of the two
+
+     × `a` is written twice
+      ╭─[services.toml:5:11]
+    4 │ scale = { cpu = 0.5, cpu = 0.6 }
+    5 │ [services.a]
+      ·           ┬
+      ·           ╰── here
+    6 │ retries = 3
+      ╰────
+     help: remove one of the two
+
+     × `retries` is not built yet
+      ╭─[services.toml:6:1]
+    5 │ [services.a]
+    6 │ retries = 3
+      · ───┬───
+      ·    ╰── not built yet
+    7 │
+      ╰────
+     help: remove it: a failed call is answered with its error; catch it in the caller and call again
+    ");
 }
 
 #[test]
@@ -237,7 +288,7 @@ fn unknown_keys() {
        ·    ╰── unknown
     11 │ replicas = 2
        ╰────
-     help: did you mean `queue.timeout`?
+     help: did you mean `queue.timeout` or `run_timeout`?
 
      × unknown key `replicas` in [defaults]
        ╭─[services.toml:11:1]
@@ -288,7 +339,7 @@ fn unknown_keys() {
        ·        ╰── unknown
     17 │
        ╰────
-     help: did you mean `stop`?
+     help: `stop` takes `signal` and `grace`
     "#);
 }
 
@@ -368,7 +419,7 @@ fn wrong_types() {
        ·                ╰── wrong type
     10 │ scale = 0.7
        ╰────
-     help: write instances = { … } with `min` and `max`
+     help: write `instances = { … }` with `min` and `max`
 
      × `scale` must be a table, not a float
        ╭─[services.toml:10:9]
@@ -378,7 +429,7 @@ fn wrong_types() {
        ·          ╰── wrong type
     11 │ run_timeout = 30
        ╰────
-     help: write scale = { … } with `utilization`, `cpu`, `machine` and `down_after`
+     help: write `scale = { … }` with `utilization`, `cpu`, `machine` and `down_after`
 
      × `run_timeout` must be a duration such as "30s", not an integer
        ╭─[services.toml:11:15]
@@ -769,8 +820,8 @@ fn what_is_not_built_yet() {
       ·  ╰── not built yet
     6 │ tokens = "env:TOKENS"
       ╰────
-     help: remove it: the gateway speaks plain HTTP on a loopback address; put a reverse proxy in
-           front for TLS
+     help: remove it: the gateway speaks plain HTTP on loopback; let a reverse proxy in front speak
+           TLS
 
      × `tokens` is not built yet
       ╭─[services.toml:6:1]
@@ -780,8 +831,8 @@ fn what_is_not_built_yet() {
       ·    ╰── not built yet
     7 │ insecure = true
       ╰────
-     help: remove it: the gateway listens on a loopback address only; put a reverse proxy in front
-           that checks who calls
+     help: remove it: the gateway listens on loopback only; let a reverse proxy in front check who
+           calls
 
      × `insecure` is not built yet
       ╭─[services.toml:7:1]
@@ -791,7 +842,7 @@ fn what_is_not_built_yet() {
       ·     ╰── not built yet
     8 │ [defaults]
       ╰────
-     help: remove it: the gateway listens on a loopback address only
+     help: remove it: the gateway listens on loopback only
 
      × `retries` is not built yet
        ╭─[services.toml:9:1]
@@ -801,8 +852,7 @@ fn what_is_not_built_yet() {
        ·    ╰── not built yet
     10 │ durability = "fsync"
        ╰────
-     help: remove it: a failed call is answered with its error; catch it in the calling function and
-           call again
+     help: remove it: a failed call is answered with its error; catch it in the caller and call again
 
      × `durability = "fsync"` is not built yet
        ╭─[services.toml:10:14]
@@ -832,7 +882,7 @@ fn what_is_not_built_yet() {
        ·                 ╰── not built yet
     14 │ idempotent = true
        ╰────
-     help: remove it: use `instances.min = 0` to start none before the first call
+     help: remove it: with `instances.min = 0` none is started before the first call
 
      × `idempotent` is not built yet
        ╭─[services.toml:14:1]
@@ -842,7 +892,7 @@ fn what_is_not_built_yet() {
        ·      ╰── not built yet
     15 │ concurrency_key = "x"
        ╰────
-     help: remove it: a call is never repeated on its own so far
+     help: remove it: a failed call is never made again on its own so far
 
      × `concurrency_key` is not built yet
        ╭─[services.toml:15:1]
@@ -852,7 +902,7 @@ fn what_is_not_built_yet() {
        ·        ╰── not built yet
     16 │ on_nondeterminism = "retry"
        ╰────
-     help: remove it: use `threads = 1` and `instances = 1` for one call at a time
+     help: remove it: `threads = 1` with `instances = 1` runs one call at a time
 
      × `on_nondeterminism` is not built yet
        ╭─[services.toml:16:1]
@@ -892,7 +942,7 @@ fn what_is_not_built_yet() {
        ·       ╰── not built yet
     21 │ extra = ["--max-requests", "1000"]
        ╰────
-     help: remove it: only decorated Python functions are run so far
+     help: remove it: only decorated Python functions (`server = "native"`) are run so far
 
      × `extra` is not built yet
        ╭─[services.toml:21:1]
@@ -902,7 +952,7 @@ fn what_is_not_built_yet() {
        ·   ╰── not built yet
     22 │ [services.web]
        ╰────
-     help: remove it: only decorated Python functions are run so far
+     help: remove it: only decorated Python functions (`server = "native"`) are run so far
 
      × `command` is not built yet
        ╭─[services.toml:23:1]
@@ -912,8 +962,7 @@ fn what_is_not_built_yet() {
        ·    ╰── not built yet
     24 │ slots = 16
        ╰────
-     help: remove this service: only decorated Python functions are run so far; start the program
-           beside msx
+     help: remove this service: only Python functions are run so far; start the program beside msx
 
      × `slots` is not built yet
        ╭─[services.toml:24:1]
@@ -964,7 +1013,7 @@ fn what_is_not_built_yet() {
        ·    ╰── not built yet
     29 │ oneshot = true
        ╰────
-     help: remove it: an instance that ends is always restarted, with a growing pause
+     help: remove it: an instance that ends is always restarted, after a pause that grows
 
      × `oneshot` is not built yet
        ╭─[services.toml:29:1]
@@ -1384,11 +1433,10 @@ fn options_of_decorators() {
     help: give `instances`, or `min` and `max`
 
     × m.py:5: `queue` must be a table, not None
-    help: write queue = { … } with `max` and `timeout`
+    help: write `queue = { … }` with `max` and `timeout`
 
     × m.py:5: `retries` is not built yet
-    help: remove it: a failed call is answered with its error; catch it in the calling function and
-          call again
+    help: remove it: a failed call is answered with its error; catch it in the caller and call again
 
     × m.py:5: `instances.min` is 5 and `instances.max` is 3 (less than `min`: services.toml:2)
     help: make `min` at most `max`
@@ -1396,7 +1444,6 @@ fn options_of_decorators() {
     × m.py:5: `instances.max` must be a whole number from 1 to 1024, not an integer beyond 64 bit
 
     × m.py:5: `scale.cpu` must be a number above 0 and up to 1.0, not 1.5
-    help: write 0.015 for 1.5 %
     "#);
 }
 
@@ -1432,9 +1479,7 @@ fn mistakes_in_overlays_name_their_file() {
       · ──┬──
       ·   ╰── unknown
       ╰────
-     help: [services.a] takes `server`, `threads`, `concurrency`, `instances`, `scale`, `max_parked`,
-           `queue`, `run_timeout`, `durability`, `expose`, `listen`, `depends_on`, `env`, `env_file`,
-           `cwd`, `watch` and `stop`
+     help: did you mean `retries`?
     "#);
 }
 
@@ -1534,7 +1579,7 @@ fn colours_and_narrow_terminals() {
       ╰────
      help: remove it: a failed call is
            answered with its error; catch
-           it in the calling function and
-           call again
+           it in the caller and call
+           again
     ");
 }

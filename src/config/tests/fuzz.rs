@@ -111,3 +111,9 @@ proptest! {
         let _ = Manifest::default_for("p").resolve(&[service], &base(), &no_files);
     }
 }
+
+#[test]
+fn deep_nesting() {
+    exercise(&format!("a = {}", "[".repeat(10_000)), "", 80);
+    exercise(&format!("{}b = 1", "a.".repeat(3_000)), "", 80);
+}
