@@ -1,7 +1,6 @@
 //! Which Python runs the project. It is chosen by a fixed order and then asked what it is; the answer is kept in
 //! the cache for as long as no file that it depends on has changed, so that a warm `msx up` starts no Python for it.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -67,6 +66,7 @@ struct Probe {
     has_pip: bool,
     #[serde(default)]
     has_venv: bool,
+    /// Folders whose change may change the answer.
     #[serde(default)]
     sites: Vec<PathBuf>,
     msgspec: Option<String>,
@@ -294,12 +294,11 @@ fn recall(record: &Path) -> Option<Probe> {
 fn remember(record: &Path, path: &Path, probe: &Probe) {
     let venv = path.parent().and_then(Path::parent).map(|folder| folder.join("pyvenv.cfg"));
     let stamps = [path].into_iter().chain(venv.as_deref()).chain(probe.sites.iter().map(PathBuf::as_path));
-    let record_text =
-        serde_json::json!({"stamps": stamps.map(Stamp::of).collect::<Vec<_>>(), "probe": probe});
-    let aside = record.with_extension(OsStr::new(&format!("{}.partial", std::process::id())));
+    let text = serde_json::json!({"stamps": stamps.map(Stamp::of).collect::<Vec<_>>(), "probe": probe});
+    let aside = record.with_extension(format!("{}.partial", std::process::id()));
     let _ = record
         .parent()
         .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(&aside, record_text.to_string()))
+        .and_then(|()| fs::write(&aside, text.to_string()))
         .and_then(|()| fs::rename(&aside, record));
 }

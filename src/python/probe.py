@@ -14,7 +14,9 @@ if sys.version_info >= (3, 10):
     found["in_venv"] = sys.prefix != sys.base_prefix
     found["has_pip"] = find_spec("pip") is not None
     found["has_venv"] = find_spec("venv") is not None and find_spec("ensurepip") is not None
+    # The folders whose change may change an answer. Debian adds venv to the standard library later.
     found["sites"] = [folder for folder in sys.path if folder.endswith("-packages")]
+    found["sites"].append(sysconfig.get_path("stdlib"))
     if site.ENABLE_USER_SITE:
         found["sites"].append(site.getusersitepackages())
     try:
@@ -22,5 +24,5 @@ if sys.version_info >= (3, 10):
 
         found["msgspec"] = msgspec.__version__
     except Exception:
-        pass
+        pass  # absent or broken: msx brings its own
 print(json.dumps(found))
