@@ -1,0 +1,8 @@
+//! Everything that needs the built binary or real processes, in one test binary.
+
+#![cfg(target_os = "linux")]
+
+mod cli_errors;
+mod cli_logs;
+mod pipeline;
+mod support;
