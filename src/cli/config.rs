@@ -1,10 +1,10 @@
 //! `msx config`
 
-use clap::Args;
 use super::terminal::print_line;
 use super::up::ManifestArgs;
 use crate::daemon;
 use crate::failure::Failure;
+use clap::Args;
 
 const EXAMPLES: &str = "\
 Examples:

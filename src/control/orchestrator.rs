@@ -37,7 +37,8 @@ pub fn signature(name: &ServiceName) -> Signature {
         json!({"name": name, "kind": "positional_or_keyword", "annotation": kind, "required": true, "schema": schema})
     });
     let described: Vec<Value> = described.collect();
-    let signature = json!({"text": format!("({})", text.join(", ")), "doc": null, "returns": null, "params": described});
+    let signature =
+        json!({"text": format!("({})", text.join(", ")), "doc": null, "returns": null, "params": described});
     Signature::parse(signature.to_string().as_bytes()).expect("this is the form of a signature")
 }
 
@@ -58,9 +59,7 @@ impl Orchestrator {
         };
         match result.and_then(|value| encoded(name, &value)) {
             Ok(payload) => Outcome::Value(payload),
-            Err(error) => {
-                Outcome::Error(RemoteError { service: name.to_string(), ..error }.encode())
-            }
+            Err(error) => Outcome::Error(RemoteError { service: name.to_string(), ..error }.encode()),
         }
     }
 
@@ -91,9 +90,9 @@ impl Orchestrator {
         let snapshot = self.registry.snapshot();
         let id = snapshot.resolve(name).map_err(unknown)?;
         let instances = snapshot.get(id).map_or(&[][..], |service| &service.instances);
-        let described = instances.iter().map(|i| {
-            json!({"id": i.label, "state": i.state, "pid": i.pid, "restarts": i.restarts})
-        });
+        let described = instances
+            .iter()
+            .map(|i| json!({"id": i.label, "state": i.state, "pid": i.pid, "restarts": i.restarts}));
         Ok(described.collect())
     }
 
@@ -101,7 +100,10 @@ impl Orchestrator {
         let id = self.registry.resolve(name).map_err(unknown)?;
         let instances = instances.and_then(|n| u32::try_from(n).ok());
         let instances = instances.ok_or_else(|| value_error("n must be a whole number from 0"))?;
-        self.supervisor.scale(id, Some(instances), true).await.map_err(|error| value_error(error.to_string()))?;
+        self.supervisor
+            .scale(id, Some(instances), true)
+            .await
+            .map_err(|error| value_error(error.to_string()))?;
         Ok(Value::Null)
     }
 
@@ -111,9 +113,10 @@ impl Orchestrator {
             let ready = service.instances.iter().filter(|i| i.ready.is_some()).count();
             (service.spec.name.to_string(), json!({"ready": ready, "desired": service.desired}))
         });
-        let is_ok = snapshot.services.iter().all(|service| {
-            service.desired == 0 || service.instances.iter().any(|i| i.ready.is_some())
-        });
+        let is_ok = snapshot
+            .services
+            .iter()
+            .all(|service| service.desired == 0 || service.instances.iter().any(|i| i.ready.is_some()));
         json!({"ok": is_ok, "uptime": self.reporter.uptime().as_secs_f64(), "services": services.collect::<serde_json::Map<_, _>>()})
     }
 }
@@ -130,7 +133,9 @@ fn bound(name: &ServiceName, payload: &[u8]) -> Result<Vec<Value>, String> {
     let mut given = args.into_iter();
     let bound: Result<Vec<Value>, String> = parameters
         .iter()
-        .map(|(parameter, _)| given.next().or_else(|| kwargs.remove(*parameter)).ok_or_else(|| missing(parameter)))
+        .map(|(parameter, _)| {
+            given.next().or_else(|| kwargs.remove(*parameter)).ok_or_else(|| missing(parameter))
+        })
         .collect();
     match given.next().is_some() || !kwargs.is_empty() {
         true => Err(format!("{name}() takes {} argument(s)", parameters.len())),
@@ -159,8 +164,5 @@ fn value_error(message: impl Into<String>) -> RemoteError {
 
 fn unknown(error: crate::registry::NameError) -> RemoteError {
     let text = format!("{error}; {}", error.help());
-    RemoteError {
-        kind: "builtins.LookupError".to_owned(),
-        ..value_error(text)
-    }
+    RemoteError { kind: "builtins.LookupError".to_owned(), ..value_error(text) }
 }

@@ -79,10 +79,7 @@ async fn down(State(control): Shared) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-async fn call(
-    State(control): Shared,
-    Json(request): Json<CallRequest>,
-) -> Result<Json<CallAnswer>, Refused> {
+async fn call(State(control): Shared, Json(request): Json<CallRequest>) -> Result<Json<CallAnswer>, Refused> {
     let (id, signature) = control.find(&request.service)?;
     let arguments = signature.bind_words(&request.arguments).map_err(|error| {
         Refused::usage(signature.explain(&request.service, &error))
@@ -126,10 +123,7 @@ fn answered(answer: Answer) -> Result<Json<CallAnswer>, Refused> {
     }
 }
 
-async fn scale(
-    State(control): Shared,
-    Json(request): Json<ScaleRequest>,
-) -> Result<StatusCode, Refused> {
+async fn scale(State(control): Shared, Json(request): Json<ScaleRequest>) -> Result<StatusCode, Refused> {
     let mut targets = Vec::new();
     for target in &request.targets {
         let id = control.registry.resolve(&target.service)?;
@@ -148,10 +142,7 @@ async fn scale(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn restart(
-    State(control): Shared,
-    Json(request): Json<RestartRequest>,
-) -> Result<StatusCode, Refused> {
+async fn restart(State(control): Shared, Json(request): Json<RestartRequest>) -> Result<StatusCode, Refused> {
     let ids = match request.services.is_empty() {
         true => control.registry.snapshot().services.iter().map(|service| service.id).collect(),
         false => request
@@ -188,8 +179,7 @@ impl Control {
             return Ok(());
         }
         let message = format!("cannot scale {} to {wanted} instances: its max is {max}", service.short());
-        Err(Refused::usage(message)
-            .help("raise `instances = { max = … }` in services.toml, or use --force"))
+        Err(Refused::usage(message).help("raise `instances = { max = … }` in services.toml, or use --force"))
     }
 }
 

@@ -20,12 +20,15 @@ pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: V
 }
 
 fn edge(shard: &Shard, registry: &Registry) -> Edge {
-    let (lookup, services, named, shard) = (registry.clone(), registry.clone(), registry.clone(), shard.clone());
+    let (lookup, services, named, shard) =
+        (registry.clone(), registry.clone(), registry.clone(), shard.clone());
     Edge {
         lookup: Arc::new(move |name| {
             let snapshot = lookup.peek();
-            let id = snapshot.resolve(name).map_err(|error| gateway::Refusal { message: error.to_string() })?;
-            let entry = snapshot.get(id).ok_or_else(|| gateway::Refusal { message: "it was removed".into() })?;
+            let id =
+                snapshot.resolve(name).map_err(|error| gateway::Refusal { message: error.to_string() })?;
+            let entry =
+                snapshot.get(id).ok_or_else(|| gateway::Refusal { message: "it was removed".into() })?;
             Ok(target(entry))
         }),
         services: Arc::new(move || services.peek().services.iter().map(target).collect()),
@@ -68,6 +71,7 @@ fn outcome(answer: Answer) -> Outcome {
 fn timed_out(registry: &Registry, service: ServiceId) -> Outcome {
     let snapshot = registry.peek();
     let name = snapshot.get(service).map_or("", |entry| entry.spec.name.as_str());
-    let message = format!("{name} did not answer before the deadline of the request, so the call was cancelled");
+    let message =
+        format!("{name} did not answer before the deadline of the request, so the call was cancelled");
     Outcome::Error(RemoteError::timeout(name, message, "").encode())
 }

@@ -64,9 +64,8 @@ impl Ports {
 /// second part of the answer says.
 pub fn bind_gateway(fixed: Option<SocketAddr>) -> Result<(TcpListener, Option<String>), Failure> {
     if let Some(address) = fixed {
-        let listener = bind(address).map_err(|error| {
-            taken(&format!("the gateway cannot listen on {address}"), address, &error)
-        })?;
+        let listener = bind(address)
+            .map_err(|error| taken(&format!("the gateway cannot listen on {address}"), address, &error))?;
         return Ok((listener, None));
     }
     let mut last = None;

@@ -33,8 +33,7 @@ pub struct Planned {
 pub async fn plan(options: &UpOptions, guard: &Guard, report: &Report) -> Result<Plan, Failure> {
     let Findings { manifest, environment, discovery } = find(options, guard, report).await?;
     let known = known(&discovery, options.project.root());
-    let specs =
-        manifest.resolve(&known, options.project.root(), &|path| std::fs::read_to_string(path))?;
+    let specs = manifest.resolve(&known, options.project.root(), &|path| std::fs::read_to_string(path))?;
     let services = discovery.services.into_iter().zip(specs).map(|(service, spec)| {
         let signature = Signature::parse(service.signature.get().as_bytes()).map_err(|error| {
             Failure::failed(format!("the signature of {} cannot be read: {error}", service.name))
@@ -90,7 +89,8 @@ fn read(options: &UpOptions) -> Result<(Manifest, Vec<Candidate>), Failure> {
     };
     let texts = files.iter().map(|file| {
         let text = std::fs::read_to_string(file);
-        let text = text.map_err(|e| Failure::usage(format!("cannot read the manifest {}: {e}", file.display())))?;
+        let text =
+            text.map_err(|e| Failure::usage(format!("cannot read the manifest {}: {e}", file.display())))?;
         Ok((shown(file, root), text))
     });
     let texts: Vec<(String, String)> = texts.collect::<Result<_, Failure>>()?;
@@ -101,8 +101,9 @@ fn read(options: &UpOptions) -> Result<(Manifest, Vec<Candidate>), Failure> {
 fn zero_configuration(options: &UpOptions) -> Result<(Manifest, Vec<Candidate>), Failure> {
     let root = options.project.root();
     let target = options.target.as_deref().unwrap_or(root);
-    let scripts = python::candidates(target)
-        .map_err(|error| Failure::failed(format!("cannot look for services in {}: {error}", target.display())))?;
+    let scripts = python::candidates(target).map_err(|error| {
+        Failure::failed(format!("cannot look for services in {}: {error}", target.display()))
+    })?;
     if scripts.is_empty() {
         return Err(nothing_found(options, &[]));
     }
@@ -173,7 +174,9 @@ fn check_modules(manifest: &Manifest, errors: &[ModuleError]) -> Result<(), Fail
     let tracebacks: Vec<&str> = failing.iter().map(|error| error.traceback.trim_end()).collect();
     Err(Failure::failed(format!("cannot import {}", named.join(", ")))
         .with_detail(tracebacks.join("\n\n"))
-        .with_help("the traceback above is the module's own; packages it needs belong in `[python] requirements`"))
+        .with_help(
+            "the traceback above is the module's own; packages it needs belong in `[python] requirements`",
+        ))
 }
 
 /// Whether it is the module itself, or a package it is in, that Python does not find.
@@ -204,7 +207,8 @@ impl From<Diagnostics> for Failure {
     fn from(diagnostics: Diagnostics) -> Self {
         let colour = std::io::IsTerminal::is_terminal(&std::io::stderr())
             && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self::new(FailureKind::Usage, "the manifest cannot be used").with_detail(diagnostics.render(colour, 100))
+        Self::new(FailureKind::Usage, "the manifest cannot be used")
+            .with_detail(diagnostics.render(colour, 100))
     }
 }
 

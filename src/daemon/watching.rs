@@ -19,7 +19,12 @@ pub struct Watched {
 }
 
 /// Watches until the hub ends; the answer is to be kept.
-pub fn start(root: &Path, watched: Vec<Watched>, supervisor: Supervisor, report: Report) -> Result<Watch, Failure> {
+pub fn start(
+    root: &Path,
+    watched: Vec<Watched>,
+    supervisor: Supervisor,
+    report: Report,
+) -> Result<Watch, Failure> {
     let folders: BTreeSet<PathBuf> = watched
         .iter()
         .flat_map(|service| {
@@ -34,8 +39,11 @@ pub fn start(root: &Path, watched: Vec<Watched>, supervisor: Supervisor, report:
             .with_help("the kernel's limit may be too low: `sysctl fs.inotify.max_user_watches`")
     };
     Watch::start(&folders, move |changed| {
-        let services: Vec<ServiceId> =
-            watched.iter().filter(|s| changed.iter().any(|file| s.depends_on(&root, file))).map(|s| s.service).collect();
+        let services: Vec<ServiceId> = watched
+            .iter()
+            .filter(|s| changed.iter().any(|file| s.depends_on(&root, file)))
+            .map(|s| s.service)
+            .collect();
         if services.is_empty() {
             return;
         }

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::setup::{Plan, Planned};
 use super::{Report, UpOptions, entrance, now, ports, scaling, watching};
-use crate::control::server::{self, Control};
 use crate::control::orchestrator::{self, Orchestrator};
+use crate::control::server::{self, Control};
 use crate::control::status::{Measurements, Reporter};
 use crate::core::{Core, Event, ServiceSetup};
 use crate::failure::Failure;
@@ -114,7 +114,8 @@ impl Hub {
             Self { supervisor: supervisor.clone(), shard, gateway: url, socket, started_at, watch: None };
         if options.watch {
             let watched = watching::watched(&plan.services);
-            hub.watch = Some(Arc::new(watching::start(options.project.root(), watched, supervisor, report.clone())?));
+            hub.watch =
+                Some(Arc::new(watching::start(options.project.root(), watched, supervisor, report.clone())?));
         }
         hub.scale_as_asked(options, &registry)?;
         Ok(hub)
@@ -159,7 +160,11 @@ fn gateway_url(listener: &TcpListener) -> String {
 }
 
 fn folder_name(options: &UpOptions) -> String {
-    options.project.root().file_name().map_or_else(|| "project".into(), |name| name.to_string_lossy().into_owned())
+    options
+        .project
+        .root()
+        .file_name()
+        .map_or_else(|| "project".into(), |name| name.to_string_lossy().into_owned())
 }
 
 fn registry(services: &[Planned], fronts: &[TcpListener]) -> Registry {
@@ -283,7 +288,9 @@ fn on_hello(supervisor: &Supervisor, instance: InstanceId, message: &FromControl
             supervisor.control_closed(instance);
         }
         (_, false) => {
-            tracing::error!("an instance speaks version {version} of the worker protocol, this hub {VERSION}");
+            tracing::error!(
+                "an instance speaks version {version} of the worker protocol, this hub {VERSION}"
+            );
             supervisor.control_closed(instance);
         }
     }

@@ -215,7 +215,9 @@ impl Fleet {
         }
         if !self.has_ended {
             self.has_ended = true;
-            out.push(Effect::Ended { survivors: self.services.iter().flat_map(Service::survivors).collect() });
+            out.push(Effect::Ended {
+                survivors: self.services.iter().flat_map(Service::survivors).collect(),
+            });
         }
     }
 }

@@ -33,9 +33,9 @@ mod restarts;
 mod roll;
 mod service;
 mod state;
-pub mod watch;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -122,7 +122,9 @@ impl Place {
         self.deadline = None;
         match self.state {
             // A busy instance is not stopped; only what is parked there can go elsewhere.
-            State::Draining if !is_stopping => out.push(Effect::Drain { instance: self.id, replay_now: true }),
+            State::Draining if !is_stopping => {
+                out.push(Effect::Drain { instance: self.id, replay_now: true })
+            }
             State::Failing | State::Killing => self.is_stuck = true,
             State::Starting => {
                 self.cause = Some(format!("no hello within {} s", HELLO_BOUND.as_secs()));

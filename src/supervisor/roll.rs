@@ -45,7 +45,12 @@ pub struct Roll {
 
 impl Roll {
     /// `old` run the code that is to go; `fresh` had no process and were started again just now.
-    pub fn new(tickets: Vec<Ticket>, replay_now: bool, old: BTreeSet<Generation>, fresh: BTreeSet<u32>) -> Self {
+    pub fn new(
+        tickets: Vec<Ticket>,
+        replay_now: bool,
+        old: BTreeSet<Generation>,
+        fresh: BTreeSet<u32>,
+    ) -> Self {
         Self { tickets, replay_now, old, phase: Phase::Proving { fresh, surge: false } }
     }
 

@@ -225,7 +225,9 @@ impl Service {
             let (terms, is_stopping) = (self.terms(), self.phase == Phase::Stopping);
             let Some(place) = self.places.get_mut(&number) else { continue };
             match place.state {
-                State::Backoff | State::Crashloop if self.phase == Phase::Open => self.start(now, number, out),
+                State::Backoff | State::Crashloop if self.phase == Phase::Open => {
+                    self.start(now, number, out)
+                }
                 State::Backoff | State::Crashloop => place.apply(now, Event::Retire, terms, out),
                 _ => place.expire(now, is_stopping, terms, out),
             }

@@ -5,4 +5,6 @@
 mod cli_errors;
 mod cli_logs;
 mod pipeline;
+mod sdk;
 mod support;
+mod tidy;
