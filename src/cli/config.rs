@@ -115,10 +115,10 @@ mod tests {
         let text = as_toml(&settings());
         insta::assert_snapshot!(text, @r#"
         [project]
-        name = "shop"                    # services.toml:2
+        name = "shop"                     # services.toml:2
 
         [services."b.b"]
-        threads = 8                      # services.toml:9
+        threads = 8                       # services.toml:9
         instances = { max = 8, min = 1 }  # default
         "#);
         assert!(text.parse::<toml::Table>().is_ok());
