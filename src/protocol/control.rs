@@ -179,13 +179,3 @@ pub enum ProblemKind {
     /// A defect in msx.
     Internal,
 }
-
-/// One line of `msx config`: a setting, its value and who set it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Setting {
-    /// `["services", "b.b", "threads"]`
-    pub key: Vec<String>,
-    pub value: serde_json::Value,
-    /// `services.toml:12`, `b.py:3 (decorator)`, `default`, …
-    pub from: String,
-}
