@@ -114,6 +114,7 @@ fn answered(answer: Answer) -> Result<Json<CallAnswer>, Refused> {
             let help = match refusal.reason {
                 Reason::QueueFull | Reason::QueueTimeout => "`msx ps` shows the queue; try again later",
                 Reason::ScaledToZero => "`msx scale NAME=auto` lets it scale itself again",
+                Reason::Stopping => "`msx up` starts it again",
                 Reason::CrashLoop => "`msx logs NAME` has the whole log; it is tried again every 30 s",
             };
             let mut refused = Refused::new(ProblemKind::Unavailable, refusal.message).help(help);
