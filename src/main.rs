@@ -4,6 +4,8 @@ mod config;
 mod guard;
 mod model;
 mod protocol;
+mod registry;
+mod supervisor;
 mod sys;
 
 use std::process::ExitCode;

@@ -123,7 +123,8 @@ impl Registry {
     /// Makes the table: the position of an offer becomes its id.
     pub fn new(offers: Vec<Offer>) -> Self {
         let names = Names::new(offers.iter().map(|offer| offer.spec.name.clone()).collect());
-        let services = (0..).zip(offers).map(|(index, offer)| entry(ServiceId(index), offer, &names)).collect();
+        let services =
+            (0..).zip(offers).map(|(index, offer)| entry(ServiceId(index), offer, &names)).collect();
         let snapshot = Snapshot { services, names: Arc::new(names) };
         Self { published: Arc::new(ArcSwap::from_pointee(snapshot)) }
     }

@@ -29,11 +29,24 @@ pub type Reply = oneshot::Sender<Result<(), Failure>>;
 
 /// What is asked of the supervisor and answered after its effect.
 pub enum Command {
-    Scale { service: ServiceId, target: Option<u32>, wait: bool, reply: Reply },
-    Restart { service: ServiceId, replay_now: bool, reply: Reply },
-    AwaitReady { reply: Reply },
+    Scale {
+        service: ServiceId,
+        target: Option<u32>,
+        wait: bool,
+        reply: Reply,
+    },
+    Restart {
+        service: ServiceId,
+        replay_now: bool,
+        reply: Reply,
+    },
+    AwaitReady {
+        reply: Reply,
+    },
     /// Answered with the survivors.
-    Shutdown { reply: oneshot::Sender<Vec<u32>> },
+    Shutdown {
+        reply: oneshot::Sender<Vec<u32>>,
+    },
     Kill,
 }
 
@@ -196,8 +209,8 @@ impl Actor {
         let snapshot = self.wiring.registry.snapshot();
         let Some(service) = snapshot.get(instance.service) else { return };
         let label = service.label(instance.number);
-        let launch = prepare(&self.wiring.settings, service, &label)
-            .map(|Launch { spec, control, output }| {
+        let launch =
+            prepare(&self.wiring.settings, service, &label).map(|Launch { spec, control, output }| {
                 self.tell(attach(instance, service, control));
                 (spec, output)
             });

@@ -39,7 +39,9 @@ impl Failure {
                 let service = instance.rsplit_once('-').map_or(instance.as_str(), |(service, _)| service);
                 Some(format!("`msx logs {service}` shows the whole log; msx keeps trying to start it"))
             }
-            Failure::Late { .. } => Some("it goes on in the background; `msx ps` shows how far it is".to_owned()),
+            Failure::Late { .. } => {
+                Some("it goes on in the background; `msx ps` shows how far it is".to_owned())
+            }
             Failure::Stopping => None,
         }
     }
@@ -57,24 +59,59 @@ impl Failure {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The process runs.
-    Spawned { instance: InstanceId, pid: u32 },
-    Hello { instance: InstanceId },
+    Spawned {
+        instance: InstanceId,
+        pid: u32,
+    },
+    Hello {
+        instance: InstanceId,
+    },
     /// It said a hello that it cannot be used with: to be replaced at once.
-    Refused { instance: InstanceId, why: String },
-    Severed { instance: InstanceId },
-    Drained { instance: InstanceId },
-    Unresponsive { instance: InstanceId, why: String },
+    Refused {
+        instance: InstanceId,
+        why: String,
+    },
+    Severed {
+        instance: InstanceId,
+    },
+    Drained {
+        instance: InstanceId,
+    },
+    Unresponsive {
+        instance: InstanceId,
+        why: String,
+    },
     /// The leader of the group ended; `jitter` is from -1 to 1.
-    Exited { instance: InstanceId, fall: Fall, jitter: f64 },
+    Exited {
+        instance: InstanceId,
+        fall: Fall,
+        jitter: f64,
+    },
     /// Its group is empty.
-    Emptied { instance: InstanceId },
+    Emptied {
+        instance: InstanceId,
+    },
     /// The autoscaler's wish.
-    Steer { service: ServiceId, instances: u32 },
+    Steer {
+        service: ServiceId,
+        instances: u32,
+    },
     /// A person's; `None` releases.
-    Scale { service: ServiceId, target: Option<u32>, wait: bool, ticket: Ticket },
-    Restart { service: ServiceId, replay_now: bool, ticket: Ticket },
+    Scale {
+        service: ServiceId,
+        target: Option<u32>,
+        wait: bool,
+        ticket: Ticket,
+    },
+    Restart {
+        service: ServiceId,
+        replay_now: bool,
+        ticket: Ticket,
+    },
     /// Answered when every service has what it wants, or by the first start that fails.
-    AwaitReady { ticket: Ticket },
+    AwaitReady {
+        ticket: Ticket,
+    },
     /// Answered by [`Effect::Ended`].
     Shutdown,
     /// No more patience with what is still there.
@@ -86,17 +123,41 @@ pub enum Event {
 /// What the fleet wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    Spawn { instance: InstanceId },
+    Spawn {
+        instance: InstanceId,
+    },
     /// The service's `stop.signal` to the group.
-    Terminate { instance: InstanceId },
+    Terminate {
+        instance: InstanceId,
+    },
     /// KILL to the group.
-    Kill { instance: InstanceId },
-    Ready { instance: InstanceId },
-    Drain { instance: InstanceId, replay_now: bool },
-    Finish { instance: InstanceId },
-    Gone { instance: InstanceId, reason: String },
-    Down { service: ServiceId, reason: Option<String> },
-    Reply { ticket: Ticket, outcome: Result<(), Failure> },
+    Kill {
+        instance: InstanceId,
+    },
+    Ready {
+        instance: InstanceId,
+    },
+    Drain {
+        instance: InstanceId,
+        replay_now: bool,
+    },
+    Finish {
+        instance: InstanceId,
+    },
+    Gone {
+        instance: InstanceId,
+        reason: String,
+    },
+    Down {
+        service: ServiceId,
+        reason: Option<String>,
+    },
+    Reply {
+        ticket: Ticket,
+        outcome: Result<(), Failure>,
+    },
     /// The shutdown is complete, but for the process groups with these leaders.
-    Ended { survivors: Vec<u32> },
+    Ended {
+        survivors: Vec<u32>,
+    },
 }

@@ -40,8 +40,7 @@ pub struct Output {
 
 /// Opens the channels of an instance.
 pub fn prepare(settings: &Settings, service: &ServiceEntry, label: &str) -> io::Result<Launch> {
-    let (control, theirs) =
-        socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+    let (control, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
     let (stdout, child_stdout) = pipe2(OFlag::O_CLOEXEC)?;
     let (stderr, child_stderr) = pipe2(OFlag::O_CLOEXEC)?;
     let name = service.spec.name.as_str();

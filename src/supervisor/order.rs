@@ -56,7 +56,8 @@ fn layers(depends_on: &[Vec<usize>]) -> Result<Vec<Vec<usize>>, Vec<usize>> {
     let mut layers = Vec::new();
     let mut placed = vec![false; depends_on.len()];
     while placed.contains(&false) {
-        let is_next = |index: &usize| !placed[*index] && depends_on[*index].iter().all(|other| placed[*other]);
+        let is_next =
+            |index: &usize| !placed[*index] && depends_on[*index].iter().all(|other| placed[*other]);
         let layer: Vec<usize> = (0..depends_on.len()).filter(is_next).collect();
         if layer.is_empty() {
             return Err(circle(depends_on, &placed));
@@ -70,7 +71,9 @@ fn layers(depends_on: &[Vec<usize>]) -> Result<Vec<Vec<usize>>, Vec<usize>> {
 /// Walks along unplaced dependencies, of which every unplaced service has one, until a service comes twice.
 fn circle(depends_on: &[Vec<usize>], placed: &[bool]) -> Vec<usize> {
     let mut walk: Vec<usize> = placed.iter().position(|placed| !placed).into_iter().collect();
-    while let Some(next) = walk.last().and_then(|at| depends_on[*at].iter().copied().find(|other| !placed[*other])) {
+    while let Some(next) =
+        walk.last().and_then(|at| depends_on[*at].iter().copied().find(|other| !placed[*other]))
+    {
         let seen = walk.iter().position(|earlier| *earlier == next);
         walk.push(next);
         if let Some(start) = seen {

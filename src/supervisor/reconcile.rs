@@ -89,7 +89,12 @@ mod tests {
     fn instances() -> impl Strategy<Value = Vec<Seen>> {
         proptest::collection::btree_map(1_u32..20, any::<(bool, bool, bool)>(), 0..12).prop_map(|map| {
             map.into_iter()
-                .map(|(number, (active, is_ready, old))| Seen { active, ready: is_ready, old, ..ready(number) })
+                .map(|(number, (active, is_ready, old))| Seen {
+                    active,
+                    ready: is_ready,
+                    old,
+                    ..ready(number)
+                })
                 .collect()
         })
     }

@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use super::event::Ticket;
 use super::reconcile::Seen;
@@ -32,11 +33,17 @@ enum Phase {
     Leaving { number: u32, generation: Generation },
 }
 
+/// Who is told when a rolling restart is over, or that it is not by then.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    pub ticket: Ticket,
+    pub until: Instant,
+}
+
 /// A rolling restart under way.
 #[derive(Debug)]
 pub struct Roll {
-    /// Who is told when it is over.
-    pub tickets: Vec<Ticket>,
+    pub askers: Vec<Asker>,
     /// Parked calls of an old instance do not wait there (`--watch`); ready counts as stable.
     pub replay_now: bool,
     old: BTreeSet<Generation>,
@@ -45,8 +52,13 @@ pub struct Roll {
 
 impl Roll {
     /// `old` run the code that is to go; `fresh` had no process and were started again just now.
-    pub fn new(tickets: Vec<Ticket>, replay_now: bool, old: BTreeSet<Generation>, fresh: BTreeSet<u32>) -> Self {
-        Self { tickets, replay_now, old, phase: Phase::Proving { fresh, surge: false } }
+    pub fn new(
+        askers: Vec<Asker>,
+        replay_now: bool,
+        old: BTreeSet<Generation>,
+        fresh: BTreeSet<u32>,
+    ) -> Self {
+        Self { askers, replay_now, old, phase: Phase::Proving { fresh, surge: false } }
     }
 
     /// Instances wanted beyond the target.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::event::{Effect, Failure, Fall, Ticket};
 use super::place::{KILL_BOUND, Place, Terms};
 use super::reconcile::{Seen, free_numbers, reconcile};
-use super::roll::{Roll, Step};
+use super::roll::{Asker, Roll, Step};
 use super::state::{Event, State};
 use crate::config::spec::InstanceRange;
 use crate::model::{Generation, InstanceId, ServiceId, ServiceName};
@@ -14,6 +14,8 @@ use crate::registry::{InstanceEntry, Mode, ServiceEntry};
 
 /// How long the new instance of a rolling restart must be ready before an old one goes.
 const STABLE: Duration = Duration::from_secs(2);
+/// The longest wait of a `restart`: an old instance may be busy for as long as its service allows a call to run.
+const RESTART_BOUND: Duration = Duration::from_secs(600);
 
 /// What a service may do with its instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ pub struct Service {
     remnants: Vec<Remnant>,
     roll: Option<Roll>,
     /// Asked for during a rolling restart: it starts over when that one has ended.
-    next_roll: Option<(Vec<Ticket>, bool)>,
+    next_roll: Option<(Vec<Asker>, bool)>,
     /// Processes ever started.
     generations: u32,
     is_down: bool,
@@ -108,21 +110,20 @@ impl Service {
             // Nothing runs; what will start, starts anew.
             return out.push(Effect::Reply { ticket, outcome: Ok(()) });
         }
+        let asker = Asker { ticket, until: now + RESTART_BOUND };
         if self.roll.is_none() {
-            return self.begin_roll(now, vec![ticket], replay_now, out);
+            return self.begin_roll(now, vec![asker], replay_now, out);
         }
-        let (tickets, soon) = self.next_roll.get_or_insert_default();
-        tickets.push(ticket);
+        let (askers, soon) = self.next_roll.get_or_insert_default();
+        askers.push(asker);
         *soon |= replay_now;
     }
 
     /// Nothing is started any more.
     pub fn freeze(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.phase = Phase::Frozen;
-        let rolls = self.roll.take().map(|roll| roll.tickets).into_iter();
-        for ticket in rolls.chain(self.next_roll.take().map(|(tickets, _)| tickets)).flatten() {
-            out.push(Effect::Reply { ticket, outcome: Err(Failure::Stopping) });
-        }
+        self.answer_askers(|_| true, &Failure::Stopping, out);
+        (self.roll, self.next_roll) = (None, None);
         self.apply_where(now, |state| matches!(state, State::Backoff | State::Crashloop), Event::Retire, out);
     }
 
@@ -212,7 +213,7 @@ impl Service {
             let roll = self.roll.as_ref().filter(|roll| roll.is_proving(place.id.number))?;
             place.ready_at.filter(|_| place.state == State::Ready).map(|at| at + stable(roll))
         });
-        places.chain(remnants).chain(proofs).min()
+        places.chain(remnants).chain(proofs).chain(self.askers().map(|asker| asker.until)).min()
     }
 
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect>) {
@@ -225,12 +226,18 @@ impl Service {
             let (terms, is_stopping) = (self.terms(), self.phase == Phase::Stopping);
             let Some(place) = self.places.get_mut(&number) else { continue };
             match place.state {
-                State::Backoff | State::Crashloop if self.phase == Phase::Open => self.start(now, number, out),
+                State::Backoff | State::Crashloop if self.phase == Phase::Open => {
+                    self.start(now, number, out)
+                }
                 State::Backoff | State::Crashloop => place.apply(now, Event::Retire, terms, out),
                 _ => place.expire(now, is_stopping, terms, out),
             }
         }
         self.sweep();
+        if self.askers().any(|asker| asker.until <= now) {
+            let late = self.late(RESTART_BOUND);
+            self.answer_askers(|asker| asker.until <= now, &late, out);
+        }
     }
 
     /// Starts and retires until the wanted number and the rolling restart have nothing to ask.
@@ -267,10 +274,6 @@ impl Service {
         &self.name
     }
 
-    pub fn short(&self) -> &str {
-        &self.short
-    }
-
     /// Whether what depends on it may start.
     pub fn is_up(&self) -> bool {
         self.phase == Phase::Open && (self.desired == 0 || self.ready() > 0)
@@ -286,15 +289,16 @@ impl Service {
         self.is_ready() && self.places.len() == self.desired as usize
     }
 
-    /// What keeps it from being settled.
-    pub fn pending(&self) -> String {
+    /// That it is not as it was asked for after this time, and what keeps it.
+    pub fn late(&self, bound: Duration) -> Failure {
         let unsettled = self.places.values().filter(|place| place.state != State::Ready);
         let shown = unsettled.map(|place| {
             let state = format!("{:?}", place.state.shown()).to_lowercase();
             format!("{} is {state}", self.label(place.id.number))
         });
-        let shown: Vec<String> = shown.collect();
-        if shown.is_empty() { "it waits for what it depends on".to_owned() } else { shown.join(", ") }
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let pending = if shown.is_empty() { "it waits for what it depends on".to_owned() } else { shown };
+        Failure::Late { service: self.short.clone(), seconds: bound.as_secs(), pending }
     }
 
     /// A start that failed and has not been made good since.
@@ -390,7 +394,7 @@ impl Service {
         plan.retire.into_iter().for_each(|number| self.retire(now, number, out));
     }
 
-    fn begin_roll(&mut self, now: Instant, tickets: Vec<Ticket>, replay_now: bool, out: &mut Vec<Effect>) {
+    fn begin_roll(&mut self, now: Instant, askers: Vec<Asker>, replay_now: bool, out: &mut Vec<Effect>) {
         let with = |wanted: &[State]| {
             let places = self.places.values().filter(|place| wanted.contains(&place.state));
             places.map(|place| place.id).collect::<Vec<_>>()
@@ -401,7 +405,7 @@ impl Service {
         for number in &fresh {
             self.start(now, *number, out);
         }
-        self.roll = Some(Roll::new(tickets, replay_now, old, fresh));
+        self.roll = Some(Roll::new(askers, replay_now, old, fresh));
     }
 
     /// A new instance of the rolling restart fell: the old ones stay.
@@ -414,10 +418,29 @@ impl Service {
     }
 
     fn end_roll(&mut self, now: Instant, outcome: Result<(), Failure>, out: &mut Vec<Effect>) {
-        let tickets = self.roll.take().map(|roll| roll.tickets).unwrap_or_default();
-        out.extend(tickets.into_iter().map(|ticket| Effect::Reply { ticket, outcome: outcome.clone() }));
-        if let Some((tickets, replay_now)) = self.next_roll.take() {
-            self.begin_roll(now, tickets, replay_now, out);
+        let askers = self.roll.take().map(|roll| roll.askers).unwrap_or_default();
+        out.extend(
+            askers.into_iter().map(|Asker { ticket, .. }| Effect::Reply { ticket, outcome: outcome.clone() }),
+        );
+        if let Some((askers, replay_now)) = self.next_roll.take() {
+            self.begin_roll(now, askers, replay_now, out);
+        }
+    }
+
+    fn askers(&self) -> impl Iterator<Item = &Asker> {
+        let waiting = self.next_roll.iter().flat_map(|(askers, _)| askers);
+        self.roll.iter().flat_map(|roll| &roll.askers).chain(waiting)
+    }
+
+    /// Tells some of those who wait for a rolling restart that they need not.
+    fn answer_askers(&mut self, is: impl Fn(&Asker) -> bool, failure: &Failure, out: &mut Vec<Effect>) {
+        let now = self.roll.iter_mut().map(|roll| &mut roll.askers);
+        let later = self.next_roll.iter_mut().map(|(askers, _)| askers);
+        for askers in now.chain(later) {
+            let told = askers.extract_if(.., |asker| is(asker));
+            out.extend(
+                told.map(|Asker { ticket, .. }| Effect::Reply { ticket, outcome: Err(failure.clone()) }),
+            );
         }
     }
 

@@ -85,7 +85,9 @@ pub fn transition(state: State, event: Event) -> Result<State, Illegal> {
             Event::Retire => Terminating,
             Event::Exited(verdict) => after(verdict),
             Event::Kill => Killing,
-            Event::Start | Event::Condemn | Event::Drained | Event::Emptied => return Err(Illegal { state, event }),
+            Event::Start | Event::Condemn | Event::Drained | Event::Emptied => {
+                return Err(Illegal { state, event });
+            }
         },
         Ready => match event {
             Event::Severed => Severed,
@@ -144,7 +146,9 @@ pub fn transition(state: State, event: Event) -> Result<State, Illegal> {
             Event::Retire | Event::Kill => Stopped,
             // The core's answer can cross the exit.
             Event::Severed | Event::Drained | Event::Condemn => state,
-            Event::Hello | Event::Fail | Event::Exited(_) | Event::Emptied => return Err(Illegal { state, event }),
+            Event::Hello | Event::Fail | Event::Exited(_) | Event::Emptied => {
+                return Err(Illegal { state, event });
+            }
         },
         Stopped => return Err(Illegal { state, event }),
     };
@@ -171,7 +175,9 @@ impl State {
         match self {
             Starting => InstanceState::Starting,
             Ready => InstanceState::Ready,
-            Severed | Failing | Draining | Condemned | Finishing | Terminating | Killing => InstanceState::Draining,
+            Severed | Failing | Draining | Condemned | Finishing | Terminating | Killing => {
+                InstanceState::Draining
+            }
             Backoff => InstanceState::Backoff,
             Crashloop => InstanceState::Crashloop,
             Stopped => InstanceState::Stopped,
