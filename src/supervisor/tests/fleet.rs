@@ -1,12 +1,13 @@
 use crate::model::ServiceId;
+use crate::registry::tests::offer;
+use crate::registry::Offer;
 use crate::supervisor::event::{Event, Failure};
 
-use super::offer;
 use super::sim::{BROKEN, Habits, Sim, WELL};
 
 const A: ServiceId = ServiceId(0);
 
-fn dependent(name: &str, on: &[&str]) -> crate::registry::Offer {
+fn dependent(name: &str, on: &[&str]) -> Offer {
     let mut offer = offer(name);
     offer.spec.depends_on = on.iter().map(|name| (*name).to_owned()).collect();
     offer

@@ -21,11 +21,11 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{offer, registry};
 use crate::guard::{self, Guard};
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::control::InstanceState;
 use crate::protocol::progress::Progress;
+use crate::registry::tests::offer;
 use crate::registry::{InstanceEntry, Offer, Registry};
 use crate::supervisor::logs::LogStore;
 use crate::supervisor::{Failure, Hello, Outward, Settings, Supervisor, Wiring};
@@ -149,7 +149,7 @@ impl Hub {
         let launch = guard::launch(project.path()).unwrap();
         let guard_pid = launch.pid;
         let guard = launch.connect().unwrap();
-        let registry = registry(services.into_iter().map(|(offer, _)| offer).collect());
+        let registry = Registry::new(services.into_iter().map(|(offer, _)| offer).collect());
         let (core, progress) = (Arc::new(core), Arc::new(Mutex::new(Vec::new())));
         let (told, reported) = (core.clone(), progress.clone());
         let supervisor = Supervisor::start(Wiring {

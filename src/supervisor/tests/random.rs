@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::sim::{BROKEN, Habits, Sim, WELL};
 use crate::model::ServiceId;
+use crate::registry::tests::offer;
 use crate::supervisor::event::{Event, Ticket};
 
 #[derive(Clone, Debug)]
@@ -90,9 +91,9 @@ fn perform(sim: &mut Sim, act: Act, tickets: &mut Vec<Ticket>) {
 }
 
 fn two_services() -> Sim {
-    let mut dependent = super::offer("a.a");
+    let mut dependent = offer("a.a");
     dependent.spec.depends_on = vec!["b".to_owned()];
-    Sim::new(vec![dependent, super::offer("b.b")])
+    Sim::new(vec![dependent, offer("b.b")])
 }
 
 proptest! {

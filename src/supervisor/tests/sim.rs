@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::model::{InstanceId, ServiceId};
-use crate::registry::{InstanceEntry, Offer};
+use crate::registry::tests::offer;
+use crate::registry::{InstanceEntry, Offer, Registry};
 use crate::supervisor::event::{Effect, Event, Failure, Fall, Ticket};
 use crate::supervisor::fleet::Fleet;
 use crate::supervisor::order::order;
@@ -56,7 +57,7 @@ pub struct Sim {
 
 impl Sim {
     pub fn new(offers: Vec<Offer>) -> Self {
-        let snapshot = super::registry(offers).snapshot();
+        let snapshot = Registry::new(offers).snapshot();
         let order = order(&snapshot).expect("an order");
         let now = Instant::now();
         let mut sim = Self {
@@ -78,7 +79,7 @@ impl Sim {
 
     /// One service `a` with this range of instances.
     pub fn of_one(min: u32, max: u32) -> Self {
-        let mut offer = super::offer("a.a");
+        let mut offer = offer("a.a");
         (offer.spec.instances.min, offer.spec.instances.max) = (min, max);
         Self::new(vec![offer])
     }
