@@ -1,11 +1,11 @@
 //! Placeholder until the hub is wired.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::failure::Failure;
 use crate::project::{DYING_MAX, Project};
-use crate::protocol::control::Setting;
 use crate::protocol::progress::Progress;
 
 pub struct UpOptions {
@@ -21,10 +21,10 @@ pub fn run(options: UpOptions, _report: Arc<dyn Fn(Progress) + Send + Sync>) -> 
     Err(Failure::failed("the hub is not built yet"))
 }
 
-pub fn resolve(_options: &UpOptions) -> Result<Vec<Setting>, Failure> {
+pub fn config(_options: &UpOptions, _json: bool) -> Result<String, Failure> {
     Err(Failure::failed("the manifest is not built yet"))
 }
 
-pub fn guard() -> Result<(), Failure> {
-    Err(Failure::failed("the guard is not built yet"))
+pub fn guard() -> ExitCode {
+    ExitCode::FAILURE
 }
