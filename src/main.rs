@@ -1,8 +1,13 @@
 //! msx: any Python function becomes a supervised, balanced, autoscaled microservice.
 
+mod cli;
 mod config;
+mod control;
+mod daemon;
+mod failure;
 mod guard;
 mod model;
+mod project;
 mod protocol;
 mod registry;
 mod supervisor;
@@ -15,5 +20,5 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|verb| verb == "__guard") {
         return guard::run();
     }
-    ExitCode::SUCCESS
+    cli::run()
 }

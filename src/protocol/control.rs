@@ -1,8 +1,23 @@
 //! What the CLI and the hub say to each other over the control API: JSON, one type per request and answer.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-/// `GET /v1/services`: everything `msx ps` shows.
+/// Paths of the control API. Answers other than 2xx carry a [`Problem`].
+pub mod route {
+    /// `GET` → [`Status`](super::Status)
+    pub const STATUS: &str = "/v1/status";
+    /// `POST` [`CallRequest`](super::CallRequest) → [`CallAnswer`](super::CallAnswer); a dropped connection cancels the call.
+    pub const CALL: &str = "/v1/call";
+    /// `POST` [`ScaleRequest`](super::ScaleRequest) → 204
+    pub const SCALE: &str = "/v1/scale";
+    /// `POST` [`RestartRequest`](super::RestartRequest) → 204 when the new instances serve.
+    pub const RESTART: &str = "/v1/restart";
+    /// `POST` → 202; the hub has ended when `.msx/lock` is free.
+    pub const DOWN: &str = "/v1/down";
+}
+
+/// Everything `msx ps` shows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
     pub project: String,
@@ -89,7 +104,7 @@ pub enum InstanceState {
     Stopped,
 }
 
-/// `POST /v1/call`: one ask from the command line. Arguments are the words as typed; the hub knows the signature.
+/// One ask from the command line. Arguments are the words as typed; the hub knows the signature.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallRequest {
     pub service: String,
@@ -98,13 +113,13 @@ pub struct CallRequest {
     pub timeout_ms: Option<u64>,
 }
 
-/// Answer of `POST /v1/call` when the call returned.
+/// Answer when the call returned.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallAnswer {
-    pub result: serde_json::Value,
+    /// As the hub wrote it: the order of keys and the digits of numbers are the program's.
+    pub result: Box<RawValue>,
 }
 
-/// `POST /v1/scale`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScaleRequest {
     pub targets: Vec<ScaleTarget>,
@@ -121,7 +136,7 @@ pub struct ScaleTarget {
     pub instances: Option<u32>,
 }
 
-/// `POST /v1/restart`; no names: every service.
+/// No names: every service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RestartRequest {
     pub services: Vec<String>,
@@ -131,7 +146,8 @@ pub struct RestartRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Problem {
     pub kind: ProblemKind,
-    /// What was being done, to what, and why it failed: one sentence.
+    /// What was being done, to what, and why it failed: one sentence without a full stop. For `Remote` the last line of
+    /// a Python traceback, `ValueError: no such order`.
     pub message: String,
     /// What to do next.
     pub help: Option<String>,

@@ -1,0 +1,7 @@
+//! Everything that needs the built binary or real processes, in one test binary.
+
+#![cfg(target_os = "linux")]
+
+mod cli_errors;
+mod cli_logs;
+mod support;
