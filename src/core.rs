@@ -22,7 +22,7 @@ use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
 
-pub use report::{InstanceReport, ServiceReport};
+pub use report::ServiceReport;
 
 /// What happened.
 #[derive(Debug)]

@@ -22,9 +22,10 @@ pub fn offer(name: &str) -> Offer {
         depends_on: Vec::new(),
         env: BTreeMap::new(),
         cwd: ".".into(),
+        watch: Vec::new(),
         stop: StopPolicy { signal: libc::SIGTERM, grace: Duration::from_secs(10) },
     };
-    Offer { spec, kind: WorkerKind::Def, signature: serde_json::json!({}), address: None }
+    Offer { spec, kind: WorkerKind::Def, signature: Arc::default(), address: None }
 }
 
 #[test]

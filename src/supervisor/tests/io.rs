@@ -25,6 +25,7 @@ use crate::guard::{self, Guard};
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::control::InstanceState;
 use crate::protocol::progress::Progress;
+use crate::protocol::signature::Signature;
 use crate::registry::tests::offer;
 use crate::registry::{InstanceEntry, Offer, Registry};
 use crate::supervisor::logs::LogStore;
@@ -106,7 +107,10 @@ impl Core {
         let mut bytes = [0; 64];
         while let Ok(length @ 1..) = control.read(&mut bytes) {
             let kind = if bytes.starts_with(b"async") { WorkerKind::Async } else { WorkerKind::Def };
-            let signature = serde_json::json!({"text": String::from_utf8_lossy(&bytes[..length])});
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            let mut signature = Signature::default();
+            signature.text = text;
+            let signature = Arc::new(signature);
             let hello = Hello { pid: 0, kind, signature, python: String::new() };
             self.supervisor.wait().hello(instance, hello);
         }
@@ -265,7 +269,7 @@ async fn services_start_serve_and_stop() {
         .map(|instance| (instance.label.as_str(), instance.state, instance.pid.is_some()))
         .collect();
     assert_eq!(shown, [("a-1", InstanceState::Ready, true), ("b-1", InstanceState::Ready, true)]);
-    assert_eq!(snapshot.services[0].signature["text"], "def");
+    assert_eq!(snapshot.services[0].signature.text, "def");
     let (core, progress) = (hub.core.clone(), hub.progress.clone());
     hub.end().await;
     let heard = core.heard.lock().join(", ");
