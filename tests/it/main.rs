@@ -4,4 +4,5 @@
 
 mod cli_errors;
 mod cli_logs;
+mod fake_hub;
 mod support;
