@@ -43,6 +43,9 @@ pub struct HubFile {
     /// Set by a hub that has begun to drain: an `up` may wait for it.
     #[serde(default)]
     pub stopping: bool,
+    /// Left behind by a hub that could not end everything, for the `down` that waits. A clean end removes the file.
+    #[serde(default)]
+    pub failure: Option<Failure>,
 }
 
 /// Held while the hub lives. A guard that inherits the descriptor holds it too, so that the lock falls with the last of them.
@@ -254,7 +257,7 @@ mod tests {
 
     fn hub(pid: u32, stopping: bool) -> HubFile {
         let (socket, started) = ("/run/x.sock".into(), "2026-11-24T10:00:00Z".into());
-        HubFile { socket, pid, started, version: "0.1.0".into(), stopping }
+        HubFile { socket, pid, started, version: "0.1.0".into(), stopping, failure: None }
     }
 
     #[test]

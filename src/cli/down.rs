@@ -54,7 +54,10 @@ async fn stop(project: &Project) -> Result<(), Failure> {
         }
         sleep(POLL).await;
     }
-    Ok(())
+    match project.read_hub()?.and_then(|hub| hub.failure) {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    }
 }
 
 async fn ask(socket: &std::path::Path) -> Result<(), ClientError> {

@@ -815,6 +815,16 @@ fn down_returns_when_the_lock_is_free() {
 }
 
 #[test]
+fn down_tells_what_the_hub_could_not_end() {
+    let sandbox = Sandbox::with_manifest("");
+    let hub = FakeHub::start(&sandbox).answering("202 Accepted", "");
+    let down = sandbox.start(&["down"]);
+    hub.fail(r#"{"kind": "Failed", "message": "could not end redis (pid 7)", "help": "end it yourself", "detail": null}"#);
+    let expected = "error: could not end redis (pid 7)\nhelp: end it yourself\n";
+    assert_eq!(down.end(), (Some(1), String::new(), expected.to_owned()));
+}
+
+#[test]
 fn ctrl_c_drops_the_connection_and_exits_with_130() {
     let sandbox = Sandbox::with_manifest("");
     let hub = FakeHub::start(&sandbox).answering("hang", "");

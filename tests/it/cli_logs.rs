@@ -138,12 +138,13 @@ fn ctrl_c_ends_following_with_130() {
     let mut follow = sandbox.start(&["logs", "-f", "--tail", "0"]);
     let mut lines = follow.lines();
     // Not before the follower has seen the end of the files: repeated until it shows a line.
-    let shown = std::thread::spawn(move || lines.next().unwrap().unwrap());
+    let shown = std::thread::spawn(move || (lines.next().unwrap().unwrap(), lines));
     while !shown.is_finished() {
         append(&sandbox, ".msx/logs/m.a/000001.log", "2026-11-24T10:00:05.000Z a-1 out more\n");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    assert_eq!(shown.join().unwrap(), "a-1 | more");
+    let (line, _open) = shown.join().unwrap();
+    assert_eq!(line, "a-1 | more");
     follow.interrupt();
     assert_eq!(follow.end(), (Some(130), String::new(), String::new()));
 }

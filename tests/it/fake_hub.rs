@@ -35,13 +35,16 @@ impl FakeHub {
 
     /// Says where it is, but does not listen.
     pub fn announced(self) -> Self {
+        self.write_hub("null");
+        self
+    }
+
+    fn write_hub(&self, failure: &str) {
+        let (socket, pid) = (self.socket.display(), std::process::id());
         let hub = format!(
-            r#"{{"socket": "{}", "pid": {}, "started": "2026-11-24T10:00:00Z", "version": "0.1.0"}}"#,
-            self.socket.display(),
-            std::process::id()
+            r#"{{"socket": "{socket}", "pid": {pid}, "started": "2026-11-24T10:00:00Z", "version": "0.1.0", "failure": {failure}}}"#
         );
         std::fs::write(self.state.join("hub.json"), hub).unwrap();
-        self
     }
 
     /// Answers one request with this status and body, whatever it is. Status "": it dies instead; "hang": it waits
@@ -79,6 +82,12 @@ impl FakeHub {
             Event::Received(request) => request,
             Event::Dropped => panic!("no request came"),
         }
+    }
+
+    /// Answers, and ends with this failure.
+    pub fn fail(self, failure: &str) {
+        assert!(matches!(self.events.as_ref().unwrap().recv().unwrap(), Event::Received(_)));
+        self.write_hub(failure);
     }
 
     /// Returns when a request has come; what it returns says when the other side has gone.
