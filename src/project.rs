@@ -115,7 +115,8 @@ impl Project {
         let deadline = Instant::now() + wait;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(HubLock(file)),
+                // What an earlier hub left says nothing about this one.
+                Ok(()) => return self.remove_hub().map(|()| HubLock(file)),
                 Err(TryLockError::Error(e)) => return Err(cannot("lock", &path, &e)),
                 Err(TryLockError::WouldBlock) if self.hub_stays()? || Instant::now() >= deadline => {
                     return Err(self.already_running());
@@ -276,8 +277,11 @@ mod tests {
     fn a_hub_runs_as_long_as_its_lock_is_held() {
         let (_folder, project) = project();
         assert!(!project.hub_running().unwrap());
+        project.prepare().unwrap();
+        project.write_hub(&hub(7, false)).unwrap();
         let lock = project.acquire(Duration::ZERO).unwrap();
         assert!(project.hub_running().unwrap());
+        assert_eq!(project.read_hub().unwrap(), None);
         assert!(project.acquire(Duration::ZERO).is_err());
         // As a guard does that inherits it.
         let inherited = lock.as_fd().try_clone_to_owned().unwrap();
