@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 
 /// File that makes a folder a project.
 pub const MANIFEST: &str = "services.toml";
@@ -165,8 +165,16 @@ impl Project {
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(|e| cannot("write", &path, &e))
     }
 
-    /// The hub's last act but releasing the lock.
-    pub fn remove_hub(&self) -> Result<(), Failure> {
+    /// The hub's last act but releasing the lock: what it could not do stays on record for the `down` that waits.
+    pub fn end_hub(&self, outcome: &Result<(), Failure>) -> Result<(), Failure> {
+        let failure = outcome.as_ref().err().filter(|failure| failure.kind == FailureKind::Failed);
+        match (failure, self.read_hub()?) {
+            (Some(failure), Some(hub)) => self.write_hub(&HubFile { failure: Some(failure.clone()), ..hub }),
+            _ => self.remove_hub(),
+        }
+    }
+
+    fn remove_hub(&self) -> Result<(), Failure> {
         let path = self.hub_file();
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(cannot("remove", &path, &e)),
@@ -333,8 +341,11 @@ mod tests {
         assert_eq!(project.read_hub().unwrap(), None);
         project.write_hub(&hub(7, false)).unwrap();
         assert_eq!(project.read_hub().unwrap(), Some(hub(7, false)));
-        project.remove_hub().unwrap();
-        project.remove_hub().unwrap();
+        let failure = Failure::failed("could not end redis (pid 7)");
+        project.end_hub(&Err(failure.clone())).unwrap();
+        assert_eq!(project.read_hub().unwrap().unwrap().failure, Some(failure));
+        project.end_hub(&Err(Failure::interrupted(""))).unwrap();
+        project.end_hub(&Ok(())).unwrap();
         assert_eq!(project.read_hub().unwrap(), None);
     }
 

@@ -30,7 +30,6 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::daemon;
 use crate::failure::{Failure, FailureKind};
 use terminal::{Color, Style, Terminal, say};
 
@@ -83,15 +82,11 @@ enum Verb {
     Restart(restart::Restart),
     Config(config::Config),
     Version(version::Version),
-    /// The process that owns all instances; the hub starts it.
-    #[command(name = "__guard", hide = true)]
-    Guard,
 }
 
 impl Verb {
-    fn run(self, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    fn run(self, terminal: &Terminal) -> Result<(), Failure> {
         match self {
-            Self::Guard => return Ok(daemon::guard()),
             Self::Up(verb) => verb.run(terminal),
             Self::Down(verb) => verb.run(terminal),
             Self::Ps(verb) => verb.run(terminal),
@@ -102,7 +97,6 @@ impl Verb {
             Self::Config(verb) => verb.run(),
             Self::Version(verb) => verb.run(),
         }
-        .map(|()| ExitCode::SUCCESS)
     }
 }
 
@@ -131,7 +125,7 @@ fn run_verb() -> ExitCode {
     let terminal = Terminal::detect(cli.color);
     let entered = cli.directory.as_deref().map_or(Ok(()), enter);
     match entered.and_then(|()| cli.verb.run(&terminal)) {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             print(&failure, &terminal);
             ExitCode::from(failure.exit_code())

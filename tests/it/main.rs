@@ -6,4 +6,7 @@
 mod cli_errors;
 mod cli_logs;
 mod fake_hub;
+mod pipeline;
+mod sdk;
 mod support;
+mod tidy;

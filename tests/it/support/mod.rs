@@ -1,5 +1,7 @@
 //! A project in a folder of its own, and the msx binary run in it.
 
+pub mod hub;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
@@ -25,6 +27,15 @@ impl Sandbox {
         Self::new().file("services.toml", text)
     }
 
+    /// The demo of the repository, on ports of its own.
+    pub fn demo() -> Self {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let manifest = fs::read_to_string(repository.join("services.toml")).unwrap();
+        let sandbox = Self::with_manifest(&format!("{manifest}\n[gateway]\nlisten = \"127.0.0.1:0\"\n"));
+        copy_folder(&repository.join("examples"), &sandbox.path("examples"));
+        sandbox
+    }
+
     /// Adds a file, and the folders above it.
     pub fn file(self, path: &str, text: &str) -> Self {
         let path = self.path(path);
@@ -44,8 +55,22 @@ impl Sandbox {
     /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
     pub fn msx(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_msx"));
-        command.args(args).current_dir(self.root()).env("XDG_RUNTIME_DIR", self.runtime());
-        for name in ["NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "VIRTUAL_ENV", "PYTHONPATH", "RUST_BACKTRACE"] {
+        command
+            .args(args)
+            .current_dir(self.root())
+            .env("XDG_RUNTIME_DIR", self.runtime())
+            .stdin(Stdio::null());
+        // Shared by all tests, so that what msx needs is installed once.
+        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
+        for name in [
+            "NO_COLOR",
+            "CLICOLOR_FORCE",
+            "COLUMNS",
+            "VIRTUAL_ENV",
+            "PYTHONPATH",
+            "RUST_BACKTRACE",
+            "MSX_REPLAY",
+        ] {
             command.env_remove(name);
         }
         command
@@ -54,9 +79,7 @@ impl Sandbox {
     /// `msx` under way, with both outputs in pipes. It ends with the value.
     pub fn start(&self, args: &[&str]) -> Running {
         let mut command = self.msx(args);
-        Running(Some(
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap(),
-        ))
+        Running(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
     }
 
     /// Runs msx and tells all of it: exit code, stdout, stderr.
@@ -107,6 +130,17 @@ impl Drop for Running {
         if let Some(mut child) = self.0.take() {
             let _ = child.kill();
             let _ = child.wait();
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_folder(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
         }
     }
 }
