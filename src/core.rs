@@ -22,7 +22,7 @@ use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
 
-pub use report::{InstanceReport, ServiceReport};
+pub use report::ServiceReport;
 
 /// What happened.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub enum Event {
     },
     /// Whoever asked does not wait any more.
     Cancel(CallKey),
+    /// The hub is about to end: from now on root calls are refused.
+    Stop,
     /// Time passed; due every `TICK`.
     Tick,
 }
@@ -138,6 +140,8 @@ pub enum Reason {
     QueueTimeout,
     ScaledToZero,
     CrashLoop,
+    /// The hub takes no new root calls.
+    Stopping,
 }
 
 /// How often `Event::Tick` is due while there are calls.
@@ -176,6 +180,7 @@ pub struct Core {
     calls: Calls,
     /// `MSX_REPLAY=always`: evict right after parking.
     replays_always: bool,
+    is_stopping: bool,
     /// Services whose dispatcher may have something to bind.
     dirty: Vec<ServiceId>,
 }
@@ -196,6 +201,7 @@ impl Core {
             by_name,
             calls: Calls::default(),
             replays_always,
+            is_stopping: false,
             dirty: Vec::new(),
         }
     }
@@ -217,6 +223,10 @@ impl Core {
     }
 
     fn admit(&mut self, id: ServiceId) -> Result<(), Refusal> {
+        if self.is_stopping {
+            let message = "the hub is stopping and takes no new calls".to_owned();
+            return Err(Refusal { reason: Reason::Stopping, message, detail: None });
+        }
         let service = &mut self.services[id.0 as usize];
         let name = &service.setup.name;
         let refusal = if service.is_zero {
@@ -258,6 +268,7 @@ impl Core {
             }
             Event::Orchestrated { call, outcome } => self.end(now, call, outcome, out),
             Event::Cancel(call) => self.cancel(now, call, out),
+            Event::Stop => self.is_stopping = true,
             Event::Tick => self.on_tick(now, out),
         }
         self.pump(now, out);

@@ -49,6 +49,7 @@ enum Command {
     Control { instance: InstanceId, message: ToControl },
     Ask { service: ServiceId, arguments: Bytes, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
     Report(oneshot::Sender<Vec<ServiceReport>>),
+    Unfinished(oneshot::Sender<usize>),
     Serve { listener: TcpListener, router: Router },
     Stop,
 }
@@ -117,6 +118,13 @@ impl Shard {
     pub async fn report(&self) -> Vec<ServiceReport> {
         let (sender, receiver) = oneshot::channel();
         self.push(Command::Report(sender));
+        receiver.await.unwrap_or_default()
+    }
+
+    /// How many calls have not ended.
+    pub async fn unfinished(&self) -> usize {
+        let (sender, receiver) = oneshot::channel();
+        self.push(Command::Unfinished(sender));
         receiver.await.unwrap_or_default()
     }
 
@@ -250,6 +258,7 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
         }
         // The one who asked may have gone; then nobody needs the answer.
         Command::Report(answer) => drop(answer.send(local.report())),
+        Command::Unfinished(answer) => drop(answer.send(local.unfinished())),
         Command::Serve { listener, router } => local::listen(listener, router),
         Command::Stop => (),
     }

@@ -72,4 +72,5 @@ def _wrk(wrk: str, target: Target, connections: int, seconds: int) -> dict[str, 
     done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=seconds + 2 * ANSWER_TIMEOUT_S)
     if done.returncode != 0:
         raise BenchError(f"wrk failed against {target.server}: {' '.join(argv)}\n{done.stdout}{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return result

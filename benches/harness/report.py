@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -23,7 +24,7 @@ class Row:
     samples: list[Sample]
 
     def median(self, field: str) -> float:
-        return median(getattr(sample, field) for sample in self.samples)
+        return median(float(getattr(sample, field)) for sample in self.samples)
 
     @property
     def errors(self) -> int:
@@ -46,12 +47,13 @@ def comparison(rows: list[Row]) -> str:
     for row in rows:
         flask = baseline.get((row.target.case, row.connections))
         ratio = f"{row.median('rate') / flask:.1f}" if flask else "–"
-        lines.append((row.target.case, row.connections, row.target.server, f"{row.median('rate'):,.0f}", ratio, *_tail(row)))
+        what = (row.target.case, row.connections, row.target.server)
+        lines.append((*what, f"{row.median('rate'):,.0f}", ratio, *_tail(row)))
     return _table(head, lines)
 
 
 def cost(rows: list[Row]) -> str:
-    head = ("call", "in flight", "µs/call", "requests/s", "hub CPU", "instances CPU", "p50", "p99", "CPU/call", "rounds", "errors")
+    head = ("call", "in flight", "µs/call", "requests/s", "hub CPU", "instances CPU")
     lines = []
     for row in rows:
         hub = row.median("root_cpu_us")
@@ -59,7 +61,7 @@ def cost(rows: list[Row]) -> str:
         rate = row.median("rate")
         measured = (f"{1e6 / rate:.1f}", f"{rate:,.0f}", _time(hub), _time(instances))
         lines.append((row.target.server, row.connections, *measured, *_tail(row)))
-    return _table(head, lines)
+    return _table((*head, "p50", "p99", "CPU/call", "rounds", "errors"), lines)
 
 
 def _tail(row: Row) -> tuple[str, str, str, str, int]:
@@ -74,7 +76,8 @@ def memory(before_kb: int, after_kb: int, peak_kb: int) -> str:
 
 def disturbance(rows: list[Row]) -> str:
     shares = [sample.other for row in rows for sample in row.samples]
-    return f"Other programs used {median(shares):.0%} of the machine during a measurement (median), {max(shares):.0%} at worst."
+    used = f"{median(shares):.0%} of the machine during a measurement (median), {max(shares):.0%} at worst"
+    return f"Other programs used {used}."
 
 
 def page(command: str, method: str, msx: str, body: list[str]) -> str:
@@ -113,7 +116,7 @@ def _time(us: float) -> str:
     return f"{us:.0f} µs" if us < 1000 else f"{us / 1000:.2f} ms" if us < 10_000 else f"{us / 1000:.0f} ms"
 
 
-def _table(head: tuple[str, ...], lines: list[tuple[object, ...]]) -> str:
+def _table(head: tuple[str, ...], lines: Sequence[tuple[object, ...]]) -> str:
     rule = "|".join("---" for _ in head)
     body = [" | ".join(map(str, line)) for line in lines]
     return "\n".join([f"| {' | '.join(head)} |", f"|{rule}|", *(f"| {line} |" for line in body)])

@@ -3,22 +3,24 @@
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{session, terminal::print_line, values};
+use super::terminal::{print_json, print_line};
+use super::{session, values};
 use crate::control::client::ClientError;
 use crate::failure::Failure;
 use crate::protocol::control::{CallRequest, Problem};
 
 const EXAMPLES: &str = "\
-Arguments:
-  A parameter annotated `str` takes the text as it is. Any other takes JSON (`3`, `true`, `null`,
-  `[1, 2]`, `{\"x\": 1}`), or the text where that is no JSON. `k=v` sets the parameter k by name; where
-  there is no parameter k it is an ordinary argument. After `--` everything is an argument.
+How arguments are read:
+  A parameter annotated `str` takes the text as it is. Any other takes JSON (`3`, `true`, `[1, 2]`,
+  `{\"x\": 1}`), or the text where that is no JSON. `k=v` sets the parameter k by name; where there
+  is no parameter k it is an ordinary argument. After `--` everything is an argument.
 
 Result:
-  A string is printed as it is, anything else as JSON. An exception of the service is printed to stderr
-  with its traceback, and the exit code is 1.
+  A string is printed as it is, anything else as JSON. An exception of the service is printed to
+  stderr with its traceback, and the exit code is 1.
 
 Examples:
   msx call my_func 1 2
@@ -53,11 +55,13 @@ impl Call {
         let client = session::connect(&session::project()?)?;
         let timeout_ms = self.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX).max(1));
         let request = CallRequest { service: self.name, arguments: self.arguments, timeout_ms };
-        let answer = session::block_on(async { Ok(client.call(&request).await) })?;
+        let answer = session::block_on("interrupted: the call is cancelled", async {
+            Ok(client.call(&request).await)
+        })?;
         match answer {
             Ok(answer) => print_line(&result(&answer.result, self.json)),
             Err(ClientError::Refused(problem)) if self.json => {
-                print_line(&error_object(&problem))?;
+                print_json(&ErrorObject { error: &problem })?;
                 Err((*problem).into())
             }
             Err(other) => Err(other.into()),
@@ -72,6 +76,7 @@ fn result(value: &RawValue, json: bool) -> String {
     }
 }
 
-fn error_object(problem: &Problem) -> String {
-    serde_json::json!({ "error": problem }).to_string()
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    error: &'a Problem,
 }

@@ -71,13 +71,13 @@ fn send(pipe: &Mutex<Option<File>>, report: &Report) {
 pub fn start(options: &UpOptions, ready: bool, terminal: &Terminal) -> Result<(), Failure> {
     let mut child = spawn(options)?;
     let pipe = child.stdout.take().map(OwnedFd::from);
-    let display = Display::new(terminal, "`msx logs -f` follows them, `msx down` ends them");
-    let result = session::block_on(async {
+    let mut display = Display::new(terminal, "`msx logs -f` follows them, `msx down` ends them");
+    let result = session::block_on("interrupted: the hub goes on starting; `msx down` ends it", async {
         let pipe = pipe.map(Receiver::from_owned_fd).and_then(Result::ok);
         let Some(pipe) = pipe else { return Err(Failure::failed("cannot read what the hub reports")) };
-        follow(BufReader::new(pipe).lines(), ready, &display, &options.project).await
+        follow(BufReader::new(pipe).lines(), ready, &mut display, &options.project).await
     });
-    display.finish();
+    display.clear();
     match result {
         Ok(true) => {
             eprintln!("the hub runs in the background (pid {})", child.id());
@@ -129,7 +129,7 @@ fn hub_log(project: &Project) -> Result<File, Failure> {
 async fn follow(
     mut reports: Lines<BufReader<Receiver>>,
     ready: bool,
-    display: &Display,
+    display: &mut Display,
     project: &Project,
 ) -> Result<bool, Failure> {
     loop {

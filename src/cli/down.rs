@@ -31,7 +31,7 @@ impl Down {
             return Ok(());
         }
         let spinner = Spinner::start(terminal, "stopping: running calls may finish");
-        let stopped = session::block_on(stop(&project));
+        let stopped = session::block_on("interrupted: the hub goes on stopping", stop(&project));
         spinner.stop();
         stopped?;
         eprintln!("stopped {root}");

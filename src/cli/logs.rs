@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::Args;
 use jiff::Timestamp;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde_json::json;
+use serde::Serialize;
 
 use super::logview::{LogFormat, POLL};
 use super::session;
@@ -25,7 +25,7 @@ Examples:
   msx logs                    everything that is kept, of all services, in order of time
   msx logs b -f               the last lines of b, then each new one
   msx logs a-1 --since 10m    one instance, the last ten minutes
-  msx logs --json | jq -r 'select(.stream == \"err\").line'";
+  msx logs --json | jq -r 'select(.stream == \"stderr\").line'";
 
 /// Show what services printed.
 ///
@@ -68,7 +68,7 @@ impl Logs {
         let format = if self.json { Format::Json } else { Format::Text(LogFormat::new(terminal.stdout)) };
         let mut view = View { root: &root, reader, format };
         view.history(tail)?;
-        if self.follow { session::block_on(view.follow()) } else { Ok(()) }
+        if self.follow { session::block_on("", view.follow()) } else { Ok(()) }
     }
 }
 
@@ -111,15 +111,25 @@ impl Format {
     fn line(&mut self, entry: &Entry) -> String {
         match self {
             Self::Text(format) => format.line(entry),
-            Self::Json => json!({
-                "time": format!("{:.3}", entry.time),
-                "service": &*entry.service,
-                "instance": entry.instance,
-                "stream": entry.stream.as_str(),
-                "line": entry.line,
-            })
-            .to_string(),
+            // Text, numbers and an enum: nothing that JSON cannot say.
+            Self::Json => serde_json::to_string(&JsonLine::new(entry)).unwrap_or_default(),
         }
+    }
+}
+
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    time: String,
+    service: &'a str,
+    instance: &'a str,
+    stream: &'static str,
+    line: &'a str,
+}
+
+impl<'a> JsonLine<'a> {
+    fn new(entry: &'a Entry) -> Self {
+        let Entry { service, instance, line, .. } = entry;
+        Self { time: format!("{:.3}", entry.time), service, instance, stream: entry.stream.name(), line }
     }
 }
 

@@ -13,6 +13,7 @@ mod progress;
 mod ps;
 mod restart;
 mod scale;
+mod screen;
 mod session;
 mod table;
 mod terminal;
@@ -21,6 +22,8 @@ mod up;
 mod values;
 mod version;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -35,6 +38,8 @@ const STYLES: Styles = Styles::styled()
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
+
+const GLOBAL: &str = "Options of every verb";
 
 const OVERVIEW: &str = "\
 Examples:
@@ -54,11 +59,12 @@ Examples:
 #[command(disable_help_subcommand = true, arg_required_else_help = true, propagate_version = false)]
 struct Cli {
     /// Run as if msx had been started in DIR.
-    #[arg(short = 'C', value_name = "DIR", global = true)]
+    #[arg(short = 'C', value_name = "DIR", global = true, help_heading = GLOBAL)]
     directory: Option<PathBuf>,
 
-    /// When to use colours; NO_COLOR in the environment switches `auto` off.
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
+    /// When to use colours: auto (the default: on a terminal, unless NO_COLOR is set), always or never.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    #[arg(hide_possible_values = true, hide_default_value = true, global = true, help_heading = GLOBAL)]
     color: Color,
 
     #[command(subcommand)]
@@ -94,8 +100,20 @@ impl Verb {
     }
 }
 
-/// Parses the command line, runs the verb, prints what failed, and says how the process ends.
+/// The whole program: how the process ends. A defect is one line and exit code 1, too.
 pub fn run() -> ExitCode {
+    panic::set_hook(Box::new(|defect| {
+        eprintln!("error: msx has a defect: {defect}");
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            eprintln!("{trace}");
+        }
+    }));
+    panic::catch_unwind(run_verb).unwrap_or(ExitCode::FAILURE)
+}
+
+/// Parses the command line, runs the verb and prints what failed.
+fn run_verb() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => {
@@ -126,8 +144,10 @@ fn print(failure: &Failure, terminal: &Terminal) {
     let detail = failure.detail.as_deref().map(str::trim_end).filter(|detail| !detail.is_empty());
     match failure.kind {
         FailureKind::OutputClosed => return,
+        FailureKind::Interrupted if failure.message.is_empty() => return,
+        FailureKind::Interrupted => eprintln!("{}", failure.message),
         FailureKind::Remote => eprintln!("{}", traceback(&failure.message, detail)),
-        FailureKind::Usage | FailureKind::Failed | FailureKind::Interrupted => {
+        FailureKind::Usage | FailureKind::Failed => {
             eprintln!("{} {}", paint.apply(Style::Error, "error:"), failure.message);
             if let Some(detail) = detail {
                 eprintln!("\n{detail}\n");

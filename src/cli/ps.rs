@@ -1,10 +1,9 @@
 //! `msx ps`
 
 use clap::Args;
-use serde_json::json;
 
 use super::table::{Align, Cell, Table};
-use super::terminal::{Style, Terminal, print_line};
+use super::terminal::{Style, Terminal, print_json, print_line};
 use super::{session, units};
 use crate::failure::Failure;
 use crate::protocol::control::{HubStatus, InstanceState, InstanceStatus, ServiceStatus, Status};
@@ -36,14 +35,11 @@ pub struct Ps {
 impl Ps {
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
         let client = session::connect(&session::project()?)?;
-        let status = session::block_on(async { Ok(client.status().await?) })?;
-        let text = if self.json {
-            json!({ "project": status.project, "hub": status.hub, "services": status.services }).to_string()
-        } else {
-            let table = table(&status, self.why);
-            table.render(terminal.stdout, terminal.width).join("\n")
-        };
-        print_line(&text)
+        let status = session::block_on("", async { Ok(client.status().await?) })?;
+        if self.json {
+            return print_json(&status);
+        }
+        print_line(&table(&status, self.why).render(terminal.stdout, terminal.width).join("\n"))
     }
 }
 

@@ -30,7 +30,9 @@ impl Restart {
         let client = session::connect(&session::project()?)?;
         let request = RestartRequest { services: self.services };
         let spinner = Spinner::start(terminal, "restarting");
-        let restarted = session::block_on(async { Ok(client.restart(&request).await?) });
+        let restarted = session::block_on("interrupted: the hub goes on restarting", async {
+            Ok(client.restart(&request).await?)
+        });
         spinner.stop();
         restarted?;
         match request.services.as_slice() {

@@ -41,7 +41,9 @@ impl Scale {
         let targets: Vec<ScaleTarget> = self.targets.into_iter().map(target).collect();
         let request = ScaleRequest { targets, wait: !self.no_wait, force: self.force };
         let spinner = Spinner::start(terminal, "scaling");
-        let scaled = session::block_on(async { Ok(client.scale(&request).await?) });
+        let scaled = session::block_on("interrupted: the hub goes on scaling", async {
+            Ok(client.scale(&request).await?)
+        });
         spinner.stop();
         scaled?;
         for target in &request.targets {

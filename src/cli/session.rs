@@ -2,7 +2,10 @@
 
 use std::env;
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::control::client::Client;
 use crate::failure::Failure;
@@ -39,18 +42,20 @@ pub fn connect(project: &Project) -> Result<Client, Failure> {
     }
 }
 
-/// Runs the request of a verb until it ends or Ctrl-C drops it.
-pub fn block_on<T>(request: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        built.map_err(|e| Failure::failed(format!("cannot start the input and output of msx: {e}")))?;
+/// Runs the request of a verb until it ends or Ctrl-C drops it; `interrupted` says what became of it then.
+pub fn block_on<T>(
+    interrupted: &str,
+    request: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let cannot = |what: &str, e: &io::Error| Failure::failed(format!("cannot {what}: {e}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| cannot("start the event loop of msx", &e))?;
     runtime.block_on(async {
+        // Before the request begins, so that no Ctrl-C falls between.
+        let mut ctrl_c = signal(SignalKind::interrupt()).map_err(|e| cannot("listen for Ctrl-C", &e))?;
         tokio::select! {
             result = request => result,
-            pressed = tokio::signal::ctrl_c() => match pressed {
-                Ok(()) => Err(Failure::interrupted("interrupted")),
-                Err(e) => Err(Failure::failed(format!("cannot listen for Ctrl-C: {e}"))),
-            },
+            _ = ctrl_c.recv() => Err(Failure::interrupted(interrupted)),
         }
     })
 }

@@ -3,12 +3,12 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
+use serde::Serialize;
 
 use crate::failure::Failure;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal
     #[default]
     Auto,
     Always,
@@ -95,6 +95,13 @@ impl Paint {
             Self::Off => text.to_owned(),
         }
     }
+}
+
+/// Writes data: JSON on one line, to stdout.
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text =
+        serde_json::to_string(value).map_err(|e| Failure::failed(format!("cannot print JSON: {e}")))?;
+    print_line(&text)
 }
 
 /// Writes data: `text` and a newline, to stdout.

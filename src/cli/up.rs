@@ -1,13 +1,13 @@
 //! `msx up`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 
 use super::detach;
-use super::logview::Follower;
+use super::logview::LogFormat;
 use super::progress::Display;
+use super::screen::Screen;
 use super::session::{current_folder, project};
 use super::terminal::Terminal;
 use super::values;
@@ -87,14 +87,12 @@ impl Up {
 
 fn foreground(options: UpOptions, terminal: &Terminal) -> Result<(), Failure> {
     let logs = options.project.logs();
-    let cannot_show = |e| Failure::failed(format!("cannot show the logs in {}: {e}", logs.display()));
-    let display = Arc::new(Display::new(terminal, "`msx call NAME ARGS` calls one; Ctrl-C ends them all"));
-    let reader = Reader::open(&logs, Selection::default(), Position::End).map_err(cannot_show)?;
-    let follower = Follower::start(reader, display.clone(), terminal.stdout).map_err(cannot_show)?;
-    let report = display.clone();
-    let result = daemon::run(options, Arc::new(move |progress| report.show(&progress)));
-    display.finish();
-    follower.finish();
+    let display = Display::new(terminal, "`msx call NAME ARGS` calls one, Ctrl-C ends them all");
+    let reader = Reader::open(&logs, Selection::default(), Position::End)
+        .map_err(|e| Failure::failed(format!("cannot show the logs in {}: {e}", logs.display())))?;
+    let screen = Screen::new(reader, display, LogFormat::new(terminal.stdout));
+    let result = daemon::run(options, screen.report());
+    screen.finish();
     result
 }
 

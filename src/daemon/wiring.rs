@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,10 @@ pub struct Hub {
     watch: Option<Arc<Watch>>,
 }
 
+/// How long calls that run may go on when the hub is told to end.
+const DRAIN_BOUND: Duration = Duration::from_secs(30);
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
 /// The supervisor, for handlers that are made before it.
 type Late = Arc<OnceLock<Orchestrator>>;
 
@@ -69,6 +74,8 @@ impl Hub {
         let logs = options.project.logs();
         let logs = LogStore::new(&logs)
             .map_err(|error| Failure::failed(format!("cannot keep logs in {}: {error}", logs.display())))?;
+        let found = plan.services.iter().map(|s| (s.spec.name.to_string(), s.spec.instances.min));
+        report(Progress::Found { services: found.collect() });
         let registry = registry(&plan.services, &fronts);
         let late = Late::default();
         let shard = Shard::start(core(&plan.services), handlers(&late, &plan.services))
@@ -145,6 +152,12 @@ impl Hub {
 
     /// Drains and stops everything.
     pub async fn stop(self, kill: CancellationToken) -> Result<(), Failure> {
+        self.shard.event(Event::Stop);
+        tokio::select! {
+            () = self.calls_ended() => (),
+            () = tokio::time::sleep(DRAIN_BOUND) => (),
+            () = kill.cancelled() => (),
+        }
         let stopped = self.supervisor.shutdown(kill).await;
         self.shard.stop();
         // The folder belongs to the user; a socket that cannot be removed is replaced by the next hub.
@@ -152,6 +165,15 @@ impl Hub {
         stopped.map_err(|pids| {
             Failure::failed(format!("the process groups {pids:?} did not end, even by SIGKILL"))
         })
+    }
+}
+
+impl Hub {
+    /// Before any instance goes: a call that runs may still need every service.
+    async fn calls_ended(&self) {
+        while self.shard.unfinished().await > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
     }
 }
 

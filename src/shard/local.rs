@@ -200,6 +200,10 @@ impl Local {
         self.core.borrow_mut().report(Instant::now())
     }
 
+    pub fn unfinished(&self) -> usize {
+        self.core.borrow().unfinished()
+    }
+
     fn on_messages(self: &Rc<Self>, instance: InstanceId, lane: u32, messages: &mut Vec<FromWorker>) {
         self.handle(messages.drain(..).map(|message| Event::Worker { instance, lane, message }));
     }

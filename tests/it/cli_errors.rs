@@ -1,7 +1,7 @@
 //! Every error that the command line prints without a hub: exit code, stdout and stderr as a whole.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::thread;
 
@@ -29,11 +29,13 @@ fn nothing_asked() {
       version  Print the version of msx
 
     Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Options of every verb:
       -C <DIR>            Run as if msx had been started in DIR
-          --color <WHEN>  When to use colours; NO_COLOR in the environment switches `auto` off [default:
-                          auto] [possible values: auto, always, never]
-      -h, --help          Print help (see more with '--help')
-      -V, --version       Print version
+          --color <WHEN>  When to use colours: auto (the default: on a terminal, unless NO_COLOR is
+                          set), always or never
 
     Examples:
       msx up                  start the services of the nearest services.toml, show their logs
@@ -69,24 +71,13 @@ fn help_is_data() {
       version  Print the version of msx
 
     Options:
-      -C <DIR>
-              Run as if msx had been started in DIR
+      -h, --help     Print help
+      -V, --version  Print version
 
-          --color <WHEN>
-              When to use colours; NO_COLOR in the environment switches `auto` off
-
-              Possible values:
-              - auto:   On a terminal
-              - always
-              - never
-              
-              [default: auto]
-
-      -h, --help
-              Print help (see a summary with '-h')
-
-      -V, --version
-              Print version
+    Options of every verb:
+      -C <DIR>            Run as if msx had been started in DIR
+          --color <WHEN>  When to use colours: auto (the default: on a terminal, unless NO_COLOR is
+                          set), always or never
 
     Examples:
       msx up                  start the services of the nearest services.toml, show their logs
@@ -119,22 +110,9 @@ fn help_of_up() {
               A Python file or a folder whose services to run without a manifest
 
     Options:
-      -C <DIR>
-              Run as if msx had been started in DIR
-
       -f, --file <FILE>
               A manifest; each further one is laid over those before it. Default: services.toml of the
               project
-
-          --color <WHEN>
-              When to use colours; NO_COLOR in the environment switches `auto` off
-
-              Possible values:
-              - auto:   On a terminal
-              - always
-              - never
-              
-              [default: auto]
 
       -d, --detach
               Run in the background; returns when the hub accepts calls
@@ -150,6 +128,14 @@ fn help_of_up() {
 
       -h, --help
               Print help (see a summary with '-h')
+
+    Options of every verb:
+      -C <DIR>
+              Run as if msx had been started in DIR
+
+          --color <WHEN>
+              When to use colours: auto (the default: on a terminal, unless NO_COLOR is set), always or
+              never
 
     Examples:
       msx up                          the project of this folder, with its logs; Ctrl-C ends it
@@ -183,21 +169,8 @@ fn help_of_call() {
               Arguments by position, or by name as `k=v`
 
     Options:
-      -C <DIR>
-              Run as if msx had been started in DIR
-
           --json
               Print JSON on one line in any case, a failure of the call included
-
-          --color <WHEN>
-              When to use colours; NO_COLOR in the environment switches `auto` off
-
-              Possible values:
-              - auto:   On a terminal
-              - always
-              - never
-              
-              [default: auto]
 
           --timeout <TIME>
               Give up after this time: `500ms`, `10s`, `2m`
@@ -205,16 +178,22 @@ fn help_of_call() {
       -h, --help
               Print help (see a summary with '-h')
 
-    Arguments:
-      A parameter annotated `str` takes the text as it is. Any other takes JSON (`3`, `true`, `null`,
-      `[1, 2]`, `{"x": 1}`), or the text where that is no JSON. `k=v` sets the parameter k by name;
-      where
-      there is no parameter k it is an ordinary argument. After `--` everything is an argument.
+    Options of every verb:
+      -C <DIR>
+              Run as if msx had been started in DIR
+
+          --color <WHEN>
+              When to use colours: auto (the default: on a terminal, unless NO_COLOR is set), always or
+              never
+
+    How arguments are read:
+      A parameter annotated `str` takes the text as it is. Any other takes JSON (`3`, `true`, `[1, 2]`,
+      `{"x": 1}`), or the text where that is no JSON. `k=v` sets the parameter k by name; where there
+      is no parameter k it is an ordinary argument. After `--` everything is an argument.
 
     Result:
       A string is printed as it is, anything else as JSON. An exception of the service is printed to
-      stderr
-      with its traceback, and the exit code is 1.
+      stderr with its traceback, and the exit code is 1.
 
     Examples:
       msx call my_func 1 2
@@ -223,6 +202,16 @@ fn help_of_call() {
       msx call msx.orchestrator.access a
     --- stderr
     "#);
+}
+
+#[test]
+fn help_of_the_other_verbs() {
+    for verb in ["down", "ps", "scale", "logs", "restart", "config", "version"] {
+        let output = Sandbox::new().run(&[verb, "--help"]);
+        assert!(output.starts_with("exit: 0\n--- stdout\n") && output.ends_with("--- stderr\n"), "{output}");
+        let widest = output.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{output}");
+    }
 }
 
 #[test]
@@ -488,6 +477,44 @@ fn no_log_of_that_name() {
     --- stderr
     error: there is no log of `x`
     help: there are logs of depot.orders, shop.orders
+    ");
+}
+
+#[test]
+fn state_that_cannot_be_kept() {
+    let sandbox = Sandbox::with_manifest("").file(".msx", "");
+    assert_output!(sandbox, ["up"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: cannot create [ROOT]/.msx: File exists (os error 17)
+    ");
+    let sandbox = Sandbox::with_manifest("").file(".msx/logs", "");
+    assert_output!(sandbox, ["up"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: cannot show the logs in [ROOT]/.msx/logs: Not a directory (os error 20)
+    ");
+    assert_output!(sandbox, ["up", "-d"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: cannot open [ROOT]/.msx/logs/hub.log: File exists (os error 17)
+    ");
+    assert_output!(sandbox, ["logs"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: cannot read the logs in [ROOT]/.msx/logs: Not a directory (os error 20)
+    ");
+    let sandbox = Sandbox::with_manifest("").file(".msx/hub.json", "{");
+    let _hub = FakeHub::start(&sandbox);
+    assert_output!(sandbox, ["ps"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: cannot read [ROOT]/.msx/hub.json: EOF while parsing an object at line 1 column 1
     ");
 }
 

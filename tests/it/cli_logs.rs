@@ -46,9 +46,9 @@ fn names_choose_services_and_instances() {
     assert_output!(two_services(), ["logs", "m.a", "--json"], @r#"
     exit: 0
     --- stdout
-    {"time":"2026-11-24T10:00:00.000Z","service":"m.a","instance":"a-1","stream":"out","line":"first"}
-    {"time":"2026-11-24T10:00:02.000Z","service":"m.a","instance":"a-2","stream":"err","line":"third"}
-    {"time":"2026-11-24T10:00:04.000Z","service":"m.a","instance":"a-1","stream":"out","line":"fifth"}
+    {"time":"2026-11-24T10:00:00.000Z","service":"m.a","instance":"a-1","stream":"stdout","line":"first"}
+    {"time":"2026-11-24T10:00:02.000Z","service":"m.a","instance":"a-2","stream":"stderr","line":"third"}
+    {"time":"2026-11-24T10:00:04.000Z","service":"m.a","instance":"a-1","stream":"stdout","line":"fifth"}
     --- stderr
     "#);
     assert_output!(two_services(), ["logs", "a-2"], @r"

@@ -35,3 +35,6 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// Lines that a pump remembers for the reason of a crash, and the bytes kept of each.
 const LAST_LINES_MAX: usize = 50;
 const LAST_LINE_BYTES_MAX: usize = 2 * 1024;
+
+#[cfg(test)]
+mod tests;

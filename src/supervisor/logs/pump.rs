@@ -153,3 +153,43 @@ fn remember(tail: &Tail, line: &[u8]) {
     }
     tail.push_back(kept);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Write, pipe};
+    use std::thread;
+
+    use super::*;
+
+    /// The disk is a channel that nobody empties until the child has printed everything.
+    #[tokio::test]
+    async fn a_slow_disk_holds_a_child_up_for_a_bounded_time_and_every_line_is_accounted_for() {
+        let (sender, mut receiver) = mpsc::channel(6);
+        let ((out, mut stdout), (err, stderr)) = (pipe().unwrap(), pipe().unwrap());
+        let pump = Pump::start(sender, &ServiceName::new("m.a"), "a-1", out.into(), err.into());
+        const LINES: u64 = 100_000;
+        let child = thread::spawn(move || {
+            for n in 0..LINES {
+                writeln!(stdout, "{n}").unwrap();
+            }
+            drop((stdout, stderr));
+        });
+        while !child.is_finished() {
+            tokio::time::sleep(READ_PAUSE).await;
+        }
+        let (mut written, mut dropped) = (0, 0);
+        while let Some(message) = receiver.recv().await {
+            match message {
+                Message::Lines(batch) => {
+                    (written, dropped) = (written + batch.lines, dropped + batch.dropped)
+                }
+                Message::Flush(done) => drop(done.send(())),
+            }
+        }
+        pump.finished().await;
+        assert_eq!(written + dropped, LINES);
+        assert!(dropped > 0 && written > 0, "{written} written, {dropped} dropped");
+    }
+
+    const READ_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+}

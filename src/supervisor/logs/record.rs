@@ -17,7 +17,17 @@ pub enum Stream {
 }
 
 impl Stream {
-    pub fn as_str(self) -> &'static str {
+    /// For other programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::Store => "msx",
+        }
+    }
+
+    /// In the files.
+    fn tag(self) -> &'static str {
         match self {
             Self::Stdout => "out",
             Self::Stderr => "err",
@@ -26,7 +36,7 @@ impl Stream {
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
-        [Self::Stdout, Self::Stderr, Self::Store].into_iter().find(|s| s.as_str().as_bytes() == text)
+        [Self::Stdout, Self::Stderr, Self::Store].into_iter().find(|s| s.tag().as_bytes() == text)
     }
 }
 
@@ -50,7 +60,7 @@ pub(super) fn stamp(time: Timestamp) -> String {
 /// Appends one line in the form of the files.
 pub(super) fn encode(out: &mut Vec<u8>, stamp: &str, instance: &str, stream: Stream, line: &[u8]) {
     // Writing to a vector cannot fail.
-    let _ = write!(out, "{stamp} {instance} {} ", stream.as_str());
+    let _ = write!(out, "{stamp} {instance} {} ", stream.tag());
     out.extend_from_slice(line);
     out.push(b'\n');
 }

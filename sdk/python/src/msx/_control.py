@@ -9,18 +9,12 @@ import array
 import os
 import socket
 import threading
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-from . import _protocol
 from ._process import die
 from ._protocol import (
-    DRAIN,
-    INTERRUPT,
-    LANE,
-    PING,
-    PONG,
-    STACK,
+    VERSION,
+    Decoder,
     Drain,
     Interrupt,
     Message,
@@ -30,9 +24,8 @@ from ._protocol import (
     ProtocolError,
     Reader,
     Stack,
-    decoder,
     frame,
-)  # fmt: skip
+)
 
 FDS_MAX = 64
 
@@ -57,26 +50,21 @@ class Control(threading.Thread):
         self._reader = Reader(sock)
         self._sending = threading.Lock()
         self._descriptors: list[int] = []
-        self._handlers: dict[int, tuple[Callable[[memoryview], Any], Callable[[Any], None]]] = {
-            LANE: (decoder(NewLane), self._lane),
-            PING: (decoder(Ping), lambda ping: self.send(PONG, Pong(ping.nonce))),
-            INTERRUPT: (decoder(Interrupt), self._interrupt),
-            DRAIN: (decoder(Drain), lambda _: worker.drain()),
-        }
+        self._decode = Decoder(NewLane, Ping, Interrupt, Drain)
 
-    def send(self, tag: int, message: Message) -> None:
+    def send(self, message: Message) -> None:
         with self._sending:
-            self._socket.sendall(frame(tag, message))
+            self._socket.sendall(frame(message))
 
     def run(self) -> None:
         try:
             while True:
                 while (received := self._reader.take()) is not None:
-                    self._handle(*received)
+                    self._handle(self._decode(*received))
                 if not self._reader.fill_from(self._receive):
                     break
         except ProtocolError as error:
-            die(f"control channel: {error}")
+            die(f"control channel: {error}; this worker speaks version {VERSION} of the protocol")
         except OSError:
             pass
         os._exit(0)  # the hub is gone, and with it whoever waits for an answer
@@ -92,19 +80,19 @@ class Control(threading.Thread):
                 self._descriptors.extend(fds)
         return got
 
-    def _handle(self, tag: int, body: memoryview) -> None:
-        if tag not in self._handlers:
-            raise ProtocolError(
-                f"unknown message with tag {tag}; this worker speaks version {_protocol.VERSION}"
-            )
-        decode, handle = self._handlers[tag]
-        handle(decode(body))
+    def _handle(self, message: Message) -> None:
+        match message:
+            case Ping():
+                self.send(Pong(message.nonce))
+            case NewLane():
+                self._lane(message)
+            case Interrupt():
+                self.send(Stack(message.call, message.attempt, self._worker.stack_of(message)))
+                self._worker.interrupt(message)
+            case Drain():
+                self._worker.drain()
 
     def _lane(self, lane: NewLane) -> None:
         if not self._descriptors:
             raise ProtocolError(f"lane {lane.number} came without a descriptor")
         self._worker.add_lane(lane.number, socket.socket(fileno=self._descriptors.pop(0)))
-
-    def _interrupt(self, interrupt: Interrupt) -> None:
-        self.send(STACK, Stack(interrupt.call, interrupt.attempt, self._worker.stack_of(interrupt)))
-        self._worker.interrupt(interrupt)

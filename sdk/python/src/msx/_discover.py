@@ -1,6 +1,6 @@
 """`python -m msx._discover --out FILE MODULE…`: imports modules and writes down the services found in them.
 
-The result goes to a file, because what the modules print is theirs. A module that fails does not hide the others.
+The result goes to a file, because what the modules print is theirs. A module that fails hides no other.
 """
 
 from __future__ import annotations

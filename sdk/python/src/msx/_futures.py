@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     Ts = TypeVarTuple("Ts")
 
     class Gathered(tuple[Unpack[Ts]], Awaitable[tuple[Unpack[Ts]]], Generic[Unpack[Ts]]):
-        """Results of several types: unpack it in a `def`, `await` it in an `async def`. A list at run time."""
+        """Results of several types: unpack it in a `def`, `await` it in an `async def`. Really a list."""
 
     class GatheredList(list[R], Awaitable[list[R]]):
         """Results of one type: a list in a `def`, `await` it in an `async def`."""

@@ -17,7 +17,7 @@ import msgspec
 from . import _context, _protocol, _registry, _signature
 from ._control import Control
 from ._process import die
-from ._protocol import HELLO, Hello, Interrupt
+from ._protocol import Hello, Interrupt
 from ._remote import full_traceback
 
 if TYPE_CHECKING:
@@ -68,13 +68,8 @@ class WorkerProcess:
         gc.freeze()  # what was imported stays: the collector need not look at it again
         kind = "async" if service.is_async else "def"
         signature = msgspec.json.encode(_signature.describe(service.fn))
-        self._control.send(
-            HELLO,
-            Hello(
-                _protocol.VERSION, _sdk_version(), platform.python_version(), os.getpid(),
-                service.name, kind, signature,
-            ),
-        )  # fmt: skip
+        sdk, python = _sdk_version(), platform.python_version()
+        self._control.send(Hello(_protocol.VERSION, sdk, python, os.getpid(), service.name, kind, signature))
         with self._changing:
             self._engine = engine
             for number, sock in self._early:

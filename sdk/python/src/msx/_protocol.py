@@ -9,18 +9,13 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import ClassVar
 
 import msgspec
 
 VERSION = 1
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024 + 64 * 1024
 READ_BYTES = 64 * 1024
-
-HELLO, PONG, STACK = 1, 2, 3
-LANE, PING, INTERRUPT, DRAIN = 16, 17, 18, 19
-RUN, RESUME, EVICT = 32, 33, 34
-CALLS, RETURN, RAISE, EVICTED, MEMO = 48, 49, 50, 51, 52
 
 WAIT_ALL, WAIT_ANY = 0, 1
 
@@ -32,8 +27,15 @@ class ProtocolError(Exception):
 class Message(msgspec.Struct, array_like=True, gc=False):
     """Fields of a message, in the order of the protocol."""
 
+    TAG: ClassVar[int]
+
+
+class Part(msgspec.Struct, array_like=True, gc=False):
+    """An array inside of a message."""
+
 
 class Hello(Message):
+    TAG = 1
     protocol: int
     sdk: str
     python: str
@@ -44,34 +46,39 @@ class Hello(Message):
 
 
 class Pong(Message):
+    TAG = 2
     nonce: int
 
 
 class Stack(Message):
+    TAG = 3
     call: int
     attempt: int
     text: str
 
 
 class NewLane(Message):
+    TAG = 16
     number: int
 
 
 class Ping(Message):
+    TAG = 17
     nonce: int
 
 
 class Interrupt(Message):
+    TAG = 18
     call: int
     attempt: int
     reason: str
 
 
 class Drain(Message):
-    pass
+    TAG = 19
 
 
-class Recorded(Message):
+class Recorded(Part):
     """A result of an earlier attempt, with what was asked for then."""
 
     seq: int
@@ -82,6 +89,7 @@ class Recorded(Message):
 
 
 class Run(Message):
+    TAG = 32
     call: int
     attempt: int
     payload: bytes
@@ -90,24 +98,26 @@ class Run(Message):
     limit: int
 
 
-class Result(Message):
+class Result(Part):
     seq: int
     ok: bool
     payload: bytes
 
 
 class Resume(Message):
+    TAG = 33
     call: int
     attempt: int
     results: list[Result]
 
 
 class Evict(Message):
+    TAG = 34
     call: int
     attempt: int
 
 
-class Entry(Message):
+class Entry(Part):
     """A child call to be made."""
 
     seq: int
@@ -120,6 +130,7 @@ Wait = tuple[int, list[int]]
 
 
 class Calls(Message):
+    TAG = 48
     call: int
     attempt: int
     entries: list[Entry]
@@ -127,23 +138,27 @@ class Calls(Message):
 
 
 class Return(Message):
+    TAG = 49
     call: int
     attempt: int
     payload: bytes
 
 
 class Raise(Message):
+    TAG = 50
     call: int
     attempt: int
     payload: bytes
 
 
 class Evicted(Message):
+    TAG = 51
     call: int
     attempt: int
 
 
 class Memo(Message):
+    TAG = 52
     call: int
     attempt: int
     seq: int
@@ -158,23 +173,25 @@ _unpack_head = _HEAD.unpack_from
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def frame(tag: int, message: Message) -> bytes:
+def frame(message: Message) -> bytes:
     """The bytes of one message."""
     body = _encode(message)
-    return _pack_head(len(body) + 1, tag) + body
+    return _pack_head(len(body) + 1, message.TAG) + body
 
 
-def decoder(kind: type[Message]) -> Callable[[memoryview], Any]:
-    """A function from a message's body to its struct; raises ProtocolError."""
-    decode = msgspec.msgpack.Decoder(kind).decode
+class Decoder:
+    """Decodes the messages that a channel may carry."""
 
-    def decode_body(body: memoryview) -> Any:
+    def __init__(self, *kinds: type[Message]) -> None:
+        self._decoders = {kind.TAG: msgspec.msgpack.Decoder(kind).decode for kind in kinds}
+
+    def __call__(self, tag: int, body: memoryview) -> Message:
         try:
-            return decode(body)
+            return self._decoders[tag](body)
+        except KeyError:
+            raise ProtocolError(f"a message with the unexpected tag {tag}") from None
         except msgspec.MsgspecError as error:
-            raise ProtocolError(f"malformed {kind.__name__} message: {error}") from None
-
-    return decode_body
+            raise ProtocolError(f"a malformed message with tag {tag}: {error}") from None
 
 
 class Reader:
@@ -222,7 +239,7 @@ class Reader:
         return got > 0
 
     def _make_room(self) -> None:
-        """Moves an incomplete message that does not fit where it is to the front of a buffer that holds it."""
+        """Moves an incomplete message that does not fit here to the front of a buffer that holds it."""
         held = self._end - self._start
         need = READ_BYTES
         if held >= 4:

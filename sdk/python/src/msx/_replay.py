@@ -19,7 +19,7 @@ from zlib import crc32
 
 from . import _codec
 from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
-from ._protocol import EVICTED, RAISE, RETURN, Entry, Evicted, Memo, Message, Raise, Return, Run
+from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
 from ._registry import parameter_name
 from ._remote import decode_error, encode_error
 from ._traceback import caller_line
@@ -82,6 +82,10 @@ class Call:
         )
         raise self.failure
 
+    def learn(self, resume: Resume) -> None:
+        for result in resume.results:
+            self.inbox[result.seq] = (result.ok, result.payload)
+
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`msx.run`: what the first attempt got is what every attempt gets."""
         if inspect.iscoroutinefunction(fn):
@@ -135,18 +139,18 @@ class Call:
     def send_memo(self, memo: Memo) -> None:
         raise NotImplementedError
 
-    def answer(self, error: BaseException | None, value: Any) -> tuple[int, Message]:
+    def answer(self, error: BaseException | None, value: Any) -> Message:
         """The message that ends this attempt; however the function ended, it gets one."""
         if self.suspended:
-            return EVICTED, Evicted(self.id, self.attempt)
+            return Evicted(self.id, self.attempt)
         error = self.failure or error
         if error is None:
             try:
                 payload = encode_result(self.service, value, self.limit)
-                return RETURN, Return(self.id, self.attempt, payload)
+                return Return(self.id, self.attempt, payload)
             except Exception as failure:
                 error = failure
-        return RAISE, Raise(self.id, self.attempt, _describe_error(error, self.service, self.limit))
+        return Raise(self.id, self.attempt, _describe_error(error, self.service, self.limit))
 
 
 def _describe_error(error: BaseException, service: str, limit: int) -> bytes:

@@ -22,24 +22,20 @@ from ._errors import Cancelled, NoCallContext, Suspend
 from ._futures import Future, all_outcomes
 from ._process import die
 from ._protocol import (
-    CALLS,
-    EVICT,
-    MEMO,
-    RESUME,
-    RUN,
     WAIT_ALL,
     Calls,
+    Decoder,
     Entry,
     Evict,
     Interrupt,
     Memo,
+    Message,
     ProtocolError,
     Reader,
     Resume,
     Run,
-    decoder,
     frame,
-)  # fmt: skip
+)
 from ._replay import Call, read
 from ._traceback import format_frame
 
@@ -85,10 +81,10 @@ class ThreadCall(Call):
         return all_outcomes(futures) if _context.running_loop() is None else _ready(futures)
 
     def send_entry(self, entry: Entry) -> None:
-        self._lane.send_now(self, CALLS, Calls(self.id, self.attempt, [entry], None))
+        self._lane.send_now(self, Calls(self.id, self.attempt, [entry], None))
 
     def send_memo(self, memo: Memo) -> None:
-        self._lane.send_now(self, MEMO, memo)
+        self._lane.send_now(self, memo)
 
     def wait(self, futures: Sequence[ThreadFuture]) -> None:
         """Parks until all of them are answered."""
@@ -182,8 +178,7 @@ class Lane(threading.Thread):
         self._out: list[bytes] = []
         self._runtime = runtime
         self._base = base
-        self._decode_run, self._decode_resume = decoder(Run), decoder(Resume)
-        self._decode_evict = decoder(Evict)
+        self._decode = Decoder(Run, Resume, Evict)
 
     # --- the thread ---
 
@@ -199,20 +194,20 @@ class Lane(threading.Thread):
 
     def _serve_all(self) -> None:
         while (message := self._receive()) is not None:
-            tag, body = message
-            if tag != RUN:
-                raise ProtocolError(f"unexpected message with tag {tag} on an idle lane")
-            self._serve(self._decode_run(body))
+            if isinstance(message, Run):
+                self._serve(message)
+            else:
+                raise ProtocolError(f"{type(message).__name__} came on an idle lane")
 
-    def _receive(self) -> tuple[int, memoryview] | None:
+    def _receive(self) -> Message | None:
         """The next message, None at the end of the lane."""
         reader = self._reader
-        while (message := reader.take()) is None:
+        while (received := reader.take()) is None:
             if self._out:
                 self._flush()
             if not reader.fill():
                 return None
-        return message
+        return self._decode(*received)
 
     def _flush(self) -> None:
         data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
@@ -235,7 +230,7 @@ class Lane(threading.Thread):
         if isinstance(error, Cancelled) and not error.args and self._reason:
             error.args = (self._reason,)
         self.call = None
-        self._out.append(frame(*call.answer(error, value)))
+        self._out.append(frame(call.answer(error, value)))
 
     def _execute(self, call: ThreadCall, payload: bytes) -> Any:
         args, kwargs = self.service.decode_arguments(payload)
@@ -250,7 +245,7 @@ class Lane(threading.Thread):
     def park(self, call: ThreadCall, entries: list[Entry], seqs: list[int]) -> None:
         """Returns when all the seqs are answered; raises Suspend when the call has to give up its place."""
         self._leave()
-        self._out.append(frame(CALLS, Calls(call.id, call.attempt, entries, (WAIT_ALL, seqs))))
+        self._out.append(frame(Calls(call.id, call.attempt, entries, (WAIT_ALL, seqs))))
         while not (call.suspended or all(seq in call.inbox for seq in seqs)):
             self._hear(call)
         if call.suspended:
@@ -263,28 +258,25 @@ class Lane(threading.Thread):
             if message is None:
                 call.suspended = True
             else:
-                self._take(call, *message)
+                self._take(call, message)
         except OSError:
             call.suspended = True
         except ProtocolError as error:  # the user's code must not get to see this
             die(f"{self.name}: {error}")
 
-    def _take(self, call: ThreadCall, tag: int, body: memoryview) -> None:
-        if tag == RESUME:
-            resume = self._decode_resume(body)
-            if (resume.call, resume.attempt) == (call.id, call.attempt):
-                for result in resume.results:
-                    call.inbox[result.seq] = (result.ok, result.payload)
-        elif tag == EVICT:
-            evict = self._decode_evict(body)
-            if (evict.call, evict.attempt) == (call.id, call.attempt):
-                call.suspended = True
+    def _take(self, call: ThreadCall, message: Message) -> None:
+        if not isinstance(message, (Resume, Evict)):
+            raise ProtocolError(f"{type(message).__name__} came on the lane of a parked call")
+        if (message.call, message.attempt) != (call.id, call.attempt):
+            return
+        if isinstance(message, Evict):
+            call.suspended = True
         else:
-            raise ProtocolError(f"unexpected message with tag {tag} on the lane of a parked call")
+            call.learn(message)
 
-    def send_now(self, call: ThreadCall, tag: int, message: Any) -> None:
+    def send_now(self, call: ThreadCall, message: Message) -> None:
         self._leave()
-        self._out.append(frame(tag, message))
+        self._out.append(frame(message))
         self._flush()
         self._running = call
 
