@@ -36,6 +36,22 @@ impl Sandbox {
         sandbox
     }
 
+    /// A project of `tests/it/projects/`.
+    pub fn project(name: &str) -> Self {
+        let sandbox = Self::new();
+        let projects = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/projects");
+        copy_folder(&projects.join(name), &sandbox.root());
+        sandbox
+    }
+
+    /// Replaces a text that must be in the file.
+    pub fn edit(&self, path: &str, from: &str, to: &str) {
+        let path = self.path(path);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{} has no {from:?}", path.display());
+        fs::write(path, text.replace(from, to)).unwrap();
+    }
+
     /// Adds a file, and the folders above it.
     pub fn file(self, path: &str, text: &str) -> Self {
         let path = self.path(path);

@@ -117,6 +117,7 @@ class LoopCall(Call):
         return GatherFuture(self, futures)
 
     def send_memo(self, memo: Memo) -> None:
+        self.emit(None)  # the hub hears of calls and memos in the order of their numbers
         self._engine.send(memo)
         self._touch()
 
