@@ -4,6 +4,7 @@
 //! Life of a call: `ask` or a worker's `calls` queues it, `pump` binds it to a slot and emits `Run`, the worker's
 //! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
 
+mod closing;
 mod instances;
 mod report;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::calls::{Calls, Ended, Fault, Place, Suspension};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
+use closing::Stage;
 
 pub use report::{InstanceReport, ServiceReport};
 
@@ -39,6 +41,8 @@ pub enum Event {
         instance: InstanceId,
         replay_now: bool,
     },
+    /// A channel to it broke: nothing can be sent to it any more. `Gone` follows.
+    Severed(InstanceId),
     Gone {
         instance: InstanceId,
         reason: String,
@@ -72,6 +76,10 @@ pub enum Event {
     },
     /// Whoever asked does not wait any more.
     Cancel(CallKey),
+    /// msx stops: no more root calls. Those that were admitted go on, with the calls that they make.
+    Close,
+    /// They had their time: what has not ended fails now, and holds no instance back any more.
+    Abandon,
     /// Time passed; due every `TICK`.
     Tick,
 }
@@ -138,6 +146,7 @@ pub enum Reason {
     QueueTimeout,
     ScaledToZero,
     CrashLoop,
+    Stopping,
 }
 
 /// How often `Event::Tick` is due while there are calls.
@@ -178,6 +187,7 @@ pub struct Core {
     replays_always: bool,
     /// Services whose dispatcher may have something to bind.
     dirty: Vec<ServiceId>,
+    stage: Stage,
 }
 
 impl Core {
@@ -197,6 +207,7 @@ impl Core {
             calls: Calls::default(),
             replays_always,
             dirty: Vec::new(),
+            stage: Stage::Open,
         }
     }
 
@@ -217,9 +228,13 @@ impl Core {
     }
 
     fn admit(&mut self, id: ServiceId) -> Result<(), Refusal> {
+        let is_closed = self.stage != Stage::Open;
         let service = &mut self.services[id.0 as usize];
         let name = &service.setup.name;
-        let refusal = if service.is_zero {
+        let refusal = if is_closed {
+            let message = format!("msx is stopping, so it takes no new call of {name}");
+            Refusal { reason: Reason::Stopping, message, detail: None }
+        } else if service.is_zero {
             Refusal {
                 reason: Reason::ScaledToZero,
                 message: format!(
@@ -250,6 +265,7 @@ impl Core {
             }
             Event::Ready(instance) => self.on_ready(instance),
             Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
+            Event::Severed(instance) => self.on_severed(instance),
             Event::Gone { instance, reason } => self.on_gone(now, instance, &reason, out),
             Event::Down { service, reason } => self.on_down(now, service, reason, out),
             Event::ScaledToZero { service, is_zero } => self.on_scaled(now, service, is_zero, out),
@@ -258,6 +274,8 @@ impl Core {
             }
             Event::Orchestrated { call, outcome } => self.end(now, call, outcome, out),
             Event::Cancel(call) => self.cancel(now, call, out),
+            Event::Close => self.close(),
+            Event::Abandon => self.abandon(now, out),
             Event::Tick => self.on_tick(now, out),
         }
         self.pump(now, out);

@@ -115,6 +115,7 @@ fn answered(answer: Answer) -> Result<Json<CallAnswer>, Refused> {
                 Reason::QueueFull | Reason::QueueTimeout => "`msx ps` shows the queue; try again later",
                 Reason::ScaledToZero => "`msx scale NAME=auto` lets it scale itself again",
                 Reason::CrashLoop => "`msx logs NAME` has the whole log; it is tried again every 30 s",
+                Reason::Stopping => "`msx up` starts it all again",
             };
             let mut refused = Refused::new(ProblemKind::Unavailable, refusal.message).help(help);
             refused.0.detail = refusal.detail;

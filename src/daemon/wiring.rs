@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -34,9 +35,22 @@ pub struct Hub {
     pub gateway: Arc<str>,
     pub socket: PathBuf,
     pub started_at: String,
+    control: ControlApi,
     /// Kept as long as the hub.
     watch: Option<Arc<Watch>>,
 }
+
+/// The control API being served.
+#[derive(Clone)]
+struct ControlApi {
+    ending: CancellationToken,
+    ended: CancellationToken,
+}
+
+/// How long admitted calls may take to end when msx stops (design: drain).
+const DRAIN_BOUND: Duration = Duration::from_secs(30);
+/// How long the callers of the control API may take to read their last answer.
+const LAST_ANSWERS_BOUND: Duration = Duration::from_secs(1);
 
 /// The supervisor, for handlers that are made before it.
 type Late = Arc<OnceLock<Orchestrator>>;
@@ -108,10 +122,10 @@ impl Hub {
             hub_services,
             stop,
         });
-        tokio::spawn(async move { axum::serve(control, router).await });
+        let control = ControlApi::serve(control, router);
         tokio::spawn(scaling::run(reporter, supervisor.clone()));
         let mut hub =
-            Self { supervisor: supervisor.clone(), shard, gateway: url, socket, started_at, watch: None };
+            Self { supervisor: supervisor.clone(), shard, gateway: url, socket, started_at, control, watch: None };
         if options.watch {
             let watched = watching::watched(&plan.services);
             hub.watch =
@@ -145,13 +159,47 @@ impl Hub {
 
     /// Drains and stops everything.
     pub async fn stop(self, kill: CancellationToken) -> Result<(), Failure> {
+        self.finish_calls(&kill).await;
         let stopped = self.supervisor.shutdown(kill).await;
-        self.shard.stop();
+        self.shard.stop().await;
+        self.control.stop().await;
         // The folder belongs to the user; a socket that cannot be removed is replaced by the next hub.
         let _ = std::fs::remove_file(&self.socket);
         stopped.map_err(|pids| {
             Failure::failed(format!("the process groups {pids:?} did not end, even by SIGKILL"))
         })
+    }
+
+    /// Lets the calls that were admitted end, while all services still answer each other. Those that do not end in
+    /// time are failed, so that nobody waits for an answer that does not come.
+    async fn finish_calls(&self, kill: &CancellationToken) {
+        let finished = tokio::select! {
+            finished = tokio::time::timeout(DRAIN_BOUND, self.shard.close()) => finished.is_ok(),
+            () = kill.cancelled() => false,
+        };
+        if !finished {
+            self.shard.event(Event::Abandon);
+        }
+    }
+}
+
+impl ControlApi {
+    fn serve(listener: tokio::net::UnixListener, router: axum::Router) -> Self {
+        let api = Self { ending: CancellationToken::new(), ended: CancellationToken::new() };
+        let (ending, ended) = (api.ending.clone(), api.ended.clone().drop_guard());
+        tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(ending.cancelled_owned());
+            // It has no error: what goes wrong on a connection stays there.
+            let _ = served.await;
+            drop(ended);
+        });
+        api
+    }
+
+    /// Returns when the last answers are out, or will not be read.
+    async fn stop(&self) {
+        self.ending.cancel();
+        let _ = tokio::time::timeout(LAST_ANSWERS_BOUND, self.ended.cancelled()).await;
     }
 }
 
