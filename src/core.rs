@@ -24,7 +24,7 @@ use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerK
 use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
 use closing::Stage;
 
-pub use report::{InstanceReport, ServiceReport};
+pub use report::ServiceReport;
 
 /// What happened.
 #[derive(Debug)]
@@ -146,6 +146,7 @@ pub enum Reason {
     QueueTimeout,
     ScaledToZero,
     CrashLoop,
+    /// The hub takes no new root calls.
     Stopping,
 }
 
@@ -228,13 +229,13 @@ impl Core {
     }
 
     fn admit(&mut self, id: ServiceId) -> Result<(), Refusal> {
-        let is_closed = self.stage != Stage::Open;
+        if self.stage != Stage::Open {
+            let message = "the hub is stopping and takes no new calls".to_owned();
+            return Err(Refusal { reason: Reason::Stopping, message, detail: None });
+        }
         let service = &mut self.services[id.0 as usize];
         let name = &service.setup.name;
-        let refusal = if is_closed {
-            let message = format!("msx is stopping, so it takes no new call of {name}");
-            Refusal { reason: Reason::Stopping, message, detail: None }
-        } else if service.is_zero {
+        let refusal = if service.is_zero {
             Refusal {
                 reason: Reason::ScaledToZero,
                 message: format!(

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
 use crate::guard::{self, Guard};
@@ -39,6 +40,7 @@ const GUARD_BOUND: Duration = Duration::from_secs(5);
 
 /// Runs the hub until a signal or `msx down` ends it.
 pub fn run(options: UpOptions, report: Report) -> Result<(), Failure> {
+    trace();
     let lock = options.project.acquire(DYING_MAX)?;
     let root = options.project.root();
     let leftovers = guard::end_leftovers(root).map_err(|error| {
@@ -53,6 +55,14 @@ pub fn run(options: UpOptions, report: Report) -> Result<(), Failure> {
     let removed = options.project.remove_hub();
     drop(lock);
     result.and(removed).and(survivors)
+}
+
+/// The hub's own log goes to stderr; `MSX_LOG` says how much of it (`info`, `msx::supervisor=debug`, …).
+fn trace() {
+    let filter = EnvFilter::try_from_env("MSX_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Fails only if there is one already.
+    let _ = subscriber.with_ansi(false).try_init();
 }
 
 /// The text of `msx config`.

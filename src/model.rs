@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 /// Canonical name of a service, `module.function`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,23 +68,6 @@ pub enum WorkerKind {
     Def,
     /// `async def`: one lane and one event loop for all calls.
     Async,
-}
-
-/// Identity of a call: its root and the path of sequence numbers down to it. It is the same on every replay.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct CallId {
-    pub root: Uuid,
-    pub path: Vec<u32>,
-}
-
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.root.simple())?;
-        for seq in &self.path {
-            write!(f, ".{seq}")?;
-        }
-        Ok(())
-    }
 }
 
 /// Handle of a call in the core: unique while the hub lives, and the `call` of the worker protocol.

@@ -7,4 +7,4 @@ mod meter;
 
 pub use dispatcher::{Bound, Dispatcher, Rank, Work};
 pub use instance::{Instance, Intake, Running};
-pub use meter::{Latency, Meter};
+pub use meter::Meter;

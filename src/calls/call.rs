@@ -97,10 +97,6 @@ impl Call {
         }
     }
 
-    pub fn children(&self) -> &[Child] {
-        &self.children
-    }
-
     pub fn child(&self, seq: u32) -> Option<&Child> {
         self.children.get(seq as usize)
     }

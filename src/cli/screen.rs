@@ -4,10 +4,13 @@
 //! the hub: what does not fit is not shown.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::logview::{LogFormat, POLL};
 use super::progress::Display;
@@ -19,9 +22,18 @@ const STEPS_MAX: usize = 1024;
 /// Log lines shown between two looks at the steps.
 const LINES_MAX: usize = 1000;
 
-pub struct Screen {
+pub struct Screen(Arc<Shared>);
+
+struct Shared {
     steps: SyncSender<Step>,
-    thread: JoinHandle<()>,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// Until the first step: the hub must have one thread only while it starts the guard.
+    Idle(View),
+    Running(JoinHandle<()>),
+    Over,
 }
 
 enum Step {
@@ -30,28 +42,49 @@ enum Step {
 }
 
 impl Screen {
-    pub fn start(reader: Reader, display: Display, format: LogFormat) -> io::Result<Self> {
+    pub fn new(reader: Reader, display: Display, format: LogFormat) -> Self {
         let (steps, receiver) = mpsc::sync_channel(STEPS_MAX);
-        let mut view = View { reader: Some(reader), display, format };
-        let thread = thread::Builder::new().name("msx-screen".into()).spawn(move || view.run(&receiver))?;
-        Ok(Self { steps, thread })
+        let view = View { steps: receiver, reader: Some(reader), display, format };
+        Self(Arc::new(Shared { steps, state: Mutex::new(State::Idle(view)) }))
     }
 
     /// Where the hub reports its progress.
     pub fn report(&self) -> Arc<dyn Fn(Progress) + Send + Sync> {
-        let steps = self.steps.clone();
-        Arc::new(move |progress| drop(steps.try_send(Step::Progress(progress))))
+        let shared = self.0.clone();
+        Arc::new(move |progress| {
+            shared.wake();
+            drop(shared.steps.try_send(Step::Progress(progress)));
+        })
     }
 
     /// Shows what is left, then ends.
     pub fn finish(self) {
-        // A thread that is gone has shown what it could.
-        let _ = self.steps.send(Step::Finish);
-        let _ = self.thread.join();
+        self.0.wake();
+        let state = mem::replace(&mut *self.0.state.lock(), State::Over);
+        if let State::Running(thread) = state {
+            // A thread that is gone has shown what it could.
+            let _ = self.0.steps.send(Step::Finish);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Starts the thread, once. Without a thread nothing is shown, and the hub runs all the same.
+    fn wake(&self) {
+        let mut state = self.state.lock();
+        *state = match mem::replace(&mut *state, State::Over) {
+            State::Idle(view) => {
+                let thread = thread::Builder::new().name("msx-screen".into()).spawn(move || view.run());
+                thread.map_or(State::Over, State::Running)
+            }
+            other => other,
+        };
     }
 }
 
 struct View {
+    steps: Receiver<Step>,
     /// Gone when the logs cannot be read or shown any more: that must not end the hub, and `msx logs` will say why.
     reader: Option<Reader>,
     display: Display,
@@ -59,10 +92,10 @@ struct View {
 }
 
 impl View {
-    fn run(&mut self, steps: &Receiver<Step>) {
+    fn run(mut self) {
         let mut more = false;
         loop {
-            match steps.recv_timeout(if more { Duration::ZERO } else { POLL }) {
+            match self.steps.recv_timeout(if more { Duration::ZERO } else { POLL }) {
                 Ok(Step::Progress(progress)) => self.display.show(&progress),
                 Err(RecvTimeoutError::Timeout) => more = self.show_logs(),
                 Ok(Step::Finish) | Err(RecvTimeoutError::Disconnected) => break,

@@ -88,9 +88,9 @@ impl Up {
 fn foreground(options: UpOptions, terminal: &Terminal) -> Result<(), Failure> {
     let logs = options.project.logs();
     let display = Display::new(terminal, "`msx call NAME ARGS` calls one, Ctrl-C ends them all");
-    let screen = Reader::open(&logs, Selection::default(), Position::End)
-        .and_then(|reader| Screen::start(reader, display, LogFormat::new(terminal.stdout)))
+    let reader = Reader::open(&logs, Selection::default(), Position::End)
         .map_err(|e| Failure::failed(format!("cannot show the logs in {}: {e}", logs.display())))?;
+    let screen = Screen::new(reader, display, LogFormat::new(terminal.stdout));
     let result = daemon::run(options, screen.report());
     screen.finish();
     result

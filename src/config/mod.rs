@@ -27,4 +27,4 @@ mod value;
 
 pub use diagnostics::Diagnostics;
 pub use manifest::{Manifest, Source, parse};
-pub use service::{Found, Resolved};
+pub use service::Found;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
 use crate::protocol::control::{
-    CallAnswer, CallRequest, Health, Problem, RestartRequest, ScaleRequest, Status, route,
+    CallAnswer, CallRequest, Problem, RestartRequest, ScaleRequest, Status, route,
 };
 
 /// Requests that the hub answers from what it knows.
@@ -47,10 +47,6 @@ impl Client {
         let built = reqwest::Client::builder().unix_socket(socket).build();
         let http = built.map_err(|e| unreachable_hub(socket, &e))?;
         Ok(Self { http, socket: socket.to_path_buf() })
-    }
-
-    pub async fn health(&self) -> Result<Health, ClientError> {
-        json(self.send(Method::GET, route::HEALTH, None::<&()>, Some(QUICK_MAX)).await?).await
     }
 
     pub async fn status(&self) -> Result<Status, ClientError> {

@@ -17,7 +17,7 @@ use crate::control::status::Reporter;
 use crate::core::{Answer, Reason};
 use crate::model::{Outcome, ServiceId};
 use crate::protocol::control::{
-    CallAnswer, CallRequest, Health, Problem, ProblemKind, RestartRequest, ScaleRequest, route,
+    CallAnswer, CallRequest, Problem, ProblemKind, RestartRequest, ScaleRequest, route,
 };
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
@@ -53,21 +53,12 @@ pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
 
 pub fn router(control: Control) -> Router {
     Router::new()
-        .route(route::HEALTH, get(health))
         .route(route::STATUS, get(status))
         .route(route::CALL, post(call))
         .route(route::SCALE, post(scale))
         .route(route::RESTART, post(restart))
         .route(route::DOWN, post(down))
         .with_state(Arc::new(control))
-}
-
-async fn health(State(control): Shared) -> Json<Health> {
-    Json(Health {
-        pid: std::process::id(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        stopping: control.stop.is_cancelled(),
-    })
 }
 
 async fn status(State(control): Shared) -> Response {
@@ -114,8 +105,8 @@ fn answered(answer: Answer) -> Result<Json<CallAnswer>, Refused> {
             let help = match refusal.reason {
                 Reason::QueueFull | Reason::QueueTimeout => "`msx ps` shows the queue; try again later",
                 Reason::ScaledToZero => "`msx scale NAME=auto` lets it scale itself again",
+                Reason::Stopping => "`msx up` starts it again",
                 Reason::CrashLoop => "`msx logs NAME` has the whole log; it is tried again every 30 s",
-                Reason::Stopping => "`msx up` starts it all again",
             };
             let mut refused = Refused::new(ProblemKind::Unavailable, refusal.message).help(help);
             refused.0.detail = refusal.detail;

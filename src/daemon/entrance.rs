@@ -62,7 +62,7 @@ fn outcome(answer: Answer) -> Outcome {
                 Reason::QueueTimeout => ("queue_timeout", 1),
                 Reason::ScaledToZero => ("scaled_to_zero", 30),
                 Reason::CrashLoop => ("crash_loop", 30),
-                Reason::Stopping => ("stopping", 5),
+                Reason::Stopping => ("draining", 5),
             };
             Outcome::Refused { reason, message, retry_after_s }
         }

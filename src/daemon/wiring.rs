@@ -83,6 +83,8 @@ impl Hub {
         let logs = options.project.logs();
         let logs = LogStore::new(&logs)
             .map_err(|error| Failure::failed(format!("cannot keep logs in {}: {error}", logs.display())))?;
+        let found = plan.services.iter().map(|s| (s.spec.name.to_string(), s.spec.instances.min));
+        report(Progress::Found { services: found.collect() });
         let registry = registry(&plan.services, &fronts);
         let late = Late::default();
         let shard = Shard::start(core(&plan.services), handlers(&late, &plan.services))

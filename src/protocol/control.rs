@@ -5,8 +5,6 @@ use serde_json::value::RawValue;
 
 /// Paths of the control API. Answers other than 2xx carry a [`Problem`].
 pub mod route {
-    /// `GET` → [`Health`](super::Health)
-    pub const HEALTH: &str = "/v1/health";
     /// `GET` → [`Status`](super::Status)
     pub const STATUS: &str = "/v1/status";
     /// `POST` [`CallRequest`](super::CallRequest) → [`CallAnswer`](super::CallAnswer); a dropped connection cancels the call.
@@ -17,14 +15,6 @@ pub mod route {
     pub const RESTART: &str = "/v1/restart";
     /// `POST` → 202; the hub has ended when `.msx/lock` is free.
     pub const DOWN: &str = "/v1/down";
-}
-
-/// Whether the hub is there and what it is doing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Health {
-    pub pid: u32,
-    pub version: String,
-    pub stopping: bool,
 }
 
 /// Everything `msx ps` shows.

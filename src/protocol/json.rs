@@ -19,8 +19,8 @@
 mod read;
 mod write;
 
-pub use read::{JsonError, from_json, transcode};
-pub use write::{DecodeError, to_json};
+pub use read::{from_json, transcode};
+pub use write::to_json;
 
 /// Values nest at most this deep: recursion stays far from the end of the stack.
 const DEPTH_MAX: u32 = 128;

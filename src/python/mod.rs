@@ -31,7 +31,7 @@ use host::Host;
 use requirements::Requirements;
 
 pub use candidates::{Candidate, candidates};
-pub use discover::{Discovery, FoundService, ModuleError, discover};
+pub use discover::{Discovery, ModuleError, discover};
 pub use error::PythonError;
 pub use run::{Command, Finished, Runner, Tail};
 

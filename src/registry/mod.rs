@@ -5,6 +5,8 @@
 //! and sees one consistent moment.
 
 mod names;
+#[cfg(test)]
+pub mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

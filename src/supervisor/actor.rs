@@ -69,7 +69,8 @@ pub struct Actor {
     kept: HashMap<InstanceId, Kept>,
     replies: HashMap<Ticket, Reply>,
     tickets: u64,
-    ended: Option<oneshot::Sender<Vec<u32>>>,
+    /// Who waits for the end; a shutdown may be asked for more than once.
+    ended: Vec<oneshot::Sender<Vec<u32>>>,
 }
 
 impl Actor {
@@ -86,7 +87,7 @@ impl Actor {
             kept: HashMap::new(),
             replies: HashMap::new(),
             tickets: 0,
-            ended: None,
+            ended: Vec::new(),
         }
     }
 
@@ -134,7 +135,7 @@ impl Actor {
             }
             Command::AwaitReady { reply } => Event::AwaitReady { ticket: self.ticket(reply) },
             Command::Shutdown { reply } => {
-                self.ended = Some(reply);
+                self.ended.push(reply);
                 Event::Shutdown
             }
             Command::Kill => Event::Kill,
@@ -160,6 +161,7 @@ impl Actor {
 
     /// A hello tells what the code is now, which may have changed since it was discovered.
     fn heard_hello(&mut self, instance: InstanceId, hello: Hello) -> Event {
+        tracing::debug!(?instance, hello.pid, hello.python, "hello");
         let signature = hello.signature;
         self.wiring.registry.update(|services| {
             if let Some(service) = services.get_mut(instance.service.0 as usize) {
@@ -196,7 +198,9 @@ impl Actor {
                 let _ = self.replies.remove(&ticket).map(|reply| reply.send(outcome));
             }
             Effect::Ended { survivors } => {
-                let _ = self.ended.take().map(|reply| reply.send(survivors));
+                for reply in self.ended.drain(..) {
+                    let _ = reply.send(survivors.clone());
+                }
             }
         }
     }

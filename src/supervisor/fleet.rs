@@ -164,7 +164,7 @@ impl Fleet {
                 let service = services.get(service.0 as usize)?;
                 match service.is_settled() {
                     true => Some(Ok(())),
-                    false => (now >= until).then(|| Err(late(service))),
+                    false => (now >= until).then(|| Err(service.late(SCALE_BOUND))),
                 }
             }
         };
@@ -224,12 +224,4 @@ impl Fleet {
 
 fn reply(waiter: Waiter, outcome: Result<(), Failure>) -> Effect {
     Effect::Reply { ticket: waiter.ticket, outcome }
-}
-
-fn late(service: &Service) -> Failure {
-    Failure::Late {
-        service: service.short().to_owned(),
-        seconds: SCALE_BOUND.as_secs(),
-        pending: service.pending(),
-    }
 }

@@ -60,3 +60,31 @@ impl Notice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Generation;
+
+    #[test]
+    fn unread_news_is_replaced_by_its_like_and_keeps_its_order() {
+        let inbox = Inbox::default();
+        let instance = InstanceId { service: ServiceId(0), number: 1, generation: Generation(1) };
+        inbox.push(Notice::Steer(ServiceId(0), 2));
+        inbox.push(Notice::Severed(instance));
+        inbox.push(Notice::Drained(instance));
+        inbox.push(Notice::Steer(ServiceId(1), 3));
+        inbox.push(Notice::Steer(ServiceId(0), 4));
+        inbox.push(Notice::Severed(instance));
+        let taken: Vec<String> = inbox.take().iter().map(|notice| format!("{notice:?}")).collect();
+        let instance = format!("{instance:?}");
+        let expected = [
+            "Steer(ServiceId(0), 4)".to_owned(),
+            format!("Severed({instance})"),
+            format!("Drained({instance})"),
+            "Steer(ServiceId(1), 3)".to_owned(),
+        ];
+        assert_eq!(taken, expected);
+        assert!(inbox.take().is_empty());
+    }
+}

@@ -82,12 +82,13 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
-    use crate::supervisor::tests::{offer, registry};
+    use crate::registry::Registry;
+    use crate::registry::tests::offer;
 
     fn environment_of(hub: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
         let mut offer = offer("jobs.resize");
         offer.spec.env = BTreeMap::from([("LEVEL".to_owned(), "service".to_owned())]);
-        let registry = registry(vec![offer]);
+        let registry = Registry::new(vec![offer]);
         let settings = Settings {
             interpreter: "/usr/bin/python3".into(),
             env: vec![("LEVEL".into(), "project".into()), ("PYTHONPATH".into(), "sdk".into())],

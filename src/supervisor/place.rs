@@ -125,7 +125,9 @@ impl Place {
             State::Draining if !is_stopping => {
                 out.push(Effect::Drain { instance: self.id, replay_now: true })
             }
-            State::Failing | State::Killing => self.is_stuck = true,
+            // KILL was not enough: the place is given up, so that another one can serve.
+            State::Failing => self.apply(now, Event::Retire, terms, out),
+            State::Killing => self.is_stuck = true,
             State::Starting => {
                 self.cause = Some(format!("no hello within {} s", HELLO_BOUND.as_secs()));
                 self.apply(now, Event::Expired, terms, out);

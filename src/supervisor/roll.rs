@@ -8,10 +8,14 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use super::event::Ticket;
+use super::event::{Effect, Failure, Ticket};
 use super::reconcile::Seen;
 use crate::model::Generation;
+
+/// How long a new instance must be ready before an old one goes.
+const STABLE: Duration = Duration::from_secs(2);
 
 /// What the service has to do for its rolling restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +36,17 @@ enum Phase {
     Leaving { number: u32, generation: Generation },
 }
 
+/// Who is told when a rolling restart is over, or that it is not by then.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    pub ticket: Ticket,
+    pub until: Instant,
+}
+
 /// A rolling restart under way.
 #[derive(Debug)]
 pub struct Roll {
-    /// Who is told when it is over.
-    pub tickets: Vec<Ticket>,
+    pub askers: Vec<Asker>,
     /// Parked calls of an old instance do not wait there (`--watch`); ready counts as stable.
     pub replay_now: bool,
     old: BTreeSet<Generation>,
@@ -46,12 +56,17 @@ pub struct Roll {
 impl Roll {
     /// `old` run the code that is to go; `fresh` had no process and were started again just now.
     pub fn new(
-        tickets: Vec<Ticket>,
+        askers: Vec<Asker>,
         replay_now: bool,
         old: BTreeSet<Generation>,
         fresh: BTreeSet<u32>,
     ) -> Self {
-        Self { tickets, replay_now, old, phase: Phase::Proving { fresh, surge: false } }
+        Self { askers, replay_now, old, phase: Phase::Proving { fresh, surge: false } }
+    }
+
+    /// How long a new instance must be ready to count as proven.
+    pub fn stable(&self) -> Duration {
+        if self.replay_now { Duration::ZERO } else { STABLE }
     }
 
     /// Instances wanted beyond the target.
@@ -107,6 +122,66 @@ impl Roll {
         let Some(one) = candidates.min_by_key(|one| (one.ready, one.number)) else { return Step::Done };
         self.phase = Phase::Leaving { number: one.number, generation: one.generation };
         Step::Retire(one.number)
+    }
+}
+
+/// The rolling restart of a service, and those who asked during it: theirs starts over when it has ended, because
+/// what is new by then may have been started too early for them.
+#[derive(Debug, Default)]
+pub struct Rolls {
+    pub current: Option<Roll>,
+    pub next: Option<Next>,
+}
+
+/// A rolling restart that waits for its turn.
+#[derive(Debug, Default)]
+pub struct Next {
+    pub askers: Vec<Asker>,
+    pub replay_now: bool,
+}
+
+impl Rolls {
+    /// Joins the restart that waits for its turn.
+    pub fn join_next(&mut self, asker: Asker, replay_now: bool) {
+        let next = self.next.get_or_insert_default();
+        next.askers.push(asker);
+        next.replay_now |= replay_now;
+    }
+
+    /// When the first of those who wait gives up.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let current = self.current.iter().flat_map(|roll| &roll.askers);
+        let next = self.next.iter().flat_map(|next| &next.askers);
+        current.chain(next).map(|asker| asker.until).min()
+    }
+
+    /// Tells those who have waited long enough; the restart itself goes on.
+    pub fn give_up(&mut self, now: Instant, failure: &Failure, out: &mut Vec<Effect>) {
+        let current = self.current.iter_mut().map(|roll| &mut roll.askers);
+        let next = self.next.iter_mut().map(|next| &mut next.askers);
+        for askers in current.chain(next) {
+            let late = askers.extract_if(.., |asker| asker.until <= now);
+            out.extend(late.map(|asker| asker.told(Err(failure.clone()))));
+        }
+    }
+
+    /// Ends the current restart; returns the one whose turn it is now.
+    pub fn end(&mut self, outcome: &Result<(), Failure>, out: &mut Vec<Effect>) -> Option<Next> {
+        let askers = self.current.take().map(|roll| roll.askers).unwrap_or_default();
+        out.extend(askers.into_iter().map(|asker| asker.told(outcome.clone())));
+        self.next.take()
+    }
+
+    /// Ends both.
+    pub fn abandon(&mut self, failure: &Failure, out: &mut Vec<Effect>) {
+        let next = self.end(&Err(failure.clone()), out).unwrap_or_default();
+        out.extend(next.askers.into_iter().map(|asker| asker.told(Err(failure.clone()))));
+    }
+}
+
+impl Asker {
+    fn told(self, outcome: Result<(), Failure>) -> Effect {
+        Effect::Reply { ticket: self.ticket, outcome }
     }
 }
 

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::event::{Effect, Failure, Fall, Ticket};
-use super::place::{KILL_BOUND, Place, Terms};
+use super::place::{Place, Terms};
 use super::reconcile::{Seen, free_numbers, reconcile};
-use super::roll::{Roll, Step};
+use super::remnant::Remnants;
+use super::roll::{Asker, Next, Roll, Rolls, Step};
 use super::state::{Event, State};
 use crate::config::spec::InstanceRange;
 use crate::model::{Generation, InstanceId, ServiceId, ServiceName};
 use crate::registry::{InstanceEntry, Mode, ServiceEntry};
 
-/// How long the new instance of a rolling restart must be ready before an old one goes.
-const STABLE: Duration = Duration::from_secs(2);
+/// The longest wait of a `restart`: an old instance may be busy for as long as its service allows a call to run.
+const RESTART_BOUND: Duration = Duration::from_secs(600);
 
 /// What a service may do with its instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +26,6 @@ enum Phase {
     Frozen,
     /// Its turn to stop has come.
     Stopping,
-}
-
-/// The rest of the group of a process that fell: killed, not proven empty yet.
-#[derive(Debug)]
-struct Remnant {
-    instance: InstanceId,
-    pid: Option<u32>,
-    /// `None`: it outlived KILL.
-    deadline: Option<Instant>,
 }
 
 /// A service and all its instances.
@@ -48,10 +40,8 @@ pub struct Service {
     mode: Mode,
     phase: Phase,
     places: BTreeMap<u32, Place>,
-    remnants: Vec<Remnant>,
-    roll: Option<Roll>,
-    /// Asked for during a rolling restart: it starts over when that one has ended.
-    next_roll: Option<(Vec<Ticket>, bool)>,
+    remnants: Remnants,
+    rolls: Rolls,
     /// Processes ever started.
     generations: u32,
     is_down: bool,
@@ -69,9 +59,8 @@ impl Service {
             mode: entry.mode,
             phase: Phase::Waiting,
             places: BTreeMap::new(),
-            remnants: Vec::new(),
-            roll: None,
-            next_roll: None,
+            remnants: Remnants::default(),
+            rolls: Rolls::default(),
             generations: 0,
             is_down: false,
         }
@@ -108,21 +97,17 @@ impl Service {
             // Nothing runs; what will start, starts anew.
             return out.push(Effect::Reply { ticket, outcome: Ok(()) });
         }
-        if self.roll.is_none() {
-            return self.begin_roll(now, vec![ticket], replay_now, out);
+        let asker = Asker { ticket, until: now + RESTART_BOUND };
+        match self.rolls.current {
+            Some(_) => self.rolls.join_next(asker, replay_now),
+            None => self.begin_roll(now, Next { askers: vec![asker], replay_now }, out),
         }
-        let (tickets, soon) = self.next_roll.get_or_insert_default();
-        tickets.push(ticket);
-        *soon |= replay_now;
     }
 
     /// Nothing is started any more.
     pub fn freeze(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.phase = Phase::Frozen;
-        let rolls = self.roll.take().map(|roll| roll.tickets).into_iter();
-        for ticket in rolls.chain(self.next_roll.take().map(|(tickets, _)| tickets)).flatten() {
-            out.push(Effect::Reply { ticket, outcome: Err(Failure::Stopping) });
-        }
+        self.rolls.abandon(&Failure::Stopping, out);
         self.apply_where(now, |state| matches!(state, State::Backoff | State::Crashloop), Event::Retire, out);
     }
 
@@ -187,7 +172,7 @@ impl Service {
         let (pid, failed_start, is_excused) = (place.pid, place.failed_start, place.is_excused);
         let failure = Failure::Fell { instance: self.label(instance.number), fall: fall? };
         out.push(Effect::Kill { instance });
-        self.remnants.push(Remnant { instance, pid, deadline: Some(now + KILL_BOUND) });
+        self.remnants.add(now, instance, pid);
         if is_excused {
             return None;
         }
@@ -196,9 +181,7 @@ impl Service {
     }
 
     pub fn emptied(&mut self, now: Instant, instance: InstanceId, out: &mut Vec<Effect>) {
-        let before = self.remnants.len();
-        self.remnants.retain(|remnant| remnant.instance != instance);
-        if self.remnants.len() == before {
+        if !self.remnants.remove(instance) {
             self.heard(now, instance, Event::Emptied, out);
         }
     }
@@ -207,20 +190,17 @@ impl Service {
 
     pub fn next_deadline(&self) -> Option<Instant> {
         let places = self.places.values().filter_map(|place| place.deadline);
-        let remnants = self.remnants.iter().filter_map(|remnant| remnant.deadline);
         let proofs = self.places.values().filter_map(|place| {
-            let roll = self.roll.as_ref().filter(|roll| roll.is_proving(place.id.number))?;
-            place.ready_at.filter(|_| place.state == State::Ready).map(|at| at + stable(roll))
+            let roll = self.rolls.current.as_ref().filter(|roll| roll.is_proving(place.id.number))?;
+            place.ready_at.filter(|_| place.state == State::Ready).map(|at| at + roll.stable())
         });
-        places.chain(remnants).chain(proofs).min()
+        let others = [self.remnants.next_deadline(), self.rolls.next_deadline()];
+        places.chain(proofs).chain(others.into_iter().flatten()).min()
     }
 
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let is_due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
-        for remnant in self.remnants.iter_mut().filter(|remnant| is_due(remnant.deadline)) {
-            remnant.deadline = None;
-        }
-        let due = self.places.values().filter(|place| is_due(place.deadline));
+        self.remnants.expire(now);
+        let due = self.places.values().filter(|place| place.deadline.is_some_and(|at| at <= now));
         for number in due.map(|place| place.id.number).collect::<Vec<_>>() {
             let (terms, is_stopping) = (self.terms(), self.phase == Phase::Stopping);
             let Some(place) = self.places.get_mut(&number) else { continue };
@@ -233,6 +213,8 @@ impl Service {
             }
         }
         self.sweep();
+        let late = self.late(RESTART_BOUND);
+        self.rolls.give_up(now, &late, out);
     }
 
     /// Starts and retires until the wanted number and the rolling restart have nothing to ask.
@@ -240,7 +222,7 @@ impl Service {
         while self.phase == Phase::Open {
             self.reconcile(now, out);
             let seen = self.seen(now);
-            let Some(roll) = &mut self.roll else { break };
+            let Some(roll) = &mut self.rolls.current else { break };
             match roll.next(&seen) {
                 Step::Wait => break,
                 Step::Surge => {
@@ -269,10 +251,6 @@ impl Service {
         &self.name
     }
 
-    pub fn short(&self) -> &str {
-        &self.short
-    }
-
     /// Whether what depends on it may start.
     pub fn is_up(&self) -> bool {
         self.phase == Phase::Open && (self.desired == 0 || self.ready() > 0)
@@ -288,15 +266,16 @@ impl Service {
         self.is_ready() && self.places.len() == self.desired as usize
     }
 
-    /// What keeps it from being settled.
-    pub fn pending(&self) -> String {
+    /// That it is not as it was asked for after this time, and what keeps it.
+    pub fn late(&self, bound: Duration) -> Failure {
         let unsettled = self.places.values().filter(|place| place.state != State::Ready);
         let shown = unsettled.map(|place| {
             let state = format!("{:?}", place.state.shown()).to_lowercase();
             format!("{} is {state}", self.label(place.id.number))
         });
-        let shown: Vec<String> = shown.collect();
-        if shown.is_empty() { "it waits for what it depends on".to_owned() } else { shown.join(", ") }
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let pending = if shown.is_empty() { "it waits for what it depends on".to_owned() } else { shown };
+        Failure::Late { service: self.short.clone(), seconds: bound.as_secs(), pending }
     }
 
     /// A start that failed and has not been made good since.
@@ -309,14 +288,13 @@ impl Service {
 
     /// Whether nothing is left of it, but for what KILL cannot end.
     pub fn is_vacant(&self) -> bool {
-        self.places.values().all(|place| place.is_stuck)
-            && self.remnants.iter().all(|remnant| remnant.deadline.is_none())
+        self.places.values().all(|place| place.is_stuck) && self.remnants.is_settled()
     }
 
     /// Leaders of the groups that KILL did not end.
     pub fn survivors(&self) -> impl Iterator<Item = u32> {
         let places = self.places.values().filter(|place| place.is_stuck).filter_map(|place| place.pid);
-        places.chain(self.remnants.iter().filter_map(|remnant| remnant.pid))
+        places.chain(self.remnants.pids())
     }
 
     pub fn instances(&self) -> Vec<InstanceEntry> {
@@ -334,7 +312,8 @@ impl Service {
     }
 
     fn terms(&self) -> Terms {
-        Terms { grace: self.grace, replay_now: self.roll.as_ref().is_some_and(|roll| roll.replay_now) }
+        let replay_now = self.rolls.current.as_ref().is_some_and(|roll| roll.replay_now);
+        Terms { grace: self.grace, replay_now }
     }
 
     /// The place, if this very process has it.
@@ -343,7 +322,8 @@ impl Service {
     }
 
     fn seen(&self, now: Instant) -> Vec<Seen> {
-        let stable = self.roll.as_ref().map_or(STABLE, stable);
+        let roll = self.rolls.current.as_ref();
+        let stable = roll.map_or(Duration::ZERO, Roll::stable);
         let see = |place: &Place| {
             let ready = place.state == State::Ready;
             Seen {
@@ -352,7 +332,7 @@ impl Service {
                 active: place.state.is_active(),
                 ready,
                 proven: ready && place.ready_at.is_some_and(|at| now >= at + stable),
-                old: self.roll.as_ref().is_some_and(|roll| roll.is_old(place.id.generation)),
+                old: roll.is_some_and(|roll| roll.is_old(place.id.generation)),
             }
         };
         self.places.values().map(see).collect()
@@ -385,14 +365,14 @@ impl Service {
     }
 
     fn reconcile(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let extra = self.roll.as_ref().map_or(0, Roll::extra);
+        let extra = self.rolls.current.as_ref().map_or(0, Roll::extra);
         let target = if self.desired == 0 { 0 } else { self.desired + extra };
         let plan = reconcile(target, &self.seen(now));
         plan.start.into_iter().for_each(|number| self.start(now, number, out));
         plan.retire.into_iter().for_each(|number| self.retire(now, number, out));
     }
 
-    fn begin_roll(&mut self, now: Instant, tickets: Vec<Ticket>, replay_now: bool, out: &mut Vec<Effect>) {
+    fn begin_roll(&mut self, now: Instant, asked: Next, out: &mut Vec<Effect>) {
         let with = |wanted: &[State]| {
             let places = self.places.values().filter(|place| wanted.contains(&place.state));
             places.map(|place| place.id).collect::<Vec<_>>()
@@ -403,12 +383,12 @@ impl Service {
         for number in &fresh {
             self.start(now, *number, out);
         }
-        self.roll = Some(Roll::new(tickets, replay_now, old, fresh));
+        self.rolls.current = Some(Roll::new(asked.askers, asked.replay_now, old, fresh));
     }
 
     /// A new instance of the rolling restart fell: the old ones stay.
     fn fail_roll(&mut self, now: Instant, number: u32, failure: &Failure, out: &mut Vec<Effect>) {
-        let Some(roll) = self.roll.as_ref().filter(|roll| roll.is_proving(number)) else { return };
+        let Some(roll) = self.rolls.current.as_ref().filter(|roll| roll.is_proving(number)) else { return };
         if roll.extra() > 0 {
             self.retire(now, number, out);
         }
@@ -416,10 +396,8 @@ impl Service {
     }
 
     fn end_roll(&mut self, now: Instant, outcome: Result<(), Failure>, out: &mut Vec<Effect>) {
-        let tickets = self.roll.take().map(|roll| roll.tickets).unwrap_or_default();
-        out.extend(tickets.into_iter().map(|ticket| Effect::Reply { ticket, outcome: outcome.clone() }));
-        if let Some((tickets, replay_now)) = self.next_roll.take() {
-            self.begin_roll(now, tickets, replay_now, out);
+        if let Some(next) = self.rolls.end(&outcome, out) {
+            self.begin_roll(now, next, out);
         }
     }
 
@@ -436,8 +414,4 @@ impl Service {
         });
         out.push(Effect::Down { service: self.id, reason });
     }
-}
-
-fn stable(roll: &Roll) -> Duration {
-    if roll.replay_now { Duration::ZERO } else { STABLE }
 }

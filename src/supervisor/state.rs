@@ -144,9 +144,9 @@ pub fn transition(state: State, event: Event) -> Result<State, Illegal> {
         Backoff | Crashloop => match event {
             Event::Start | Event::Expired => Starting,
             Event::Retire | Event::Kill => Stopped,
-            // The core's answer can cross the exit.
-            Event::Severed | Event::Drained | Event::Condemn => state,
-            Event::Hello | Event::Fail | Event::Exited(_) | Event::Emptied => {
+            // What shards and core say can cross the exit.
+            Event::Hello | Event::Severed | Event::Drained | Event::Condemn => state,
+            Event::Fail | Event::Exited(_) | Event::Emptied => {
                 return Err(Illegal { state, event });
             }
         },
@@ -206,8 +206,8 @@ mod tests {
     Finishing    -          -          .          .          .          .           .          Terminating Terminating -        Killing
     Terminating  -          .          .          .          .          .           .          Killing     .           Stopped  Killing
     Killing      -          .          .          .          .          .           .          .           .           Stopped  .
-    Backoff      Starting   -          .          .          -          Stopped     .          Starting    -           -        Stopped
-    Crashloop    Starting   -          .          .          -          Stopped     .          Starting    -           -        Stopped
+    Backoff      Starting   .          .          .          -          Stopped     .          Starting    -           -        Stopped
+    Crashloop    Starting   .          .          .          -          Stopped     .          Starting    -           -        Stopped
     Stopped      -          -          -          -          -          -           -          -           -           -        -
     ";
 

@@ -1,7 +1,7 @@
 //! Every error that the command line prints without a hub: exit code, stdout and stderr as a whole.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::thread;
 

@@ -1,6 +1,7 @@
 //! Everything that needs the built binary or real processes, in one test binary.
 
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cli_errors;
 mod cli_logs;

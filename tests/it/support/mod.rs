@@ -55,7 +55,15 @@ impl Sandbox {
         command.args(args).current_dir(self.root()).env("XDG_RUNTIME_DIR", self.runtime());
         // Shared by all tests, so that what msx needs is installed once.
         command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
-        for name in ["NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "VIRTUAL_ENV", "PYTHONPATH", "RUST_BACKTRACE", "MSX_REPLAY"] {
+        for name in [
+            "NO_COLOR",
+            "CLICOLOR_FORCE",
+            "COLUMNS",
+            "VIRTUAL_ENV",
+            "PYTHONPATH",
+            "RUST_BACKTRACE",
+            "MSX_REPLAY",
+        ] {
             command.env_remove(name);
         }
         command
