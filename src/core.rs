@@ -239,7 +239,7 @@ impl Core {
             Refusal {
                 reason: Reason::ScaledToZero,
                 message: format!(
-                    "{name} is scaled to 0 instances; `msx scale {name}=1` or `={name}=auto` starts it"
+                    "{name} is scaled to 0 instances; `msx scale {name}=1` starts one, `{name}=auto` lets it scale itself"
                 ),
                 detail: None,
             }

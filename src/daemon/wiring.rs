@@ -283,6 +283,7 @@ fn outward(shard: Shard) -> Arc<dyn Fn(Outward) + Send + Sync> {
         Outward::Finish { instance } => shard.control(instance, ToControl::Drain),
         Outward::Gone { instance, reason } => shard.event(Event::Gone { instance, reason }),
         Outward::Down { service, reason } => shard.event(Event::Down { service, reason }),
+        Outward::Zero { service, is_zero } => shard.event(Event::ScaledToZero { service, is_zero }),
     })
 }
 
@@ -303,10 +304,7 @@ fn handlers(late: &Late, services: &[Planned]) -> Handlers {
     Handlers {
         hello: Box::new(move |id, message| hello(&|hub| on_hello(&hub.supervisor, id, &message))),
         closed: Box::new(move |id, why| {
-            if let Some(why) = why {
-                tracing::warn!("the connection to an instance is broken: {why}");
-            }
-            closed(&|hub| hub.supervisor.control_closed(id));
+            closed(&|hub| hub.supervisor.severed(id, why.clone()));
         }),
         drained: Box::new(move |id| drained(&|hub| hub.supervisor.drained(id))),
         unresponsive: Box::new(move |id, why| {
@@ -334,14 +332,12 @@ fn on_hello(supervisor: &Supervisor, instance: InstanceId, message: &FromControl
             supervisor.hello(instance, Hello { pid, kind, signature, python });
         }
         (Err(error), true) => {
-            tracing::error!("an instance sent a signature that cannot be read: {error}");
-            supervisor.control_closed(instance);
+            let why = format!("it sent a signature that cannot be read: {error}");
+            supervisor.severed(instance, Some(why));
         }
         (_, false) => {
-            tracing::error!(
-                "an instance speaks version {version} of the worker protocol, this hub {VERSION}"
-            );
-            supervisor.control_closed(instance);
+            let why = format!("it speaks version {version} of the worker protocol, this hub {VERSION}");
+            supervisor.severed(instance, Some(why));
         }
     }
 }
