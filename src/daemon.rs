@@ -51,10 +51,11 @@ pub fn run(options: UpOptions, report: Report) -> Result<(), Failure> {
         report(Progress::Note(format!("ended process {pid} ({command}), left by an earlier hub")));
     }
     let (result, survivors) = with_guard(root, async |guard| serve(&options, guard, report).await);
-    // The file goes before the lock: who gets the lock finds no file of ours.
-    let removed = options.project.remove_hub();
+    let outcome = result.and(survivors);
+    // Before the lock: who gets it finds no file of ours, or the reason that a waiting `down` reports.
+    let ended = options.project.end_hub(&outcome);
     drop(lock);
-    result.and(removed).and(survivors)
+    outcome.and(ended)
 }
 
 /// The hub's own log goes to stderr; `MSX_LOG` says how much of it (`info`, `msx::supervisor=debug`, …).
@@ -139,6 +140,7 @@ fn hub_file(hub: &wiring::Hub, stopping: bool) -> HubFile {
         started: hub.started_at.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         stopping,
+        failure: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! msx: any Python function becomes a supervised, balanced, autoscaled microservice.
 
+mod autoscaler;
 mod balancer;
 mod calls;
 mod cli;

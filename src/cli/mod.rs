@@ -31,7 +31,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, FailureKind};
-use terminal::{Color, Style, Terminal};
+use terminal::{Color, Style, Terminal, say};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -103,10 +103,10 @@ impl Verb {
 /// The whole program: how the process ends. A defect is one line and exit code 1, too.
 pub fn run() -> ExitCode {
     panic::set_hook(Box::new(|defect| {
-        eprintln!("error: msx has a defect: {defect}");
+        say(&format!("error: msx has a defect: {defect}"));
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
-            eprintln!("{trace}");
+            say(&trace.to_string());
         }
     }));
     panic::catch_unwind(run_verb).unwrap_or(ExitCode::FAILURE)
@@ -145,17 +145,17 @@ fn print(failure: &Failure, terminal: &Terminal) {
     match failure.kind {
         FailureKind::OutputClosed => return,
         FailureKind::Interrupted if failure.message.is_empty() => return,
-        FailureKind::Interrupted => eprintln!("{}", failure.message),
-        FailureKind::Remote => eprintln!("{}", traceback(&failure.message, detail)),
+        FailureKind::Interrupted => say(&failure.message),
+        FailureKind::Remote => say(&traceback(&failure.message, detail)),
         FailureKind::Usage | FailureKind::Failed => {
-            eprintln!("{} {}", paint.apply(Style::Error, "error:"), failure.message);
+            say(&format!("{} {}", paint.apply(Style::Error, "error:"), failure.message));
             if let Some(detail) = detail {
-                eprintln!("\n{detail}\n");
+                say(&format!("\n{detail}\n"));
             }
         }
     }
     if let Some(help) = &failure.help {
-        eprintln!("{} {help}", paint.apply(Style::Help, "help:"));
+        say(&format!("{} {help}", paint.apply(Style::Help, "help:")));
     }
 }
 

@@ -97,6 +97,11 @@ impl Paint {
     }
 }
 
+/// Writes a line for the person, to stderr. A stderr that is closed must not end a hub, as it would with `eprintln!`.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Writes data: JSON on one line, to stdout.
 pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text =

@@ -110,9 +110,6 @@ impl Diagnostic for Problem {
 pub struct Diagnostics(Vec<Problem>);
 
 impl Diagnostics {
-    /// Exit code of a program that stops because of them.
-    pub const EXIT_CODE: u8 = 2;
-
     pub fn add(&mut self, problem: Problem) {
         self.0.push(problem);
     }

@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::control::status::Reporter;
-use crate::model::{Outcome, ServiceName};
+use crate::core::Event;
+use crate::model::{Outcome, ServiceId, ServiceName};
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
 use crate::registry::Registry;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Failure, Supervisor};
 
 /// Name of the module whose functions the hub answers.
 const MODULE: &str = "msx.orchestrator";
@@ -59,11 +60,11 @@ impl Orchestrator {
         };
         match result.and_then(|value| encoded(name, &value)) {
             Ok(payload) => Outcome::Value(payload),
-            Err(error) => Outcome::Error(RemoteError { service: name.to_string(), ..error }.encode()),
+            Err(error) => Outcome::Error(RemoteError { service: name.to_string(), ..*error }.encode()),
         }
     }
 
-    async fn run(&self, function: &str, arguments: &[Value]) -> Result<Value, RemoteError> {
+    async fn run(&self, function: &str, arguments: &[Value]) -> Result<Value, Box<RemoteError>> {
         let text = |at: usize| arguments.get(at).and_then(Value::as_str).unwrap_or_default();
         match function {
             "services" => Ok(self.services()),
@@ -79,14 +80,14 @@ impl Orchestrator {
         snapshot.services.iter().map(|service| service.spec.name.as_str()).collect()
     }
 
-    fn access(&self, name: &str) -> Result<Value, RemoteError> {
+    fn access(&self, name: &str) -> Result<Value, Box<RemoteError>> {
         let snapshot = self.registry.snapshot();
         let id = snapshot.resolve(name).map_err(unknown)?;
         let address = snapshot.get(id).and_then(|service| service.address);
         Ok(address.map_or(Value::Null, |address| json!(format!("http://{address}/"))))
     }
 
-    fn instances(&self, name: &str) -> Result<Value, RemoteError> {
+    fn instances(&self, name: &str) -> Result<Value, Box<RemoteError>> {
         let snapshot = self.registry.snapshot();
         let id = snapshot.resolve(name).map_err(unknown)?;
         let instances = snapshot.get(id).map_or(&[][..], |service| &service.instances);
@@ -96,15 +97,26 @@ impl Orchestrator {
         Ok(described.collect())
     }
 
-    async fn scale(&self, name: &str, instances: Option<u64>) -> Result<Value, RemoteError> {
+    async fn scale(&self, name: &str, instances: Option<u64>) -> Result<Value, Box<RemoteError>> {
         let id = self.registry.resolve(name).map_err(unknown)?;
         let instances = instances.and_then(|n| u32::try_from(n).ok());
         let instances = instances.ok_or_else(|| value_error("n must be a whole number from 0"))?;
-        self.supervisor
-            .scale(id, Some(instances), true)
+        self.set_instances(id, Some(instances), true)
             .await
             .map_err(|error| value_error(error.to_string()))?;
         Ok(Value::Null)
+    }
+
+    /// Pins the number of instances, or gives it back to the autoscaler. At 0 calls are refused from now on.
+    pub async fn set_instances(
+        &self,
+        service: ServiceId,
+        instances: Option<u32>,
+        wait: bool,
+    ) -> Result<(), Failure> {
+        let is_zero = instances == Some(0);
+        self.reporter.shard.event(Event::ScaledToZero { service, is_zero });
+        self.supervisor.scale(service, instances, wait).await
     }
 
     fn health(&self) -> Value {
@@ -143,26 +155,26 @@ fn bound(name: &ServiceName, payload: &[u8]) -> Result<Vec<Value>, String> {
     }
 }
 
-fn encoded(name: &ServiceName, value: &Value) -> Result<bytes::Bytes, RemoteError> {
+fn encoded(name: &ServiceName, value: &Value) -> Result<bytes::Bytes, Box<RemoteError>> {
     json::from_json(value.to_string().as_bytes())
         .map_err(|error| raised("builtins.ValueError", name, error.to_string()))
 }
 
-fn raised(kind: &str, name: &ServiceName, message: impl Into<String>) -> RemoteError {
-    RemoteError {
+fn raised(kind: &str, name: &ServiceName, message: impl Into<String>) -> Box<RemoteError> {
+    Box::new(RemoteError {
         kind: kind.to_owned(),
         message: message.into(),
         mro: vec!["builtins.Exception".into()],
         service: name.to_string(),
         ..RemoteError::default()
-    }
+    })
 }
 
-fn value_error(message: impl Into<String>) -> RemoteError {
+fn value_error(message: impl Into<String>) -> Box<RemoteError> {
     raised("builtins.ValueError", &ServiceName::new(MODULE), message)
 }
 
-fn unknown(error: crate::registry::NameError) -> RemoteError {
+fn unknown(error: crate::registry::NameError) -> Box<RemoteError> {
     let text = format!("{error}; {}", error.help());
-    RemoteError { kind: "builtins.LookupError".to_owned(), ..value_error(text) }
+    raised("builtins.LookupError", &ServiceName::new(MODULE), text)
 }

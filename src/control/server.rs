@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::control::status::Reporter;
+use crate::control::orchestrator::Orchestrator;
 use crate::core::{Answer, Reason};
 use crate::model::{Outcome, ServiceId};
 use crate::protocol::control::{
@@ -24,14 +24,12 @@ use crate::protocol::json;
 use crate::protocol::signature::Signature;
 use crate::registry::{NameError, Registry};
 use crate::shard::Shard;
-use crate::supervisor::Supervisor;
 
 /// Everything that the control API acts on.
 pub struct Control {
     pub registry: Registry,
-    pub supervisor: Supervisor,
     pub shard: Shard,
-    pub reporter: Reporter,
+    pub orchestrator: Orchestrator,
     /// Functions of `msx.orchestrator`: name, id and signature.
     pub hub_services: Vec<(String, ServiceId, Arc<Signature>)>,
     /// Cancelled by `down`.
@@ -62,7 +60,7 @@ pub fn router(control: Control) -> Router {
 }
 
 async fn status(State(control): Shared) -> Response {
-    Json(control.reporter.status().await).into_response()
+    Json(control.orchestrator.reporter.status().await).into_response()
 }
 
 async fn down(State(control): Shared) -> StatusCode {
@@ -125,7 +123,7 @@ async fn scale(State(control): Shared, Json(request): Json<ScaleRequest>) -> Res
     // All are asked for before the first is waited for.
     let waits = targets.into_iter().map(|(id, instances)| {
         let control = control.clone();
-        tokio::spawn(async move { control.supervisor.scale(id, instances, request.wait).await })
+        tokio::spawn(async move { control.orchestrator.set_instances(id, instances, request.wait).await })
     });
     for wait in waits.collect::<Vec<_>>() {
         let scaled = wait.await.map_err(|error| Refused::new(ProblemKind::Internal, error.to_string()))?;
@@ -143,7 +141,7 @@ async fn restart(State(control): Shared, Json(request): Json<RestartRequest>) ->
             .map(|name| control.registry.resolve(name))
             .collect::<Result<Vec<ServiceId>, NameError>>()?,
     };
-    let restarted = control.supervisor.restart(ids, false).await;
+    let restarted = control.orchestrator.supervisor.restart(ids, false).await;
     restarted.map_err(|error| {
         let first = error.0.first();
         Refused::unavailable(error.to_string(), first.and_then(|f| f.help()), first.and_then(|f| f.detail()))

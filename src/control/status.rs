@@ -51,6 +51,8 @@ impl Measurements {
 pub struct Reporter {
     pub project: Arc<str>,
     pub gateway: Arc<str>,
+    pub guard_pid: u32,
+    pub python: Arc<str>,
     pub registry: Registry,
     pub shard: Shard,
     pub measurements: Arc<Mutex<Measurements>>,
@@ -72,6 +74,8 @@ impl Reporter {
         });
         let hub = HubStatus {
             pid: std::process::id(),
+            guard_pid: self.guard_pid,
+            python: self.python.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             age_s: self.uptime().as_secs_f64(),
             gateway: self.gateway.to_string(),

@@ -26,8 +26,8 @@ fn step(service: u32, n: u64, results: &[u64]) -> Step {
     match (n, results) {
         (0 | 1, _) => Step::Return(n),
         (_, [first, second]) => Step::Return(first + second),
-        (_, []) if n % 2 == 0 => Step::Calls { service: other, arguments: vec![n - 1, n - 2], all: true },
-        (_, [_]) if n % 2 == 0 => Step::Calls { service: other, arguments: vec![], all: true },
+        (_, []) if n.is_multiple_of(2) => Step::Calls { service: other, arguments: vec![n - 1, n - 2], all: true },
+        (_, [_]) if n.is_multiple_of(2) => Step::Calls { service: other, arguments: vec![], all: true },
         (_, done) => Step::Calls { service: other, arguments: vec![n - 1 - done.len() as u64], all: false },
     }
 }

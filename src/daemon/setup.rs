@@ -170,13 +170,21 @@ fn check_modules(manifest: &Manifest, errors: &[ModuleError]) -> Result<(), Fail
         let missing: Vec<_> = missing.iter().map(|e| (e.module.clone(), e.message.clone())).collect();
         return Err(manifest.modules_missing(&missing).into());
     }
-    let named: Vec<&str> = failing.iter().map(|error| error.module.as_str()).collect();
+    let named: Vec<String> = failing.iter().map(|error| placed(error)).collect();
     let tracebacks: Vec<&str> = failing.iter().map(|error| error.traceback.trim_end()).collect();
     Err(Failure::failed(format!("cannot import {}", named.join(", ")))
         .with_detail(tracebacks.join("\n\n"))
         .with_help(
             "the traceback above is the module's own; packages it needs belong in `[python] requirements`",
         ))
+}
+
+/// The module, and where in the user's code it failed.
+fn placed(error: &ModuleError) -> String {
+    match (&error.file, error.line) {
+        (Some(file), Some(line)) => format!("{} ({}:{line})", error.module, file.display()),
+        _ => error.module.clone(),
+    }
 }
 
 /// Whether it is the module itself, or a package it is in, that Python does not find.

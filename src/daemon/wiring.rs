@@ -102,6 +102,8 @@ impl Hub {
         let reporter = Reporter {
             project: plan.manifest.project.name.value.clone().unwrap_or_else(|| folder_name(options)).into(),
             gateway: url.clone(),
+            guard_pid: guard.pid(),
+            python: plan.environment.version.as_str().into(),
             registry: registry.clone(),
             shard: shard.clone(),
             measurements: Arc::new(Mutex::new(Measurements::default())),
@@ -113,14 +115,13 @@ impl Hub {
             reporter: reporter.clone(),
         };
         // Nothing was called yet, so that nothing has missed it.
-        let _ = late.set(orchestrator);
+        let _ = late.set(orchestrator.clone());
         entrance::serve(&shard, &registry, gateway, fronts);
         let hub_services = hub_services(plan.services.len());
         let router = server::router(Control {
             registry: registry.clone(),
-            supervisor: supervisor.clone(),
             shard: shard.clone(),
-            reporter: reporter.clone(),
+            orchestrator: orchestrator.clone(),
             hub_services,
             stop,
         });
@@ -133,19 +134,8 @@ impl Hub {
             hub.watch =
                 Some(Arc::new(watching::start(options.project.root(), watched, supervisor, report.clone())?));
         }
-        hub.scale_as_asked(options, &registry)?;
+        scale_as_asked(options, &orchestrator)?;
         Ok(hub)
-    }
-
-    fn scale_as_asked(&self, options: &UpOptions, registry: &Registry) -> Result<(), Failure> {
-        for (name, instances) in &options.scale {
-            let id = registry
-                .resolve(name)
-                .map_err(|error| Failure::usage(format!("--scale: {error}")).with_help(error.help()))?;
-            let (supervisor, instances) = (self.supervisor.clone(), Some(*instances));
-            tokio::spawn(async move { supervisor.scale(id, instances, false).await });
-        }
-        Ok(())
     }
 
     /// Tells the terminal when all services are ready, or why one is not; the hub goes on either way.
@@ -269,6 +259,19 @@ fn hash_seed(state: &std::path::Path) -> Result<String, Failure> {
     let written = std::fs::write(&path, &seed);
     written.map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
     Ok(seed)
+}
+
+fn scale_as_asked(options: &UpOptions, orchestrator: &Orchestrator) -> Result<(), Failure> {
+    for (name, instances) in &options.scale {
+        let id = orchestrator
+            .registry
+            .resolve(name)
+            .map_err(|error| Failure::usage(format!("--scale: {error}")).with_help(error.help()))?;
+        let (orchestrator, instances) = (orchestrator.clone(), Some(*instances));
+        // Not waited for: `announce_ready` tells when they are ready.
+        tokio::spawn(async move { orchestrator.set_instances(id, instances, false).await });
+    }
+    Ok(())
 }
 
 /// What the supervisor tells goes to the shard.

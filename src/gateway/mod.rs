@@ -31,12 +31,14 @@ const PRIVATE: &str = "msx.";
 /// What the entrance asks of the rest of the hub.
 pub struct Edge {
     /// A service by its canonical or short name.
-    pub lookup: Arc<dyn Fn(&str) -> Result<Target, Refusal> + Send + Sync>,
+    pub lookup: Arc<Lookup>,
     /// Every service, for the index.
     pub services: Arc<dyn Fn() -> Vec<Target> + Send + Sync>,
     /// Starts a root call with this payload of arguments; dropping the future cancels it. The time is its deadline.
     pub ask: Arc<dyn Fn(ServiceId, Bytes, Option<Instant>) -> Answer + Send + Sync>,
 }
+
+pub type Lookup = dyn Fn(&str) -> Result<Target, Refusal> + Send + Sync;
 
 pub type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 

@@ -19,6 +19,8 @@ use tokio::time::timeout;
 
 use super::processes;
 use super::*;
+use crate::guard::launch::Launch;
+use crate::guard::leftovers::Leftover;
 use crate::sys;
 
 /// How long anything may take on a busy machine; nothing waits this long when it works.

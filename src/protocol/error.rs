@@ -46,10 +46,6 @@ impl RemoteError {
         Self { traceback: stack.into(), ..Self::of_hub(Self::TIMEOUT, &mro, service, message) }
     }
 
-    pub fn cancelled(service: &str, message: impl Into<String>) -> Self {
-        Self::of_hub("msx.Cancelled", &["builtins.BaseException"], service, message)
-    }
-
     pub fn service_unavailable(service: &str, message: impl Into<String>) -> Self {
         Self::of_hub(Self::UNAVAILABLE, &["builtins.Exception"], service, message)
     }

@@ -34,7 +34,6 @@ pub struct FoundService {
     #[serde(deserialize_with = "service_name")]
     pub name: ServiceName,
     pub module: String,
-    pub function: String,
     #[serde(with = "Kind")]
     pub kind: WorkerKind,
     pub file: PathBuf,

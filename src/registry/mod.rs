@@ -155,15 +155,6 @@ impl Registry {
             Snapshot { services, names: current.names.clone() }
         });
     }
-
-    /// Tells where the front of a service listens.
-    pub fn set_address(&self, id: ServiceId, address: SocketAddr) {
-        self.update(|services| {
-            if let Some(service) = services.get_mut(id.0 as usize) {
-                service.address = Some(address);
-            }
-        });
-    }
 }
 
 fn entry(id: ServiceId, offer: Offer, names: &Names) -> ServiceEntry {

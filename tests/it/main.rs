@@ -5,6 +5,8 @@
 
 mod cli_errors;
 mod cli_logs;
+mod cli_up;
+mod fake_hub;
 mod pipeline;
 mod sdk;
 mod support;

@@ -1,5 +1,6 @@
 //! `msx config`.
 
+use crate::config::service::Resolved;
 use serde_json::json;
 
 use super::*;

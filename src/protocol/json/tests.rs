@@ -1,3 +1,5 @@
+use super::read::JsonError;
+use super::write::DecodeError;
 use proptest::prelude::*;
 use rmp::encode::{write_ext_meta, write_f64, write_str};
 use serde_json::value::RawValue;

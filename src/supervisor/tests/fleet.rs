@@ -1,6 +1,6 @@
 use crate::model::ServiceId;
-use crate::registry::tests::offer;
 use crate::registry::Offer;
+use crate::registry::tests::offer;
 use crate::supervisor::event::{Event, Failure};
 
 use super::sim::{BROKEN, Habits, Sim, WELL};

@@ -60,7 +60,7 @@ fn __guard() {
         ["__guard"] => {
             SigSet::from(Signal::SIGCHLD).thread_block().unwrap();
             let arguments = ["msx", "__guard", "--nocapture"].map(|text| CString::new(text).unwrap());
-            execv(c"/proc/self/exe", &arguments).unwrap();
+            panic!("cannot start over: {:?}", execv(c"/proc/self/exe", &arguments));
         }
         ["__guard", "--nocapture"] => {
             guard::run();
@@ -152,8 +152,8 @@ impl Hub {
         let project = tempfile::tempdir().unwrap();
         write_workers(project.path(), &services);
         let launch = guard::launch(project.path()).unwrap();
-        let guard_pid = launch.pid;
         let guard = launch.connect().unwrap();
+        let guard_pid = guard.pid();
         let registry = Registry::new(services.into_iter().map(|(offer, _)| offer).collect());
         let (core, progress) = (Arc::new(core), Arc::new(Mutex::new(Vec::new())));
         let (told, reported) = (core.clone(), progress.clone());

@@ -1,11 +1,14 @@
 //! A project in a folder of its own, and the msx binary run in it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 pub mod hub;
 
-use assert_cmd::Command;
+use std::fs;
+use std::io::{BufRead, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// A temporary folder with a project, away from every other project and from the user's environment.
@@ -52,7 +55,11 @@ impl Sandbox {
     /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
     pub fn msx(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_msx"));
-        command.args(args).current_dir(self.root()).env("XDG_RUNTIME_DIR", self.runtime());
+        command
+            .args(args)
+            .current_dir(self.root())
+            .env("XDG_RUNTIME_DIR", self.runtime())
+            .stdin(Stdio::null());
         // Shared by all tests, so that what msx needs is installed once.
         command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
         for name in [
@@ -69,6 +76,12 @@ impl Sandbox {
         command
     }
 
+    /// `msx` under way, with both outputs in pipes. It ends with the value.
+    pub fn start(&self, args: &[&str]) -> Running {
+        let mut command = self.msx(args);
+        Running(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
+    }
+
     /// Runs msx and tells all of it: exit code, stdout, stderr.
     pub fn run(&self, args: &[&str]) -> String {
         let output = self.msx(args).output().unwrap();
@@ -82,6 +95,42 @@ impl Sandbox {
         let runtime = self.folder.path().join(".run");
         fs::create_dir_all(&runtime).unwrap();
         runtime
+    }
+}
+
+/// A process that a test has started; killed if the test fails before it has ended.
+pub struct Running(Option<Child>);
+
+impl Running {
+    /// Ctrl-C.
+    pub fn interrupt(&self) {
+        let pid = Pid::from_raw(self.child().id().try_into().unwrap());
+        kill(pid, Signal::SIGINT).unwrap();
+    }
+
+    /// The lines of its stdout. Dropped, they close it.
+    pub fn lines(&mut self) -> Lines<BufReader<ChildStdout>> {
+        BufReader::new(self.0.as_mut().unwrap().stdout.take().unwrap()).lines()
+    }
+
+    /// Waits until it ends: exit code, stdout (unless `lines` took it) and stderr.
+    pub fn end(mut self) -> (Option<i32>, String, String) {
+        let output = self.0.take().unwrap().wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn child(&self) -> &Child {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
