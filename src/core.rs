@@ -4,6 +4,7 @@
 //! Life of a call: `ask` or a worker's `calls` queues it, `pump` binds it to a slot and emits `Run`, the worker's
 //! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
 
+mod closing;
 mod instances;
 mod report;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::calls::{Calls, Ended, Fault, Place, Suspension};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
+use closing::Stage;
 
 pub use report::ServiceReport;
 
@@ -39,6 +41,8 @@ pub enum Event {
         instance: InstanceId,
         replay_now: bool,
     },
+    /// A channel to it broke: nothing can be sent to it any more. `Gone` follows.
+    Severed(InstanceId),
     Gone {
         instance: InstanceId,
         reason: String,
@@ -72,8 +76,10 @@ pub enum Event {
     },
     /// Whoever asked does not wait any more.
     Cancel(CallKey),
-    /// The hub is about to end: from now on root calls are refused.
-    Stop,
+    /// msx stops: no more root calls. Those that were admitted go on, with the calls that they make.
+    Close,
+    /// They had their time: what has not ended fails now, and holds no instance back any more.
+    Abandon,
     /// Time passed; due every `TICK`.
     Tick,
 }
@@ -180,9 +186,9 @@ pub struct Core {
     calls: Calls,
     /// `MSX_REPLAY=always`: evict right after parking.
     replays_always: bool,
-    is_stopping: bool,
     /// Services whose dispatcher may have something to bind.
     dirty: Vec<ServiceId>,
+    stage: Stage,
 }
 
 impl Core {
@@ -201,8 +207,8 @@ impl Core {
             by_name,
             calls: Calls::default(),
             replays_always,
-            is_stopping: false,
             dirty: Vec::new(),
+            stage: Stage::Open,
         }
     }
 
@@ -223,7 +229,7 @@ impl Core {
     }
 
     fn admit(&mut self, id: ServiceId) -> Result<(), Refusal> {
-        if self.is_stopping {
+        if self.stage != Stage::Open {
             let message = "the hub is stopping and takes no new calls".to_owned();
             return Err(Refusal { reason: Reason::Stopping, message, detail: None });
         }
@@ -233,7 +239,7 @@ impl Core {
             Refusal {
                 reason: Reason::ScaledToZero,
                 message: format!(
-                    "{name} is scaled to 0 instances; `msx scale {name}=1` or `={name}=auto` starts it"
+                    "{name} is scaled to 0 instances; `msx scale {name}=1` starts one, `{name}=auto` lets it scale itself"
                 ),
                 detail: None,
             }
@@ -260,6 +266,7 @@ impl Core {
             }
             Event::Ready(instance) => self.on_ready(instance),
             Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
+            Event::Severed(instance) => self.on_severed(instance),
             Event::Gone { instance, reason } => self.on_gone(now, instance, &reason, out),
             Event::Down { service, reason } => self.on_down(now, service, reason, out),
             Event::ScaledToZero { service, is_zero } => self.on_scaled(now, service, is_zero, out),
@@ -268,7 +275,8 @@ impl Core {
             }
             Event::Orchestrated { call, outcome } => self.end(now, call, outcome, out),
             Event::Cancel(call) => self.cancel(now, call, out),
-            Event::Stop => self.is_stopping = true,
+            Event::Close => self.close(),
+            Event::Abandon => self.abandon(now, out),
             Event::Tick => self.on_tick(now, out),
         }
         self.pump(now, out);

@@ -49,9 +49,9 @@ enum Command {
     Control { instance: InstanceId, message: ToControl },
     Ask { service: ServiceId, arguments: Bytes, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
     Report(oneshot::Sender<Vec<ServiceReport>>),
-    Unfinished(oneshot::Sender<usize>),
     Serve { listener: TcpListener, router: Router },
-    Stop,
+    Close(oneshot::Sender<()>),
+    Stop(oneshot::Sender<()>),
 }
 
 /// Where an ask from another thread stands.
@@ -121,15 +121,19 @@ impl Shard {
         receiver.await.unwrap_or_default()
     }
 
-    /// How many calls have not ended.
-    pub async fn unfinished(&self) -> usize {
-        let (sender, receiver) = oneshot::channel();
-        self.push(Command::Unfinished(sender));
-        receiver.await.unwrap_or_default()
+    /// Takes no root call any more. Returns when those that were admitted have ended.
+    pub async fn close(&self) {
+        let (sender, ended) = oneshot::channel();
+        self.push(Command::Close(sender));
+        // A shard that has ended has no calls.
+        let _ = ended.await;
     }
 
-    pub fn stop(&self) {
-        self.push(Command::Stop);
+    /// Ends the thread, once the answers that were given have left it.
+    pub async fn stop(&self) {
+        let (sender, ended) = oneshot::channel();
+        self.push(Command::Stop(sender));
+        let _ = ended.await;
     }
 
     /// Starts a root call. Dropping the answer's future cancels the call.
@@ -155,14 +159,14 @@ impl Shard {
         let key = Arc::new(Mutex::new(AskKey::Sent));
         let state = match self.push(Command::Ask { service, arguments, answer, key: key.clone() }) {
             true => State::Away(key),
-            false => State::Refused(Some(refusal("the hub does not keep up with its callers"))),
+            false => State::Refused(Some(refusal(Reason::QueueFull, "the hub does not keep up with its callers"))),
         };
         Ask { state, receiver, shard: self.clone() }
     }
 }
 
-fn refusal(message: &str) -> Refusal {
-    Refusal { reason: Reason::QueueFull, message: message.to_owned(), detail: None }
+fn refusal(reason: Reason, message: &str) -> Refusal {
+    Refusal { reason, message: message.to_owned(), detail: None }
 }
 
 enum State {
@@ -190,7 +194,7 @@ impl Future for Ask {
         }
         let answer = std::task::ready!(Pin::new(&mut self.receiver).poll(context));
         self.state = State::Answered;
-        Poll::Ready(answer.unwrap_or_else(|_| Answer::Refused(refusal("the hub is stopping"))))
+        Poll::Ready(answer.unwrap_or_else(|_| Answer::Refused(refusal(Reason::Stopping, "the hub is stopping"))))
     }
 }
 
@@ -228,14 +232,21 @@ async fn serve(core: Core, handlers: Handlers, inbox: Arc<Inbox>) {
             () = inbox.wake.notified() => {
                 let commands = std::mem::take(&mut *inbox.commands.lock());
                 for command in commands {
-                    if matches!(command, Command::Stop) {
+                    if let Command::Stop(stopped) = command {
+                        local.end_connections().await;
                         flusher.abort();
-                        return Local::uninstall();
+                        Local::uninstall();
+                        // Who asked may have stopped waiting.
+                        return drop(stopped.send(()));
                     }
                     obey(&local, command);
                 }
+                local.tell_if_idle();
             }
-            _ = ticks.tick() => local.handle([Event::Tick]),
+            _ = ticks.tick() => {
+                local.handle([Event::Tick]);
+                local.tell_if_idle();
+            }
             _ = pings.tick() => local.ping_all(Instant::now()),
         }
     }
@@ -258,8 +269,9 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
         }
         // The one who asked may have gone; then nobody needs the answer.
         Command::Report(answer) => drop(answer.send(local.report())),
-        Command::Unfinished(answer) => drop(answer.send(local.unfinished())),
-        Command::Serve { listener, router } => local::listen(listener, router),
-        Command::Stop => (),
+        Command::Serve { listener, router } => local::listen(local.clone(), listener, router),
+        Command::Close(idle) => local.close(idle),
+        // Taken by the loop itself.
+        Command::Stop(_) => (),
     }
 }

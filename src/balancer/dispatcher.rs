@@ -157,7 +157,7 @@ impl Dispatcher {
     }
 
     fn next_resume(&mut self) -> Option<(usize, Bound)> {
-        let at = self.instances.iter().position(|i| i.has_slot() && !i.resumes.is_empty())?;
+        let at = self.instances.iter().position(Instance::can_resume)?;
         let instance = &mut self.instances[at];
         let (call, _) = *instance.resumes.front()?;
         let Parked { lane, .. } = instance.unpark(call)?;

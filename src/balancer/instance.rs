@@ -32,6 +32,8 @@ pub enum Intake {
     Ready,
     /// No new work: only resumes of what is parked here.
     Draining,
+    /// Nothing at all: its channels are broken, and what it held is settled when its process is gone.
+    Severed,
 }
 
 /// One instance as its dispatcher sees it.
@@ -86,6 +88,11 @@ impl Instance {
     /// Whether a new call may start here now.
     pub fn takes_new(&self) -> bool {
         self.intake == Intake::Ready && self.has_slot() && self.has_lane()
+    }
+
+    /// Whether a parked call can go on here now.
+    pub fn can_resume(&self) -> bool {
+        self.intake != Intake::Severed && self.has_slot() && !self.resumes.is_empty()
     }
 
     pub fn is_empty(&self) -> bool {

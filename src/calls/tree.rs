@@ -68,6 +68,11 @@ impl Calls {
         self.calls.len()
     }
 
+    /// The calls from outside that have not ended.
+    pub fn root_keys(&self) -> Vec<CallKey> {
+        self.roots.keys().copied().collect()
+    }
+
     /// A call from outside. Its place is the caller's to set.
     pub fn add_root(&mut self, service: ServiceId, arguments: Bytes, token: u64, now: Instant) -> CallKey {
         self.root_count += 1;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Answer, Core, Effect, Reason, Refusal};
+use super::{Answer, Core, Effect, Reason, Refusal, Stage};
 use crate::balancer::Intake;
 use crate::calls::{Ended, Fault, Place, Suspension};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
@@ -20,6 +20,9 @@ impl Core {
 
     pub(super) fn on_drain(&mut self, now: Instant, id: InstanceId, replay_now: bool, out: &mut Vec<Effect>) {
         let Some(instance) = self.dispatcher(id.service).instance(id) else { return };
+        if instance.intake == Intake::Severed {
+            return;
+        }
         instance.intake = Intake::Draining;
         instance.draining_since.get_or_insert(now);
         if replay_now {
@@ -39,11 +42,12 @@ impl Core {
 
     /// Says once that a draining instance holds nothing any more.
     pub(super) fn say_drained(&mut self, service: ServiceId, out: &mut Vec<Effect>) {
+        let is_abandoned = self.stage == Stage::Abandoned;
         let dispatcher = self.dispatcher(service);
         let draining: Vec<InstanceId> = dispatcher
             .instances()
             .iter()
-            .filter(|i| i.intake == Intake::Draining && !i.drained_said && i.is_empty())
+            .filter(|i| i.intake == Intake::Draining && !i.drained_said && (i.is_empty() || is_abandoned))
             .map(|i| i.id)
             .collect();
         for id in draining {
@@ -51,6 +55,12 @@ impl Core {
                 instance.drained_said = true;
             }
             out.push(Effect::Drained(id));
+        }
+    }
+
+    pub(super) fn on_severed(&mut self, id: InstanceId) {
+        if let Some(instance) = self.dispatcher(id.service).instance(id) {
+            instance.intake = Intake::Severed;
         }
     }
 

@@ -159,7 +159,10 @@ impl Simulation {
     }
 
     fn deliver(&mut self, instance: InstanceId, lane: u32, message: ToWorker) {
-        let Some(worker) = self.workers.get_mut(&instance) else { return };
+        let Some(worker) = self.workers.get_mut(&instance) else {
+            assert!(matches!(message, ToWorker::Evict { .. }), "a severed instance gets no work");
+            return;
+        };
         match message {
             ToWorker::Run { call, attempt, arguments, results, .. } => {
                 let results: BTreeMap<_, _> = results.into_iter().map(|r| (r.seq, r.outcome)).collect();
@@ -208,6 +211,9 @@ impl Simulation {
         let ids: Vec<InstanceId> = self.workers.keys().copied().collect();
         let instance = ids[choice % ids.len()];
         self.workers.remove(&instance);
+        self.event(Event::Severed(instance));
+        // Others go on between the end of its channel and the news of its exit.
+        (0..choice % 8).for_each(|turn| drop(self.arrive(choice.wrapping_add(turn))));
         self.event(Event::Gone { instance, reason: "killed".into() });
         self.start(instance.service, instance.number);
     }
@@ -363,5 +369,45 @@ fn one_slot_is_enough_for_a_deep_tree() {
             "{answer:?}"
         );
         assert!(simulation.is_at_rest());
+    }
+}
+
+#[test]
+fn a_closed_core_finishes_what_it_admitted_and_takes_no_more() {
+    let mut simulation = Simulation::new(1, 1, 256, false);
+    simulation.ask(0, 8, 1);
+    simulation.event(Event::Close);
+    assert_eq!(simulation.ask(0, 1, 2), None);
+    let mut steps = 0;
+    while simulation.arrive(steps) {
+        steps += 1;
+    }
+    let answer = simulation.answers.get(&1);
+    assert!(
+        matches!(answer, Some(Answer::Done(Outcome::Value(value))) if number(value) == fib(8)),
+        "{answer:?}"
+    );
+    assert!(simulation.is_at_rest());
+}
+
+#[test]
+fn an_abandoned_core_answers_every_root_and_is_held_back_by_nothing() {
+    let mut simulation = Simulation::new(1, 2, 256, false);
+    (0..4).for_each(|token| drop(simulation.ask(0, 8, token)));
+    (0..20).for_each(|choice| drop(simulation.arrive(choice)));
+    simulation.event(Event::Abandon);
+    for token in 0..4 {
+        let answer = simulation.answers.get(&token);
+        assert!(matches!(answer, Some(Answer::Done(Outcome::Error(_)))), "{answer:?}");
+    }
+    // None of the messages that are on their way has arrived.
+    for instance in simulation.workers.keys().copied().collect::<Vec<_>>() {
+        simulation.core.handle(
+            simulation.now,
+            Event::Drain { instance, replay_now: false },
+            &mut simulation.effects,
+        );
+        let drained = |effect: &Effect| matches!(effect, Effect::Drained(id) if *id == instance);
+        assert!(simulation.effects.iter().any(drained), "{instance:?}");
     }
 }

@@ -75,7 +75,7 @@ impl Core {
 
     fn give_up_on(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {
         let Some(instance) = self.instance(id) else { return };
-        if instance.intake != Intake::Draining {
+        if matches!(instance.intake, Intake::Starting | Intake::Ready) {
             instance.intake = Intake::Draining;
             instance.draining_since = Some(now);
             let why = "a call went on for 1 s after its run_timeout had ended it".to_owned();

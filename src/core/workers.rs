@@ -199,6 +199,10 @@ impl Core {
 
     fn admit_child(&mut self, now: Instant, child: CallKey, id: ServiceId, out: &mut Vec<Effect>) {
         let service = self.service(id);
+        if service.is_zero {
+            let message = format!("{} is scaled to 0 instances", service.setup.name);
+            return self.fail(now, child, Fault::ServiceUnavailable(message), out);
+        }
         match service.down.clone().filter(|_| !service.dispatcher.has_ready()) {
             Some(reason) => {
                 let message = format!(

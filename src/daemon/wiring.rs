@@ -35,13 +35,22 @@ pub struct Hub {
     pub gateway: Arc<str>,
     pub socket: PathBuf,
     pub started_at: String,
+    control: ControlApi,
     /// Kept as long as the hub.
     watch: Option<Arc<Watch>>,
 }
 
-/// How long calls that run may go on when the hub is told to end.
+/// The control API being served.
+#[derive(Clone)]
+struct ControlApi {
+    ending: CancellationToken,
+    ended: CancellationToken,
+}
+
+/// How long admitted calls may take to end when msx stops (design: drain).
 const DRAIN_BOUND: Duration = Duration::from_secs(30);
-const DRAIN_POLL: Duration = Duration::from_millis(10);
+/// How long the callers of the control API may take to read their last answer.
+const LAST_ANSWERS_BOUND: Duration = Duration::from_secs(1);
 
 /// The supervisor, for handlers that are made before it.
 type Late = Arc<OnceLock<Orchestrator>>;
@@ -116,10 +125,10 @@ impl Hub {
             hub_services,
             stop,
         });
-        tokio::spawn(async move { axum::serve(control, router).await });
+        let control = ControlApi::serve(control, router);
         tokio::spawn(scaling::run(reporter, supervisor.clone()));
         let mut hub =
-            Self { supervisor: supervisor.clone(), shard, gateway: url, socket, started_at, watch: None };
+            Self { supervisor: supervisor.clone(), shard, gateway: url, socket, started_at, control, watch: None };
         if options.watch {
             let watched = watching::watched(&plan.services);
             hub.watch =
@@ -142,28 +151,47 @@ impl Hub {
 
     /// Drains and stops everything.
     pub async fn stop(self, kill: CancellationToken) -> Result<(), Failure> {
-        self.shard.event(Event::Stop);
-        tokio::select! {
-            () = self.calls_ended() => (),
-            () = tokio::time::sleep(DRAIN_BOUND) => (),
-            () = kill.cancelled() => (),
-        }
+        self.finish_calls(&kill).await;
         let stopped = self.supervisor.shutdown(kill).await;
-        self.shard.stop();
+        self.shard.stop().await;
+        self.control.stop().await;
         // The folder belongs to the user; a socket that cannot be removed is replaced by the next hub.
         let _ = std::fs::remove_file(&self.socket);
         stopped.map_err(|pids| {
             Failure::failed(format!("the process groups {pids:?} did not end, even by SIGKILL"))
         })
     }
+
+    /// Lets the calls that were admitted end, while all services still answer each other. Those that do not end in
+    /// time are failed, so that nobody waits for an answer that does not come.
+    async fn finish_calls(&self, kill: &CancellationToken) {
+        let finished = tokio::select! {
+            finished = tokio::time::timeout(DRAIN_BOUND, self.shard.close()) => finished.is_ok(),
+            () = kill.cancelled() => false,
+        };
+        if !finished {
+            self.shard.event(Event::Abandon);
+        }
+    }
 }
 
-impl Hub {
-    /// Before any instance goes: a call that runs may still need every service.
-    async fn calls_ended(&self) {
-        while self.shard.unfinished().await > 0 {
-            tokio::time::sleep(DRAIN_POLL).await;
-        }
+impl ControlApi {
+    fn serve(listener: tokio::net::UnixListener, router: axum::Router) -> Self {
+        let api = Self { ending: CancellationToken::new(), ended: CancellationToken::new() };
+        let (ending, ended) = (api.ending.clone(), api.ended.clone().drop_guard());
+        tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(ending.cancelled_owned());
+            // It has no error: what goes wrong on a connection stays there.
+            let _ = served.await;
+            drop(ended);
+        });
+        api
+    }
+
+    /// Returns when the last answers are out, or will not be read.
+    async fn stop(&self) {
+        self.ending.cancel();
+        let _ = tokio::time::timeout(LAST_ANSWERS_BOUND, self.ended.cancelled()).await;
     }
 }
 
@@ -258,6 +286,7 @@ fn outward(shard: Shard) -> Arc<dyn Fn(Outward) + Send + Sync> {
         Outward::Finish { instance } => shard.control(instance, ToControl::Drain),
         Outward::Gone { instance, reason } => shard.event(Event::Gone { instance, reason }),
         Outward::Down { service, reason } => shard.event(Event::Down { service, reason }),
+        Outward::Zero { service, is_zero } => shard.event(Event::ScaledToZero { service, is_zero }),
     })
 }
 
@@ -278,10 +307,7 @@ fn handlers(late: &Late, services: &[Planned]) -> Handlers {
     Handlers {
         hello: Box::new(move |id, message| hello(&|hub| on_hello(&hub.supervisor, id, &message))),
         closed: Box::new(move |id, why| {
-            if let Some(why) = why {
-                tracing::warn!("the connection to an instance is broken: {why}");
-            }
-            closed(&|hub| hub.supervisor.control_closed(id));
+            closed(&|hub| hub.supervisor.severed(id, why.clone()));
         }),
         drained: Box::new(move |id| drained(&|hub| hub.supervisor.drained(id))),
         unresponsive: Box::new(move |id, why| {
@@ -309,14 +335,12 @@ fn on_hello(supervisor: &Supervisor, instance: InstanceId, message: &FromControl
             supervisor.hello(instance, Hello { pid, kind, signature, python });
         }
         (Err(error), true) => {
-            tracing::error!("an instance sent a signature that cannot be read: {error}");
-            supervisor.control_closed(instance);
+            let why = format!("it sent a signature that cannot be read: {error}");
+            supervisor.severed(instance, Some(why));
         }
         (_, false) => {
-            tracing::error!(
-                "an instance speaks version {version} of the worker protocol, this hub {VERSION}"
-            );
-            supervisor.control_closed(instance);
+            let why = format!("it speaks version {version} of the worker protocol, this hub {VERSION}");
+            supervisor.severed(instance, Some(why));
         }
     }
 }

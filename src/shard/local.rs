@@ -16,6 +16,7 @@ use slab::Slab;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
+use tokio_util::sync::CancellationToken;
 
 use super::Handlers;
 use crate::core::{Answer, Core, Effect, Event, Refusal, ServiceReport};
@@ -31,6 +32,8 @@ thread_local! {
 const CONNECTIONS_MAX: usize = 10_000;
 /// How long a client may take to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long clients may take to read the last answers when the shard ends.
+const END_BOUND: Duration = Duration::from_secs(1);
 
 /// The shard, if this is its thread.
 pub fn here() -> Option<Rc<Local>> {
@@ -55,6 +58,12 @@ pub struct Local {
     link_handlers: Rc<LinkHandlers>,
     handlers: Handlers,
     connections: Cell<usize>,
+    /// The shard ends: listeners close, connections too when their answer is out.
+    ending: CancellationToken,
+    /// The last connection is gone.
+    deserted: Notify,
+    /// Who waits until there is no call any more.
+    closers: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 impl Local {
@@ -70,6 +79,9 @@ impl Local {
             link_handlers: Rc::new(link_handlers()),
             handlers,
             connections: Cell::new(0),
+            ending: CancellationToken::new(),
+            deserted: Notify::new(),
+            closers: RefCell::default(),
         });
         LOCAL.set(Some(local.clone()));
         local
@@ -200,8 +212,32 @@ impl Local {
         self.core.borrow_mut().report(Instant::now())
     }
 
-    pub fn unfinished(&self) -> usize {
-        self.core.borrow().unfinished()
+    /// No more root calls; `idle` hears when those that were admitted have ended.
+    pub fn close(self: &Rc<Self>, idle: oneshot::Sender<()>) {
+        self.closers.borrow_mut().push(idle);
+        self.handle([Event::Close]);
+    }
+
+    /// Asked between turns and not after each call, to keep it off the path of calls.
+    pub fn tell_if_idle(&self) {
+        if !self.closers.borrow().is_empty() && self.core.borrow().unfinished() == 0 {
+            for closer in self.closers.take() {
+                // Who asked may have stopped waiting.
+                let _ = closer.send(());
+            }
+        }
+    }
+
+    /// Closes the listeners, and the connections as soon as they are idle.
+    pub async fn end_connections(&self) {
+        self.ending.cancel();
+        let deserted = async {
+            while self.connections.get() > 0 {
+                self.deserted.notified().await;
+            }
+        };
+        // Who does not read in time does not get the rest.
+        let _ = tokio::time::timeout(END_BOUND, deserted).await;
     }
 
     fn on_messages(self: &Rc<Self>, instance: InstanceId, lane: u32, messages: &mut Vec<FromWorker>) {
@@ -230,6 +266,7 @@ fn link_handlers() -> LinkHandlers {
         closed: Box::new(|instance, why| {
             with(|local| {
                 local.links.borrow_mut().remove(&instance);
+                local.handle([Event::Severed(instance)]);
                 (local.handlers.closed)(instance, why);
             });
         }),
@@ -237,29 +274,50 @@ fn link_handlers() -> LinkHandlers {
 }
 
 /// Serves HTTP/1.1 connections of a listener as long as the shard lives.
-pub fn listen(listener: StdTcpListener, router: Router) {
+pub fn listen(local: Rc<Local>, listener: StdTcpListener, router: Router) {
     spawn_local(async move {
-        let Ok(listener) = TcpListener::from_std(listener) else { return };
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => accept(stream, router.clone()),
-                // Out of descriptors: connections that are open must end first.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
+        let ending = local.ending.clone();
+        ending.run_until_cancelled(accept_all(local, listener, router)).await;
+    });
+}
+
+async fn accept_all(local: Rc<Local>, listener: StdTcpListener, router: Router) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => accept(&local, stream, router.clone()),
+            // Out of descriptors: connections that are open must end first.
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+fn accept(local: &Rc<Local>, stream: TcpStream, router: Router) {
+    if local.connections.get() >= CONNECTIONS_MAX {
+        return;
+    }
+    local.connections.update(|count| count + 1);
+    // Small answers must not wait for the client's acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let local = local.clone();
+    spawn_local(async move {
+        serve(stream, router, &local.ending).await;
+        local.connections.update(|count| count - 1);
+        if local.connections.get() == 0 {
+            local.deserted.notify_one();
         }
     });
 }
 
-fn accept(stream: TcpStream, router: Router) {
-    let Some(local) = here().filter(|local| local.connections.get() < CONNECTIONS_MAX) else { return };
-    local.connections.update(|count| count + 1);
-    // Small answers must not wait for the client's acknowledgement.
-    let _ = stream.set_nodelay(true);
-    spawn_local(async move {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-        // How a connection ends is its client's affair.
-        let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
-        local.connections.update(|count| count - 1);
-    });
+/// How a connection ends is its client's affair.
+async fn serve(stream: TcpStream, router: Router, ending: &CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = ending.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
 }

@@ -90,7 +90,7 @@ impl Control {
                 Ok(())
             });
             if let Err(error) = result {
-                return Some(format!("the worker sent garbage on its control channel: {error}"));
+                return Some(format!("it sent garbage on its control channel: {error}"));
             }
         }
     }

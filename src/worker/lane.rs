@@ -81,6 +81,7 @@ pub async fn read(mut reader: OwnedReadHalf, handle: impl Fn(&mut Vec<FromWorker
         match reader.read_buf(&mut buffer).await {
             Ok(0) => return None,
             Ok(_) => (),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
             Err(error) => return Some(format!("reading a lane failed: {error}")),
         }
         let result = each_message(&mut buffer, |message, keep| {
@@ -92,7 +93,7 @@ pub async fn read(mut reader: OwnedReadHalf, handle: impl Fn(&mut Vec<FromWorker
             messages.clear();
         }
         if let Err(error) = result {
-            return Some(format!("the worker sent garbage on a lane: {error}"));
+            return Some(format!("it sent garbage on a lane: {error}"));
         }
     }
 }

@@ -114,7 +114,7 @@ impl Core {
             let hello = Hello { pid: 0, kind, signature, python: String::new() };
             self.supervisor.wait().hello(instance, hello);
         }
-        self.supervisor.wait().control_closed(instance);
+        self.supervisor.wait().severed(instance, None);
     }
 }
 
@@ -128,6 +128,7 @@ fn words(what: &Outward) -> String {
         Outward::Finish { instance } => format!("finish {}", instance.number),
         Outward::Gone { instance, reason } => format!("gone {}: {reason}", instance.number),
         Outward::Down { reason, .. } => format!("down {}", reason.is_some()),
+        Outward::Zero { is_zero, .. } => format!("zero {is_zero}"),
     }
 }
 
