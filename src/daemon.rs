@@ -1,6 +1,7 @@
 //! The hub: the one place that knows all rooms. It starts them in order, wires them, and ends them in order.
 
 mod entrance;
+mod mistakes;
 mod ports;
 mod runner;
 mod scaling;

@@ -66,14 +66,14 @@ impl Hub {
     ) -> Result<Self, Failure> {
         let (started, started_at) = now();
         let state = options.project.state();
-        let (gateway, note) = ports::bind_gateway(plan.manifest.gateway.listen.value)?;
+        let (gateway, note) = ports::bind_gateway(&plan.manifest)?;
         if let Some(note) = note {
             report(Progress::Note(note));
         }
         let mut fronts = Vec::new();
         let mut kept = ports::Ports::load(&state);
         for service in &plan.services {
-            fronts.push(kept.bind_front(&service.spec.name, service.spec.listen)?);
+            fronts.push(kept.bind_front(&plan.manifest, &service.spec.name, service.spec.listen)?);
         }
         kept.save()?;
         let socket = options.project.socket()?;
@@ -86,6 +86,7 @@ impl Hub {
         let found = plan.services.iter().map(|s| (s.spec.name.to_string(), s.spec.instances.min));
         report(Progress::Found { services: found.collect() });
         let registry = registry(&plan.services, &fronts);
+        let scale = asked(options, &registry)?;
         let late = Late::default();
         let shard = Shard::start(core(&plan.services), handlers(&late, &plan.services))
             .map_err(|error| Failure::failed(format!("cannot start the shard: {error}")))?;
@@ -127,14 +128,25 @@ impl Hub {
         });
         let control = ControlApi::serve(control, router);
         tokio::spawn(scaling::run(reporter, supervisor.clone()));
-        let mut hub =
-            Self { supervisor: supervisor.clone(), shard, gateway: url, socket, started_at, control, watch: None };
+        let mut hub = Self {
+            supervisor: supervisor.clone(),
+            shard,
+            gateway: url,
+            socket,
+            started_at,
+            control,
+            watch: None,
+        };
         if options.watch {
             let watched = watching::watched(&plan.services);
             hub.watch =
                 Some(Arc::new(watching::start(options.project.root(), watched, supervisor, report.clone())?));
         }
-        scale_as_asked(options, &orchestrator)?;
+        for (service, instances) in scale {
+            let orchestrator = orchestrator.clone();
+            // Not waited for: `announce_ready` tells when they are ready.
+            tokio::spawn(async move { orchestrator.set_instances(service, Some(instances), false).await });
+        }
         Ok(hub)
     }
 
@@ -261,17 +273,22 @@ fn hash_seed(state: &std::path::Path) -> Result<String, Failure> {
     Ok(seed)
 }
 
-fn scale_as_asked(options: &UpOptions, orchestrator: &Orchestrator) -> Result<(), Failure> {
-    for (name, instances) in &options.scale {
-        let id = orchestrator
-            .registry
-            .resolve(name)
-            .map_err(|error| Failure::usage(format!("--scale: {error}")).with_help(error.help()))?;
-        let (orchestrator, instances) = (orchestrator.clone(), Some(*instances));
-        // Not waited for: `announce_ready` tells when they are ready.
-        tokio::spawn(async move { orchestrator.set_instances(id, instances, false).await });
-    }
-    Ok(())
+/// What `--scale` asks for, checked before anything starts.
+fn asked(options: &UpOptions, registry: &Registry) -> Result<Vec<(ServiceId, u32)>, Failure> {
+    let snapshot = registry.snapshot();
+    let asked = options.scale.iter().map(|(name, instances)| {
+        let id = snapshot.resolve(name).map_err(|error| {
+            Failure::usage(format!("cannot follow `--scale {name}={instances}`: {error}"))
+                .with_help(error.help())
+        })?;
+        match snapshot.get(id).and_then(|service| service.above_max(*instances)) {
+            Some(message) => {
+                Err(Failure::usage(message).with_help("raise `instances = { max = … }` in services.toml"))
+            }
+            None => Ok((id, *instances)),
+        }
+    });
+    asked.collect()
 }
 
 /// What the supervisor tells goes to the shard.

@@ -14,12 +14,14 @@ use tempfile::TempDir;
 /// A temporary folder with a project, away from every other project and from the user's environment.
 pub struct Sandbox {
     folder: TempDir,
+    env: Vec<(String, String)>,
+    privileged: bool,
 }
 
 impl Sandbox {
     /// An empty folder.
     pub fn new() -> Self {
-        Self { folder: TempDir::with_prefix("msx-it-").unwrap() }
+        Self { folder: TempDir::with_prefix("msx-it-").unwrap(), env: Vec::new(), privileged: true }
     }
 
     /// With a `services.toml` of this text.
@@ -60,6 +62,18 @@ impl Sandbox {
         self
     }
 
+    /// Sets a variable for every msx of this sandbox.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Permissions of files hold for msx, also where the tests are run by root.
+    pub fn without_privileges(mut self) -> Self {
+        self.privileged = false;
+        self
+    }
+
     pub fn root(&self) -> PathBuf {
         self.folder.path().canonicalize().unwrap()
     }
@@ -70,7 +84,7 @@ impl Sandbox {
 
     /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
     pub fn msx(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_msx"));
+        let mut command = self.program();
         command
             .args(args)
             .current_dir(self.root())
@@ -89,6 +103,17 @@ impl Sandbox {
         ] {
             command.env_remove(name);
         }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn program(&self) -> Command {
+        let msx = env!("CARGO_BIN_EXE_msx");
+        if self.privileged || !nix::unistd::geteuid().is_root() {
+            return Command::new(msx);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", msx]);
         command
     }
 
@@ -170,6 +195,9 @@ macro_rules! assert_output {
         settings.add_filter(&root.replace('.', r"\."), "[ROOT]");
         settings.add_filter(r"\bpid \d+", "pid [PID]");
         settings.add_filter(r"\bmsx \d+\.\d+\.\d+", "msx [VERSION]");
+        settings.add_filter(r"\b127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");
+        // Which part of a line of a traceback Python marks depends on its version.
+        settings.add_filter(r"(?m)^ *[~^]+\n", "");
         settings.bind(|| insta::assert_snapshot!(sandbox.run(args), @$expected));
     }};
 }
