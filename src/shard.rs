@@ -237,7 +237,8 @@ async fn serve(core: Core, handlers: Handlers, inbox: Arc<Inbox>) {
                         flusher.abort();
                         Local::uninstall();
                         // Who asked may have stopped waiting.
-                        return drop(stopped.send(()));
+                        let _ = stopped.send(());
+                        return;
                     }
                     obey(&local, command);
                 }

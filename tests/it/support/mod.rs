@@ -1,6 +1,7 @@
 //! A project in a folder of its own, and the msx binary run in it.
 
 pub mod hub;
+pub mod load;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
@@ -34,6 +35,22 @@ impl Sandbox {
         let sandbox = Self::with_manifest(&format!("{manifest}\n[gateway]\nlisten = \"127.0.0.1:0\"\n"));
         copy_folder(&repository.join("examples"), &sandbox.path("examples"));
         sandbox
+    }
+
+    /// A project of `tests/it/projects/`.
+    pub fn project(name: &str) -> Self {
+        let sandbox = Self::new();
+        let projects = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/projects");
+        copy_folder(&projects.join(name), &sandbox.root());
+        sandbox
+    }
+
+    /// Replaces a text that must be in the file.
+    pub fn edit(&self, path: &str, from: &str, to: &str) {
+        let path = self.path(path);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{} has no {from:?}", path.display());
+        fs::write(path, text.replace(from, to)).unwrap();
     }
 
     /// Adds a file, and the folders above it.
@@ -104,8 +121,12 @@ pub struct Running(Option<Child>);
 impl Running {
     /// Ctrl-C.
     pub fn interrupt(&self) {
+        self.signal(Signal::SIGINT);
+    }
+
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child().id().try_into().unwrap());
-        kill(pid, Signal::SIGINT).unwrap();
+        kill(pid, signal).unwrap();
     }
 
     /// The lines of its stdout. Dropped, they close it.
