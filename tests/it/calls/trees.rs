@@ -170,8 +170,10 @@ fn every_hop_is_in(traceback: &str) {
         "await shelf.aio(item)",
         "store.start(item).result()",
     ];
-    let places: Vec<usize> =
-        lines.iter().map(|line| traceback.find(line).unwrap_or_else(|| panic!("no `{line}` in {traceback}"))).collect();
+    let places: Vec<usize> = lines
+        .iter()
+        .map(|line| traceback.find(line).unwrap_or_else(|| panic!("no `{line}` in {traceback}")))
+        .collect();
     assert!(places.is_sorted(), "{traceback}");
     assert!(!traceback.contains("/msx/"), "{traceback}");
 }
