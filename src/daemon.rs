@@ -46,11 +46,14 @@ pub fn run(options: UpOptions, report: Report) -> Result<(), Failure> {
     let leftovers = guard::end_leftovers(root).map_err(|error| {
         Failure::failed(format!("cannot end what an earlier hub of {} left: {error}", root.display()))
     })?;
-    for leftover in leftovers {
-        let (pid, command) = (leftover.pid, leftover.command);
-        report(Progress::Note(format!("ended process {pid} ({command}), left by an earlier hub")));
-    }
-    let (result, survivors) = with_guard(root, async |guard| serve(&options, guard, report).await);
+    let (result, survivors) = with_guard(root, async |guard| {
+        // Not before: a terminal that shows progress has a thread for it, and the guard must be started without any.
+        for leftover in leftovers {
+            let (pid, command) = (leftover.pid, leftover.command);
+            report(Progress::Note(format!("ended process {pid} ({command}), left by an earlier hub")));
+        }
+        serve(&options, guard, report).await
+    });
     let outcome = result.and(survivors);
     // Before the lock: who gets it finds no file of ours, or the reason that a waiting `down` reports.
     let ended = options.project.end_hub(&outcome);
@@ -61,7 +64,10 @@ pub fn run(options: UpOptions, report: Report) -> Result<(), Failure> {
 /// The hub's own log goes to stderr; `MSX_LOG` says how much of it (`info`, `msx::supervisor=debug`, …).
 fn trace() {
     let filter = EnvFilter::try_from_env("MSX_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // Fails only if there is one already.
     let _ = subscriber.with_ansi(false).try_init();
 }

@@ -46,7 +46,8 @@ impl Terminal {
 }
 
 fn columns() -> Option<usize> {
-    std::env::var("COLUMNS").ok()?.parse().ok()
+    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    named.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
 }
 
 /// Whether escapes are written.

@@ -123,7 +123,7 @@ async fn scale(State(control): Shared, Json(request): Json<ScaleRequest>) -> Res
     // All are asked for before the first is waited for.
     let waits = targets.into_iter().map(|(id, instances)| {
         let control = control.clone();
-        tokio::spawn(async move { control.orchestrator.set_instances(id, instances, request.wait).await })
+        tokio::spawn(async move { control.orchestrator.supervisor.scale(id, instances, request.wait).await })
     });
     for wait in waits.collect::<Vec<_>>() {
         let scaled = wait.await.map_err(|error| Refused::new(ProblemKind::Internal, error.to_string()))?;

@@ -26,7 +26,9 @@ fn step(service: u32, n: u64, results: &[u64]) -> Step {
     match (n, results) {
         (0 | 1, _) => Step::Return(n),
         (_, [first, second]) => Step::Return(first + second),
-        (_, []) if n.is_multiple_of(2) => Step::Calls { service: other, arguments: vec![n - 1, n - 2], all: true },
+        (_, []) if n.is_multiple_of(2) => {
+            Step::Calls { service: other, arguments: vec![n - 1, n - 2], all: true }
+        }
         (_, [_]) if n.is_multiple_of(2) => Step::Calls { service: other, arguments: vec![], all: true },
         (_, done) => Step::Calls { service: other, arguments: vec![n - 1 - done.len() as u64], all: false },
     }
@@ -211,7 +213,9 @@ impl Simulation {
         self.workers.remove(&instance);
         self.event(Event::Severed(instance));
         // Others go on between the end of its channel and the news of its exit.
-        (0..choice % 8).for_each(|turn| drop(self.arrive(choice.wrapping_add(turn))));
+        (0..choice % 8).for_each(|turn| {
+            self.arrive(choice.wrapping_add(turn));
+        });
         self.event(Event::Gone { instance, reason: "killed".into() });
         self.start(instance.service, instance.number);
     }
@@ -324,7 +328,9 @@ proptest! {
         let mut cancelled = Vec::new();
         for action in actions {
             match action {
-                Action::Arrive(choice) => drop(simulation.arrive(choice)),
+                Action::Arrive(choice) => {
+                    simulation.arrive(choice);
+                }
                 Action::Crash(choice) => simulation.crash(choice),
                 Action::Roll(choice, replay_now) => simulation.roll(choice, replay_now),
                 Action::Tick => simulation.event(Event::Tick),
@@ -391,8 +397,12 @@ fn a_closed_core_finishes_what_it_admitted_and_takes_no_more() {
 #[test]
 fn an_abandoned_core_answers_every_root_and_is_held_back_by_nothing() {
     let mut simulation = Simulation::new(1, 2, 256, false);
-    (0..4).for_each(|token| drop(simulation.ask(0, 8, token)));
-    (0..20).for_each(|choice| drop(simulation.arrive(choice)));
+    (0..4).for_each(|token| {
+        simulation.ask(0, 8, token);
+    });
+    (0..20).for_each(|choice| {
+        simulation.arrive(choice);
+    });
     simulation.event(Event::Abandon);
     for token in 0..4 {
         let answer = simulation.answers.get(&token);

@@ -127,8 +127,15 @@ impl Hub {
         });
         let control = ControlApi::serve(control, router);
         tokio::spawn(scaling::run(reporter, supervisor.clone()));
-        let mut hub =
-            Self { supervisor: supervisor.clone(), shard, gateway: url, socket, started_at, control, watch: None };
+        let mut hub = Self {
+            supervisor: supervisor.clone(),
+            shard,
+            gateway: url,
+            socket,
+            started_at,
+            control,
+            watch: None,
+        };
         if options.watch {
             let watched = watching::watched(&plan.services);
             hub.watch =
@@ -269,7 +276,7 @@ fn scale_as_asked(options: &UpOptions, orchestrator: &Orchestrator) -> Result<()
             .map_err(|error| Failure::usage(format!("--scale: {error}")).with_help(error.help()))?;
         let (orchestrator, instances) = (orchestrator.clone(), Some(*instances));
         // Not waited for: `announce_ready` tells when they are ready.
-        tokio::spawn(async move { orchestrator.set_instances(id, instances, false).await });
+        tokio::spawn(async move { orchestrator.supervisor.scale(id, instances, false).await });
     }
     Ok(())
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 import threading
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -94,7 +93,7 @@ class LoopEngine:
         context.run(current_call.set, call)
         call.steps = self._serve(call, run.payload)
         self._calls[call.id, call.attempt] = call
-        call.task = _new_task(call.steps, self.loop, context)
+        call.task = context.run(lambda: asyncio.Task(call.steps, loop=self.loop))
 
     async def _serve(self, call: LoopCall, payload: bytes) -> None:
         value: Any = None
@@ -122,6 +121,9 @@ class LoopEngine:
 
     def flush_later(self, call: LoopCall) -> None:
         self._dirty.append(call)
+        self.flush_soon()
+
+    def flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
             self.loop.call_soon(self.flush)
@@ -160,7 +162,7 @@ class Lane:
             self._close()
         except ProtocolError as error:
             die(f"lane: {error}")
-        self._engine.flush()
+        self._engine.flush_soon()  # behind the first steps of the tasks that this has started or woken
 
     def write(self, data: bytes) -> None:
         if self._unsent:
@@ -206,14 +208,3 @@ def _run_until_done(loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any]) 
             loop.run_until_complete(done)
     if not done.cancelled():
         done.result()
-
-
-if sys.version_info >= (3, 12):
-
-    def _new_task(steps: Any, loop: asyncio.AbstractEventLoop, context: Context) -> asyncio.Task[None]:
-        return asyncio.Task(steps, loop=loop, context=context, eager_start=True)
-
-else:
-
-    def _new_task(steps: Any, loop: asyncio.AbstractEventLoop, context: Context) -> asyncio.Task[None]:
-        return context.run(lambda: asyncio.Task(steps, loop=loop))

@@ -117,6 +117,7 @@ class LoopCall(Call):
         return GatherFuture(self, futures)
 
     def send_memo(self, memo: Memo) -> None:
+        self.emit(None)  # the hub hears of calls and memos in the order of their numbers
         self._engine.send(memo)
         self._touch()
 
@@ -255,12 +256,12 @@ class LoopCall(Call):
         return False
 
     def _wanted(self) -> Wait | None:
-        if not self._waiters:
+        """What the tasks wait for that have not been woken."""
+        waiting = [waiter for waiter in self._waiters if waiter.missing]
+        if not waiting:
             return None
-        missing = {
-            future.seq: None for waiter in self._waiters for future in waiter.futures if not future.done
-        }
-        return (WAIT_ALL if len(self._waiters) == 1 else WAIT_ANY), list(missing)
+        seqs = {future.seq: None for waiter in waiting for future in waiter.futures if not future.done}
+        return (WAIT_ALL if len(waiting) == 1 else WAIT_ANY), list(seqs)
 
     def emit(self, wait: Wait | None) -> None:
         """Tells the hub about new children, and what the call waits for if that is news."""

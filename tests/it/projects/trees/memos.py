@@ -1,0 +1,75 @@
+"""`msx.run`: what happens once however often the call runs."""
+
+import random
+import time
+import uuid
+
+import msx
+from loops import tick
+from marks import mark
+from msx import microservice
+
+
+def charge(name: str) -> int:
+    mark(f"{name}.charged")
+    return random.randrange(10**9)
+
+
+async def acharge(name: str) -> int:
+    return charge(name)
+
+
+def fails(name: str) -> None:
+    mark(f"{name}.failed")
+    raise ValueError("the card was refused")
+
+
+@microservice
+def pays(how: str, name: str) -> object:
+    mark(f"{name}.begun")
+    return HOWS[how](name)
+
+
+def between_calls(name):
+    first = msx.run(charge, name)
+    same = tick(first, name) == first
+    second = msx.run(charge, name)
+    now, other = msx.run(time.time), msx.run(uuid.uuid4)
+    return [same, first != second, tick(now, name) == now, tick(other, name) == other]
+
+
+def failing(name):
+    """Its exception is recorded as well."""
+    try:
+        msx.run(fails, name)
+    except ValueError as error:
+        return tick(str(error), name)
+
+
+def behind_starts(name):
+    early = [tick.start(i, name) for i in range(3)]
+    paid = msx.run(charge, name)
+    later = tick(paid, name)
+    return [*msx.gather(*early), later == paid]
+
+
+def calls_inside(name):
+    try:
+        msx.run(lambda: tick(1, name))
+    except msx.UsageError as error:
+        return str(error)
+    return "no error"
+
+
+HOWS = {function.__name__: function for function in (between_calls, failing, behind_starts, calls_inside)}
+
+
+@microservice
+async def apays(name: str) -> list:
+    """Memos between calls that were started before and are awaited after them."""
+    mark(f"{name}.begun")
+    early = tick.start(0, name)
+    first = await msx.run(acharge, name)
+    same = await tick.aio(first, name) == first
+    second = msx.run(charge, name)
+    return [same, await tick.aio(second, name) == second, first != second, await early]
