@@ -159,7 +159,9 @@ impl Shard {
         let key = Arc::new(Mutex::new(AskKey::Sent));
         let state = match self.push(Command::Ask { service, arguments, answer, key: key.clone() }) {
             true => State::Away(key),
-            false => State::Refused(Some(refusal(Reason::QueueFull, "the hub does not keep up with its callers"))),
+            false => {
+                State::Refused(Some(refusal(Reason::QueueFull, "the hub does not keep up with its callers")))
+            }
         };
         Ask { state, receiver, shard: self.clone() }
     }
@@ -194,7 +196,9 @@ impl Future for Ask {
         }
         let answer = std::task::ready!(Pin::new(&mut self.receiver).poll(context));
         self.state = State::Answered;
-        Poll::Ready(answer.unwrap_or_else(|_| Answer::Refused(refusal(Reason::Stopping, "the hub is stopping"))))
+        Poll::Ready(
+            answer.unwrap_or_else(|_| Answer::Refused(refusal(Reason::Stopping, "the hub is stopping"))),
+        )
     }
 }
 

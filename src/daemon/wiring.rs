@@ -127,8 +127,15 @@ impl Hub {
         });
         let control = ControlApi::serve(control, router);
         tokio::spawn(scaling::run(reporter, supervisor.clone()));
-        let mut hub =
-            Self { supervisor: supervisor.clone(), shard, gateway: url, socket, started_at, control, watch: None };
+        let mut hub = Self {
+            supervisor: supervisor.clone(),
+            shard,
+            gateway: url,
+            socket,
+            started_at,
+            control,
+            watch: None,
+        };
         if options.watch {
             let watched = watching::watched(&plan.services);
             hub.watch =

@@ -145,7 +145,13 @@ impl Service {
     }
 
     /// Its channels broke, perhaps by its own fault.
-    pub fn severed(&mut self, now: Instant, instance: InstanceId, why: Option<String>, out: &mut Vec<Effect>) {
+    pub fn severed(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        why: Option<String>,
+        out: &mut Vec<Effect>,
+    ) {
         if let Some(place) = self.place(instance) {
             place.cause = place.cause.take().or(why);
         }

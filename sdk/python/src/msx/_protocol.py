@@ -165,6 +165,7 @@ class Memo(Message):
     ident: int
     ok: bool
     payload: bytes
+    known: int
 
 
 _HEAD = struct.Struct("<IB")
