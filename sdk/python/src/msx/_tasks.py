@@ -317,10 +317,11 @@ def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
     batch: list[Entry] = []
     size = 0
     for entry in entries:
-        size += len(entry.payload) + 64
+        entry_size = len(entry.payload) + len(entry.service) * 4 + 32
+        size += entry_size
         if batch and size > limit:
             yield batch
-            batch, size = [], len(entry.payload) + 64
+            batch, size = [], entry_size
         batch.append(entry)
     yield batch
 
