@@ -344,6 +344,9 @@ mod tests {
         assert_eq!(project.read_hub().unwrap(), Some(hub(7, false)));
         let failure = Failure::failed("could not end redis (pid 7)");
         project.end_hub(&Err(failure.clone())).unwrap();
+        assert_eq!(project.read_hub().unwrap(), None, "it could not start, which `up` tells");
+        project.write_hub(&hub(7, true)).unwrap();
+        project.end_hub(&Err(failure.clone())).unwrap();
         assert_eq!(project.read_hub().unwrap().unwrap().failure, Some(failure));
         project.end_hub(&Err(Failure::interrupted(""))).unwrap();
         project.end_hub(&Ok(())).unwrap();
