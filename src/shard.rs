@@ -240,7 +240,6 @@ async fn serve(core: Core, handlers: Handlers, inbox: Arc<Inbox>) {
                         local.end_connections().await;
                         flusher.abort();
                         Local::uninstall();
-                        // Who asked may have stopped waiting.
                         // Whoever waited may have given up.
                         let _ = stopped.send(());
                         return;

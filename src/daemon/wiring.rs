@@ -1,8 +1,7 @@
-//! The running hub: core, shard, supervisor, control API, gateway and fronts, joined.
+//! The running hub: core, shard, supervisor, gateway and fronts, joined.
 
 use std::ffi::OsString;
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,9 +9,10 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::setup::{Plan, Planned};
-use super::{Report, UpOptions, entrance, now, ports, scaling, watching};
+use super::api::ControlApi;
+use super::{Report, UpOptions, entrance, ports, scaling, watching};
 use crate::control::orchestrator::{self, Orchestrator};
-use crate::control::server::{self, Control};
+use crate::control::server::Control;
 use crate::control::status::{Measurements, Reporter};
 use crate::core::{Core, Event, ServiceSetup};
 use crate::failure::Failure;
@@ -33,25 +33,12 @@ pub struct Hub {
     pub supervisor: Supervisor,
     pub shard: Shard,
     pub gateway: Arc<str>,
-    pub socket: PathBuf,
-    pub started_at: String,
-    control: ControlApi,
     /// Kept as long as the hub.
     watch: Option<Arc<Watch>>,
 }
 
-/// The control API being served.
-#[derive(Clone)]
-struct ControlApi {
-    ending: CancellationToken,
-    ended: CancellationToken,
-}
-
 /// How long admitted calls may take to end when msx stops (design: drain).
 const DRAIN_BOUND: Duration = Duration::from_secs(30);
-/// How long the callers of the control API may take to read their last answer.
-const LAST_ANSWERS_BOUND: Duration = Duration::from_secs(1);
-
 /// The supervisor, for handlers that are made before it.
 type Late = Arc<OnceLock<Orchestrator>>;
 
@@ -62,9 +49,8 @@ impl Hub {
         plan: Plan,
         guard: &Guard,
         report: &Report,
-        stop: CancellationToken,
+        api: &ControlApi,
     ) -> Result<Self, Failure> {
-        let (started, started_at) = now();
         let state = options.project.state();
         let (gateway, note) = ports::bind_gateway(plan.manifest.gateway.listen.value)?;
         if let Some(note) = note {
@@ -76,10 +62,6 @@ impl Hub {
             fronts.push(kept.bind_front(&service.spec.name, service.spec.listen)?);
         }
         kept.save()?;
-        let socket = options.project.socket()?;
-        let control = server::listen(&socket)
-            .map_err(|error| Failure::failed(format!("cannot listen on {}: {error}", socket.display())))?;
-
         let logs = options.project.logs();
         let logs = LogStore::new(&logs)
             .map_err(|error| Failure::failed(format!("cannot keep logs in {}: {error}", logs.display())))?;
@@ -107,7 +89,7 @@ impl Hub {
             registry: registry.clone(),
             shard: shard.clone(),
             measurements: Arc::new(Mutex::new(Measurements::default())),
-            started,
+            started: api.started,
         };
         let orchestrator = Orchestrator {
             registry: registry.clone(),
@@ -118,22 +100,17 @@ impl Hub {
         let _ = late.set(orchestrator.clone());
         entrance::serve(&shard, &registry, gateway, fronts);
         let hub_services = hub_services(plan.services.len());
-        let router = server::router(Control {
+        api.open(Control {
             registry: registry.clone(),
             shard: shard.clone(),
             orchestrator: orchestrator.clone(),
             hub_services,
-            stop,
         });
-        let control = ControlApi::serve(control, router);
         tokio::spawn(scaling::run(reporter, supervisor.clone()));
         let mut hub = Self {
             supervisor: supervisor.clone(),
             shard,
             gateway: url,
-            socket,
-            started_at,
-            control,
             watch: None,
         };
         if options.watch {
@@ -156,49 +133,25 @@ impl Hub {
         }
     }
 
-    /// Drains and stops everything.
-    pub async fn stop(self, kill: CancellationToken) -> Result<(), Failure> {
+    /// Drains and stops everything. Whether anything outlived it is for the hub to see when the guard has gone as well.
+    pub async fn stop(self, kill: CancellationToken) {
         self.finish_calls(&kill).await;
-        let stopped = self.supervisor.shutdown(kill).await;
+        if let Err(pids) = self.supervisor.shutdown(kill).await {
+            tracing::warn!("the guard has not told that the process groups {pids:?} ended");
+        }
         self.shard.stop().await;
-        self.control.stop().await;
-        // The folder belongs to the user; a socket that cannot be removed is replaced by the next hub.
-        let _ = std::fs::remove_file(&self.socket);
-        stopped.map_err(|pids| {
-            Failure::failed(format!("the process groups {pids:?} did not end, even by SIGKILL"))
-        })
     }
 
     /// Lets the calls that were admitted end, while all services still answer each other. Those that do not end in
-    /// time are failed, so that nobody waits for an answer that does not come.
+    /// time are failed, so that nobody waits for an answer that does not come; and what nobody waits for any more
+    /// holds no instance back.
     async fn finish_calls(&self, kill: &CancellationToken) {
-        let finished = tokio::select! {
-            finished = tokio::time::timeout(DRAIN_BOUND, self.shard.close()) => finished.is_ok(),
-            () = kill.cancelled() => false,
-        };
-        if !finished {
-            self.shard.event(Event::Abandon);
+        tokio::select! {
+            () = self.shard.close() => (),
+            () = tokio::time::sleep(DRAIN_BOUND) => (),
+            () = kill.cancelled() => (),
         }
-    }
-}
-
-impl ControlApi {
-    fn serve(listener: tokio::net::UnixListener, router: axum::Router) -> Self {
-        let api = Self { ending: CancellationToken::new(), ended: CancellationToken::new() };
-        let (ending, ended) = (api.ending.clone(), api.ended.clone().drop_guard());
-        tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(ending.cancelled_owned());
-            // It has no error: what goes wrong on a connection stays there.
-            let _ = served.await;
-            drop(ended);
-        });
-        api
-    }
-
-    /// Returns when the last answers are out, or will not be read.
-    async fn stop(&self) {
-        self.ending.cancel();
-        let _ = tokio::time::timeout(LAST_ANSWERS_BOUND, self.ended.cancelled()).await;
+        self.shard.event(Event::Abandon);
     }
 }
 

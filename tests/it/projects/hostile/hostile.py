@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 
 from msx import microservice
 
@@ -26,6 +27,9 @@ def is_socket(fd):
 
 @microservice
 def hostile(deed: str):
+    """Does its deed and would then go on for ever."""
+    if deed == "nothing":
+        return os.getpid()
     if deed == "garbage on the control channel":
         os.write(CONTROL, GARBAGE)
     elif deed == "garbage on its lanes":
@@ -39,4 +43,4 @@ def hostile(deed: str):
         os._exit(7)
     elif deed == "abort":
         os.abort()
-    return os.getpid()
+    time.sleep(3600)
