@@ -96,7 +96,10 @@ async fn down(State(entry): State<Arc<Entry>>) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-async fn call(Shared(control): Shared, Json(request): Json<CallRequest>) -> Result<Json<CallAnswer>, Refused> {
+async fn call(
+    Shared(control): Shared,
+    Json(request): Json<CallRequest>,
+) -> Result<Json<CallAnswer>, Refused> {
     let (id, signature) = control.find(&request.service)?;
     let arguments = signature.bind_words(&request.arguments).map_err(|error| {
         Refused::usage(signature.explain(&request.service, &error))
@@ -160,7 +163,10 @@ async fn scale(Shared(control): Shared, Json(request): Json<ScaleRequest>) -> Re
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn restart(Shared(control): Shared, Json(request): Json<RestartRequest>) -> Result<StatusCode, Refused> {
+async fn restart(
+    Shared(control): Shared,
+    Json(request): Json<RestartRequest>,
+) -> Result<StatusCode, Refused> {
     let ids = match request.services.is_empty() {
         true => control.registry.snapshot().services.iter().map(|service| service.id).collect(),
         false => request

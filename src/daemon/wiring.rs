@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::setup::{Plan, Planned};
 use super::api::ControlApi;
+use super::setup::{Plan, Planned};
 use super::{Report, UpOptions, entrance, ports, scaling, watching};
 use crate::control::orchestrator::{self, Orchestrator};
 use crate::control::server::Control;
@@ -107,12 +107,7 @@ impl Hub {
             hub_services,
         });
         tokio::spawn(scaling::run(reporter, supervisor.clone()));
-        let mut hub = Self {
-            supervisor: supervisor.clone(),
-            shard,
-            gateway: url,
-            watch: None,
-        };
+        let mut hub = Self { supervisor: supervisor.clone(), shard, gateway: url, watch: None };
         if options.watch {
             let watched = watching::watched(&plan.services);
             hub.watch =
