@@ -252,9 +252,10 @@ impl Refused {
     }
 
     fn remote(error: &RemoteError) -> Self {
+        let kind = error.kind.strip_prefix("builtins.").unwrap_or(&error.kind);
         let message = match error.message.as_str() {
-            "" => error.kind.clone(),
-            message => format!("{}: {message}", error.kind.strip_prefix("builtins.").unwrap_or(&error.kind)),
+            "" => kind.to_owned(),
+            message => format!("{kind}: {message}"),
         };
         let mut refused = Self::new(ProblemKind::Remote, message);
         refused.0.detail = Some(error.traceback.clone()).filter(|text| !text.is_empty());
