@@ -2,6 +2,7 @@
 
 mod api;
 mod entrance;
+mod messages;
 mod ports;
 mod runner;
 mod scaling;

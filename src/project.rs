@@ -173,7 +173,9 @@ impl Project {
     pub fn end_hub(&self, outcome: &Result<(), Failure>) -> Result<(), Failure> {
         let failure = outcome.as_ref().err().filter(|failure| failure.kind == FailureKind::Failed);
         match (failure, self.read_hub()?) {
-            (Some(failure), Some(hub)) if hub.stopping => self.write_hub(&HubFile { failure: Some(failure.clone()), ..hub }),
+            (Some(failure), Some(hub)) if hub.stopping => {
+                self.write_hub(&HubFile { failure: Some(failure.clone()), ..hub })
+            }
             _ => self.remove_hub(),
         }
     }

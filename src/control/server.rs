@@ -9,9 +9,11 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::Listener;
 use axum::{Json, Router};
 use serde_json::value::RawValue;
-use tokio::net::UnixListener;
+use tokio::net::unix::SocketAddr as UnixSocketAddr;
+use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::orchestrator::Orchestrator;
@@ -66,15 +68,37 @@ impl FromRequestParts<Arc<Entry>> for Shared {
     }
 }
 
+/// A socket whose other ends belong to the user of the hub. The file's mode says so already; this holds even where
+/// the mode was changed.
+pub struct OwnerOnly(UnixListener);
+
+impl Listener for OwnerOnly {
+    type Io = UnixStream;
+    type Addr = UnixSocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.0).await;
+            if stream.peer_cred().is_ok_and(|peer| peer.uid() == nix::unistd::getuid().as_raw()) {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
 /// Listens on `path`, in place of what an earlier hub left there.
-pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
+pub fn listen(path: &Path) -> std::io::Result<OwnerOnly> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => (),
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    Ok(listener)
+    Ok(OwnerOnly(listener))
 }
 
 pub fn router(entry: Arc<Entry>) -> Router {
@@ -96,7 +120,10 @@ async fn down(State(entry): State<Arc<Entry>>) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-async fn call(Shared(control): Shared, Json(request): Json<CallRequest>) -> Result<Json<CallAnswer>, Refused> {
+async fn call(
+    Shared(control): Shared,
+    Json(request): Json<CallRequest>,
+) -> Result<Json<CallAnswer>, Refused> {
     let (id, signature) = control.find(&request.service)?;
     let arguments = signature.bind_words(&request.arguments).map_err(|error| {
         Refused::usage(signature.explain(&request.service, &error))
@@ -160,7 +187,10 @@ async fn scale(Shared(control): Shared, Json(request): Json<ScaleRequest>) -> Re
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn restart(Shared(control): Shared, Json(request): Json<RestartRequest>) -> Result<StatusCode, Refused> {
+async fn restart(
+    Shared(control): Shared,
+    Json(request): Json<RestartRequest>,
+) -> Result<StatusCode, Refused> {
     let ids = match request.services.is_empty() {
         true => control.registry.snapshot().services.iter().map(|service| service.id).collect(),
         false => request

@@ -2,14 +2,15 @@
 
 use std::ffi::OsString;
 use std::net::TcpListener;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::setup::{Plan, Planned};
 use super::api::ControlApi;
+use super::messages::{self, Late};
+use super::setup::{Plan, Planned};
 use super::{Report, UpOptions, entrance, ports, scaling, watching};
 use crate::control::orchestrator::{self, Orchestrator};
 use crate::control::server::Control;
@@ -17,15 +18,14 @@ use crate::control::status::{Measurements, Reporter};
 use crate::core::{Core, Event, ServiceSetup};
 use crate::failure::Failure;
 use crate::guard::Guard;
-use crate::model::{CallKey, InstanceId, ServiceId, ServiceName, WorkerKind};
+use crate::model::ServiceId;
 use crate::protocol::progress::Progress;
 use crate::protocol::signature::Signature;
-use crate::protocol::worker::{FromControl, ToControl, VERSION};
 use crate::registry::{Offer, Registry};
-use crate::shard::{Handlers, Shard};
+use crate::shard::Shard;
 use crate::supervisor::logs::LogStore;
 use crate::supervisor::watch::Watch;
-use crate::supervisor::{Hello, Outward, Settings, Supervisor, Wiring};
+use crate::supervisor::{Settings, Supervisor, Wiring};
 
 /// A hub whose rooms run.
 #[derive(Clone)]
@@ -34,13 +34,11 @@ pub struct Hub {
     pub shard: Shard,
     pub gateway: Arc<str>,
     /// Kept as long as the hub.
-    watch: Option<Arc<Watch>>,
+    _watch: Option<Arc<Watch>>,
 }
 
 /// How long admitted calls may take to end when msx stops (design: drain).
 const DRAIN_BOUND: Duration = Duration::from_secs(30);
-/// The supervisor, for handlers that are made before it.
-type Late = Arc<OnceLock<Orchestrator>>;
 
 impl Hub {
     /// Binds everything, then starts the instances.
@@ -51,39 +49,27 @@ impl Hub {
         report: &Report,
         api: &ControlApi,
     ) -> Result<Self, Failure> {
-        let state = options.project.state();
-        let (gateway, note) = ports::bind_gateway(plan.manifest.gateway.listen.value)?;
-        if let Some(note) = note {
-            report(Progress::Note(note));
-        }
-        let mut fronts = Vec::new();
-        let mut kept = ports::Ports::load(&state);
-        for service in &plan.services {
-            fronts.push(kept.bind_front(&service.spec.name, service.spec.listen)?);
-        }
-        kept.save()?;
-        let logs = options.project.logs();
-        let logs = LogStore::new(&logs)
-            .map_err(|error| Failure::failed(format!("cannot keep logs in {}: {error}", logs.display())))?;
+        let sockets = Sockets::bind(options, &plan, report)?;
+        let logs = logs(options)?;
         let found = plan.services.iter().map(|s| (s.spec.name.to_string(), s.spec.instances.min));
         report(Progress::Found { services: found.collect() });
-        let registry = registry(&plan.services, &fronts);
-        let late = Late::default();
-        let shard = Shard::start(core(&plan.services), handlers(&late, &plan.services))
+        let registry = registry(&plan.services, &sockets.fronts);
+        let (late, first_of_hub) = (Late::default(), ServiceId(plan.services.len() as u32));
+        let shard = Shard::start(core(&plan.services), messages::of_shard(late.clone(), first_of_hub))
             .map_err(|error| Failure::failed(format!("cannot start the shard: {error}")))?;
         let supervisor = Supervisor::start(Wiring {
             settings: settings(options, &plan)?,
             guard: guard.clone(),
             registry: registry.clone(),
             logs,
-            outward: outward(shard.clone()),
+            outward: messages::of_supervisor(shard.clone()),
             report: report.clone(),
         })
         .map_err(|error| Failure::usage(error.to_string()).with_help(error.help()))?;
-        let url: Arc<str> = gateway_url(&gateway).into();
+        let gateway: Arc<str> = url(&sockets.gateway).into();
         let reporter = Reporter {
-            project: plan.manifest.project.name.value.clone().unwrap_or_else(|| folder_name(options)).into(),
-            gateway: url.clone(),
+            project: project_name(options, &plan).into(),
+            gateway: gateway.clone(),
             guard_pid: guard.pid(),
             python: plan.environment.version.as_str().into(),
             registry: registry.clone(),
@@ -91,35 +77,21 @@ impl Hub {
             measurements: Arc::new(Mutex::new(Measurements::default())),
             started: api.started,
         };
-        let orchestrator = Orchestrator {
-            registry: registry.clone(),
-            supervisor: supervisor.clone(),
-            reporter: reporter.clone(),
-        };
+        let orchestrator = Orchestrator { registry: registry.clone(), supervisor, reporter };
         // Nothing was called yet, so that nothing has missed it.
         let _ = late.set(orchestrator.clone());
-        entrance::serve(&shard, &registry, gateway, fronts);
-        let hub_services = hub_services(plan.services.len());
+        entrance::serve(&shard, &registry, sockets.gateway, sockets.fronts);
         api.open(Control {
-            registry: registry.clone(),
+            registry,
             shard: shard.clone(),
             orchestrator: orchestrator.clone(),
-            hub_services,
+            hub_services: hub_services(first_of_hub),
         });
-        tokio::spawn(scaling::run(reporter, supervisor.clone()));
-        let mut hub = Self {
-            supervisor: supervisor.clone(),
-            shard,
-            gateway: url,
-            watch: None,
-        };
-        if options.watch {
-            let watched = watching::watched(&plan.services);
-            hub.watch =
-                Some(Arc::new(watching::start(options.project.root(), watched, supervisor, report.clone())?));
-        }
+        tokio::spawn(scaling::run(orchestrator.reporter.clone(), orchestrator.supervisor.clone()));
         scale_as_asked(options, &orchestrator)?;
-        Ok(hub)
+        let supervisor = orchestrator.supervisor;
+        let watch = watch(options, &plan, &supervisor, report)?;
+        Ok(Self { supervisor, shard, gateway, _watch: watch })
     }
 
     /// Tells the terminal when all services are ready, or why one is not; the hub goes on either way.
@@ -155,16 +127,54 @@ impl Hub {
     }
 }
 
-fn gateway_url(listener: &TcpListener) -> String {
+/// Where HTTP comes in.
+struct Sockets {
+    gateway: TcpListener,
+    /// In the order of the services.
+    fronts: Vec<TcpListener>,
+}
+
+impl Sockets {
+    fn bind(options: &UpOptions, plan: &Plan, report: &Report) -> Result<Self, Failure> {
+        let (gateway, note) = ports::bind_gateway(plan.manifest.gateway.listen.value)?;
+        if let Some(note) = note {
+            report(Progress::Note(note));
+        }
+        let mut kept = ports::Ports::load(&options.project.state());
+        let fronts = plan.services.iter().map(|s| kept.bind_front(&s.spec.name, s.spec.listen));
+        let fronts = fronts.collect::<Result<_, Failure>>()?;
+        kept.save()?;
+        Ok(Self { gateway, fronts })
+    }
+}
+
+fn url(listener: &TcpListener) -> String {
     listener.local_addr().map_or_else(|_| String::new(), |address| format!("http://{address}/"))
 }
 
-fn folder_name(options: &UpOptions) -> String {
-    options
-        .project
-        .root()
-        .file_name()
-        .map_or_else(|| "project".into(), |name| name.to_string_lossy().into_owned())
+fn logs(options: &UpOptions) -> Result<LogStore, Failure> {
+    let folder = options.project.logs();
+    LogStore::new(&folder)
+        .map_err(|error| Failure::failed(format!("cannot keep logs in {}: {error}", folder.display())))
+}
+
+fn project_name(options: &UpOptions, plan: &Plan) -> String {
+    let folder = || options.project.root().file_name().map(|name| name.to_string_lossy().into_owned());
+    plan.manifest.project.name.value.clone().or_else(folder).unwrap_or_else(|| "project".into())
+}
+
+fn watch(
+    options: &UpOptions,
+    plan: &Plan,
+    supervisor: &Supervisor,
+    report: &Report,
+) -> Result<Option<Arc<Watch>>, Failure> {
+    if !options.watch {
+        return Ok(None);
+    }
+    let watched = watching::watched(&plan.services);
+    let watch = watching::start(options.project.root(), watched, supervisor.clone(), report.clone())?;
+    Ok(Some(Arc::new(watch)))
 }
 
 fn registry(services: &[Planned], fronts: &[TcpListener]) -> Registry {
@@ -190,8 +200,8 @@ fn core(services: &[Planned]) -> Core {
 }
 
 /// The hub's own services come behind the project's.
-fn hub_services(first: usize) -> Vec<(String, ServiceId, Arc<Signature>)> {
-    let numbered = (first as u32..).map(ServiceId).zip(orchestrator::names());
+fn hub_services(first: ServiceId) -> Vec<(String, ServiceId, Arc<Signature>)> {
+    let numbered = (first.0..).map(ServiceId).zip(orchestrator::names());
     numbered.map(|(id, name)| (name.to_string(), id, Arc::new(orchestrator::signature(&name)))).collect()
 }
 
@@ -232,75 +242,4 @@ fn scale_as_asked(options: &UpOptions, orchestrator: &Orchestrator) -> Result<()
         tokio::spawn(async move { orchestrator.supervisor.scale(id, instances, false).await });
     }
     Ok(())
-}
-
-/// What the supervisor tells goes to the shard.
-fn outward(shard: Shard) -> Arc<dyn Fn(Outward) + Send + Sync> {
-    Arc::new(move |told| match told {
-        Outward::Attach { instance, control, slots, max_parked, kind } => {
-            let event = Event::Attached { instance, kind, slots, max_parked };
-            shard.attach(event, instance, control);
-        }
-        Outward::Ready { instance } => shard.event(Event::Ready(instance)),
-        Outward::Drain { instance, replay_now } => shard.event(Event::Drain { instance, replay_now }),
-        Outward::Finish { instance } => shard.control(instance, ToControl::Drain),
-        Outward::Gone { instance, reason } => shard.event(Event::Gone { instance, reason }),
-        Outward::Down { service, reason } => shard.event(Event::Down { service, reason }),
-        Outward::Zero { service, is_zero } => shard.event(Event::ScaledToZero { service, is_zero }),
-    })
-}
-
-/// What the shard tells goes to the supervisor and the orchestrator.
-fn handlers(late: &Late, services: &[Planned]) -> Handlers {
-    let with = |late: &Late| {
-        let late = late.clone();
-        move |action: &dyn Fn(&Orchestrator)| {
-            if let Some(orchestrator) = late.get() {
-                action(orchestrator);
-            }
-        }
-    };
-    let (hello, closed, drained, unresponsive) = (with(late), with(late), with(late), with(late));
-    let (late, first) = (late.clone(), services.len() as u32);
-    let names: Vec<ServiceName> = orchestrator::names().collect();
-    let runtime = tokio::runtime::Handle::current();
-    Handlers {
-        hello: Box::new(move |id, message| hello(&|hub| on_hello(&hub.supervisor, id, &message))),
-        closed: Box::new(move |id, why| {
-            closed(&|hub| hub.supervisor.severed(id, why.clone()));
-        }),
-        drained: Box::new(move |id| drained(&|hub| hub.supervisor.drained(id))),
-        unresponsive: Box::new(move |id, why| {
-            unresponsive(&|hub| hub.supervisor.unresponsive(id, why.clone()));
-        }),
-        orchestrate: Box::new(move |call: CallKey, service, arguments| {
-            let Some((hub, name)) = late.get().cloned().zip(names.get((service.0 - first) as usize).cloned())
-            else {
-                return;
-            };
-            runtime.spawn(async move {
-                let outcome = hub.answer(&name, &arguments).await;
-                hub.reporter.shard.event(Event::Orchestrated { call, outcome });
-            });
-        }),
-    }
-}
-
-fn on_hello(supervisor: &Supervisor, instance: InstanceId, message: &FromControl) {
-    let FromControl::Hello { version, python, pid, kind, signature, .. } = message else { return };
-    let kind = if kind == "async" { WorkerKind::Async } else { WorkerKind::Def };
-    match (Signature::parse(signature), *version == VERSION) {
-        (Ok(signature), true) => {
-            let (pid, python, signature) = (*pid, python.clone(), Arc::new(signature));
-            supervisor.hello(instance, Hello { pid, kind, signature, python });
-        }
-        (Err(error), true) => {
-            let why = format!("it sent a signature that cannot be read: {error}");
-            supervisor.severed(instance, Some(why));
-        }
-        (_, false) => {
-            let why = format!("it speaks version {version} of the worker protocol, this hub {VERSION}");
-            supervisor.severed(instance, Some(why));
-        }
-    }
 }

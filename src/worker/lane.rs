@@ -29,8 +29,7 @@ impl Lane {
     /// Splits a stream: the lane, and the half that `read` serves.
     pub fn new(stream: UnixStream) -> (Rc<Self>, OwnedReadHalf) {
         let (reader, writer) = stream.into_split();
-        let lane =
-            Self { writer, out: RefCell::default(), written: Cell::new(0), blocked: Cell::new(false) };
+        let lane = Self { writer, out: RefCell::default(), written: Cell::new(0), blocked: Cell::new(false) };
         (Rc::new(lane), reader)
     }
 

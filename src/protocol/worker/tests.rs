@@ -57,9 +57,12 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
         "memo" => FromWorker::Memo {
             call,
             attempt,
-            seq: number_of(&fields["seq"]),
-            ident: number_of(&fields["ident"]),
-            outcome: outcome_of(&fields["ok"], &fields["value"]),
+            memo: Memo {
+                seq: number_of(&fields["seq"]),
+                ident: number_of(&fields["ident"]),
+                outcome: outcome_of(&fields["ok"], &fields["value"]),
+                known: number_of(&fields["known"]),
+            },
         },
         _ => FromWorker::Calls {
             call,

@@ -46,7 +46,8 @@ fn parked_calls_of_a_killed_instance_are_replayed() {
 fn running_calls_of_a_killed_instance_fail_at_once() {
     let sandbox = Sandbox::project("gates");
     let hub = Hub::up(&sandbox, &[]);
-    let (direct, through) = (call_at_gate(&sandbox, "gate", "never"), call_at_gate(&sandbox, "parks", "neither"));
+    let (direct, through) =
+        (call_at_gate(&sandbox, "gate", "never"), call_at_gate(&sandbox, "parks", "neither"));
     let since = Instant::now();
     send(&hub.pids("gate"), Signal::SIGKILL);
     for call in [direct, through] {
@@ -158,7 +159,8 @@ fn what_a_killed_hub_and_guard_left_is_ended_by_the_next_up() {
     assert!(left.iter().all(|pid| !is_alive(*pid)), "they are gone");
     let started = stderr.find("family.family: starting").unwrap();
     for pid in left {
-        let told = stderr.find(&format!("ended process {pid} (")).unwrap_or_else(|| panic!("{pid}: {stderr}"));
+        let told =
+            stderr.find(&format!("ended process {pid} (")).unwrap_or_else(|| panic!("{pid}: {stderr}"));
         assert!(told < started, "before anything was started: {stderr}");
     }
     assert!(stderr.contains("left by an earlier hub"), "{stderr}");

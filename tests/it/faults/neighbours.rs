@@ -49,7 +49,8 @@ fn what_a_dead_hub_left_on_disk_is_no_hub() {
     let stale = std::fs::read_to_string(&file).unwrap();
     hub.msx(&["down"]);
     // As after a power failure: a file that names a hub, and a socket that nobody serves.
-    let socket = serde_json::from_str::<serde_json::Value>(&stale).unwrap()["socket"].as_str().map(PathBuf::from);
+    let socket =
+        serde_json::from_str::<serde_json::Value>(&stale).unwrap()["socket"].as_str().map(PathBuf::from);
     let socket = socket.unwrap();
     assert!(!socket.exists(), "a hub takes its socket along");
     drop(UnixListener::bind(&socket).unwrap());

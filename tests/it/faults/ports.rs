@@ -24,9 +24,8 @@ fn taken() -> (TcpListener, u16) {
 #[test]
 fn a_front_keeps_its_port() {
     let sandbox = Sandbox::project("gates");
-    let access = |hub: &Hub| {
-        ["pid", "gate", "parks"].map(|name| hub.call(&["msx.orchestrator.access", name]))
-    };
+    let access =
+        |hub: &Hub| ["pid", "gate", "parks"].map(|name| hub.call(&["msx.orchestrator.access", name]));
     let hub = Hub::up(&sandbox, &[]);
     let before = access(&hub);
     hub.msx(&["restart", "pid"]);
@@ -64,7 +63,8 @@ fn a_taken_port_that_the_manifest_names_is_an_error() {
         "help: another program holds port {port} (`ss -ltnp 'sport = :{port}'` shows which): end it, or change `listen` in services.toml\n"
     );
     let gateway = project(&format!("[gateway]\nlisten = \"{address}\"\n"));
-    let front = project(&format!("[gateway]\nlisten = \"127.0.0.1:0\"\n[services.one]\nlisten = \"{address}\"\n"));
+    let front =
+        project(&format!("[gateway]\nlisten = \"127.0.0.1:0\"\n[services.one]\nlisten = \"{address}\"\n"));
     for (sandbox, what) in [(&gateway, "the gateway"), (&front, "the front of one.one")] {
         for args in [&["up"][..], &["up", "-d"]] {
             let up = sandbox.run(args);
@@ -88,6 +88,8 @@ fn the_default_port_of_the_gateway_gives_way() {
     let gateway = hub.gateway();
     let port: u16 = gateway.rsplit(':').next().unwrap().parse().unwrap();
     assert!((8081..8180).contains(&port), "{gateway}");
-    let note = format!("port 8080 is taken, so the gateway listens on {port} (`[gateway] listen` names a fixed one)");
+    let note = format!(
+        "port 8080 is taken, so the gateway listens on {port} (`[gateway] listen` names a fixed one)"
+    );
     assert!(stderr.contains(&note), "{stderr}");
 }

@@ -24,7 +24,8 @@ fn scaling_under_load_fails_no_call_and_never_exceeds_the_slots() {
     }
     let tally = load.end();
     assert_eq!(tally.failures, Vec::<String>::new());
-    let results: Vec<(i32, u32)> = tally.results.keys().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let results: Vec<(i32, u32)> =
+        tally.results.keys().map(|text| serde_json::from_str(text).unwrap()).collect();
     let most = results.iter().map(|(_, running)| *running).max();
     assert_eq!(most, Some(2), "as many as there are slots, and both are used");
     let processes: std::collections::BTreeSet<i32> = results.iter().map(|(pid, _)| *pid).collect();

@@ -63,7 +63,10 @@ impl Load {
         let mut all = Tally::default();
         for caller in self.callers {
             let tally = caller.join().unwrap();
-            tally.results.into_iter().for_each(|(result, count)| *all.results.entry(result).or_default() += count);
+            tally
+                .results
+                .into_iter()
+                .for_each(|(result, count)| *all.results.entry(result).or_default() += count);
             all.failures.extend(tally.failures);
         }
         all
@@ -119,13 +122,18 @@ fn answer(connection: &mut BufReader<TcpStream>) -> io::Result<(u16, String)> {
             break;
         }
         match line.split_once(": ") {
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.parse().unwrap()
+            }
             Some(_) => (),
             None => status = line.split(' ').nth(1).unwrap().parse().unwrap(),
         }
     }
     if status == 0 {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed without an answer"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the connection was closed without an answer",
+        ));
     }
     let mut body = vec![0; length];
     connection.read_exact(&mut body)?;
