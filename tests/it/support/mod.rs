@@ -94,6 +94,7 @@ impl Sandbox {
             "COLUMNS",
             "VIRTUAL_ENV",
             "PYTHONPATH",
+            "PYTHONDONTWRITEBYTECODE",
             "RUST_BACKTRACE",
             "MSX_REPLAY",
         ] {
