@@ -59,7 +59,8 @@ fn __guard() {
         ["__guard"] => {
             SigSet::from(Signal::SIGCHLD).thread_block().unwrap();
             let arguments = ["msx", "__guard", "--nocapture"].map(|text| CString::new(text).unwrap());
-            execv(c"/proc/self/exe", &arguments).unwrap();
+            let Err(error) = execv(c"/proc/self/exe", &arguments);
+            panic!("cannot start over: {error}");
         }
         ["__guard", "--nocapture"] => {
             guard::run();
