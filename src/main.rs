@@ -1,17 +1,25 @@
 //! msx: any Python function becomes a supervised, balanced, autoscaled microservice.
 
+mod autoscaler;
+mod balancer;
+mod calls;
 mod cli;
 mod config;
 mod control;
+mod core;
 mod daemon;
 mod failure;
+mod gateway;
 mod guard;
 mod model;
 mod project;
 mod protocol;
+mod python;
 mod registry;
+mod shard;
 mod supervisor;
 mod sys;
+mod worker;
 
 use std::process::ExitCode;
 

@@ -1,9 +1,10 @@
 //! The nouns of msx: names and ids that every room shares. Pure, and free of serialisation formats.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-use uuid::Uuid;
+use bytes::Bytes;
 
 /// Canonical name of a service, `module.function`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +23,12 @@ impl ServiceName {
     /// The short name: what follows the last dot.
     pub fn alias(&self) -> &str {
         self.0.rsplit('.').next().unwrap_or(&self.0)
+    }
+}
+
+impl Borrow<str> for ServiceName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -63,19 +70,13 @@ pub enum WorkerKind {
     Async,
 }
 
-/// Identity of a call: its root and the path of sequence numbers down to it. It is the same on every replay.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct CallId {
-    pub root: Uuid,
-    pub path: Vec<u32>,
-}
+/// Handle of a call in the core: unique while the hub lives, and the `call` of the worker protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct CallKey(pub u64);
 
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.root.simple())?;
-        for seq in &self.path {
-            write!(f, ".{seq}")?;
-        }
-        Ok(())
-    }
+/// What a call ended with: the payload of its value or of its error.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Value(Bytes),
+    Error(Bytes),
 }

@@ -4,6 +4,7 @@
 //! Whether a hub runs is decided by a lock on `.msx/lock`, which the kernel releases with its last holder; a pid in a
 //! file would outlive its process.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 
 /// File that makes a folder a project.
 pub const MANIFEST: &str = "services.toml";
@@ -42,6 +43,9 @@ pub struct HubFile {
     /// Set by a hub that has begun to drain: an `up` may wait for it.
     #[serde(default)]
     pub stopping: bool,
+    /// Left behind by a hub that could not end everything, for the `down` that waits. A clean end removes the file.
+    #[serde(default)]
+    pub failure: Option<Failure>,
 }
 
 /// Held while the hub lives. A guard that inherits the descriptor holds it too, so that the lock falls with the last of them.
@@ -111,7 +115,8 @@ impl Project {
         let deadline = Instant::now() + wait;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(HubLock(file)),
+                // What an earlier hub left says nothing about this one.
+                Ok(()) => return self.remove_hub().map(|()| HubLock(file)),
                 Err(TryLockError::Error(e)) => return Err(cannot("lock", &path, &e)),
                 Err(TryLockError::WouldBlock) if self.hub_stays()? || Instant::now() >= deadline => {
                     return Err(self.already_running());
@@ -160,8 +165,19 @@ impl Project {
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(|e| cannot("write", &path, &e))
     }
 
-    /// The hub's last act but releasing the lock.
-    pub fn remove_hub(&self) -> Result<(), Failure> {
+    /// The hub's last act but releasing the lock. What one that was told to stop could not do stays on record for the
+    /// `down` that waits; why one could not start, its `up` tells.
+    pub fn end_hub(&self, outcome: &Result<(), Failure>) -> Result<(), Failure> {
+        let failure = outcome.as_ref().err().filter(|failure| failure.kind == FailureKind::Failed);
+        match (failure, self.read_hub()?) {
+            (Some(failure), Some(hub)) if hub.stopping => {
+                self.write_hub(&HubFile { failure: Some(failure.clone()), ..hub })
+            }
+            _ => self.remove_hub(),
+        }
+    }
+
+    fn remove_hub(&self) -> Result<(), Failure> {
         let path = self.hub_file();
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(cannot("remove", &path, &e)),
@@ -192,7 +208,7 @@ impl Project {
     /// Where the hub of this project listens. Makes the folder and refuses one that others can enter.
     pub fn socket(&self) -> Result<PathBuf, Failure> {
         let name = format!("{:016x}.sock", self.short_hash());
-        let folder = runtime_folder(name.len());
+        let folder = runtime_folder(std::env::var_os("XDG_RUNTIME_DIR"), name.len());
         let made = DirBuilder::new().mode(0o700).create(&folder);
         match made {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(cannot("create", &folder, &e)),
@@ -208,9 +224,9 @@ impl Project {
 }
 
 /// `$XDG_RUNTIME_DIR/msx` where that is usable, else `/tmp/msx-<uid>`.
-fn runtime_folder(name_bytes: usize) -> PathBuf {
+fn runtime_folder(runtime_dir: Option<OsString>, name_bytes: usize) -> PathBuf {
     let fits = |folder: &PathBuf| folder.as_os_str().len() + 1 + name_bytes <= SOCKET_PATH_BYTES_MAX;
-    std::env::var_os("XDG_RUNTIME_DIR")
+    runtime_dir
         .map(PathBuf::from)
         .filter(|base| base.is_absolute() && base.is_dir())
         .map(|base| base.join("msx"))
@@ -234,4 +250,135 @@ fn check_private(folder: &Path) -> Result<(), Failure> {
 
 fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::failed(format!("cannot {verb} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::process;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn project() -> (TempDir, Project) {
+        let folder = TempDir::new().unwrap();
+        let project = Project::at(folder.path()).unwrap();
+        (folder, project)
+    }
+
+    fn hub(pid: u32, stopping: bool) -> HubFile {
+        let (socket, started) = ("/run/x.sock".into(), "2026-11-24T10:00:00Z".into());
+        HubFile { socket, pid, started, version: "0.1.0".into(), stopping, failure: None }
+    }
+
+    #[test]
+    fn the_nearest_manifest_or_state_upwards_is_the_project() {
+        let (folder, outer) = project();
+        let deep = folder.path().join("a/b/c");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(folder.path().join(MANIFEST), "").unwrap();
+        assert_eq!(Project::find(&deep).unwrap(), Some(outer));
+        fs::create_dir(folder.path().join("a/.msx")).unwrap();
+        let inner = Project::at(&folder.path().join("a")).unwrap();
+        assert_eq!(Project::find(&deep).unwrap(), Some(inner));
+    }
+
+    #[test]
+    fn a_hub_runs_as_long_as_its_lock_is_held() {
+        let (_folder, project) = project();
+        assert!(!project.hub_running().unwrap());
+        project.prepare().unwrap();
+        project.write_hub(&hub(7, false)).unwrap();
+        let lock = project.acquire(Duration::ZERO).unwrap();
+        assert!(project.hub_running().unwrap());
+        assert_eq!(project.read_hub().unwrap(), None);
+        assert!(project.acquire(Duration::ZERO).is_err());
+        // As a guard does that inherits it.
+        let inherited = lock.as_fd().try_clone_to_owned().unwrap();
+        drop(lock);
+        assert!(project.hub_running().unwrap());
+        drop(inherited);
+        // A child that another test starts just now may hold a copy until its exec.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while project.hub_running().unwrap() {
+            assert!(Instant::now() < deadline);
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(fs::read_to_string(project.state().join(".gitignore")).unwrap(), "*\n");
+    }
+
+    #[test]
+    fn a_hub_that_stays_is_not_waited_for() {
+        let (_folder, project) = project();
+        let _lock = project.acquire(Duration::ZERO).unwrap();
+        project.write_hub(&hub(process::id(), false)).unwrap();
+        let start = Instant::now();
+        let failure = project.acquire(Duration::from_secs(600)).unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(300));
+        assert!(failure.message.contains(&format!("(pid {})", process::id())), "{failure}");
+    }
+
+    #[test]
+    fn a_hub_that_is_ending_is_waited_for() {
+        // Draining, killed with its guard still at work, and not far enough to have said who it is.
+        for said in [Some(hub(process::id(), true)), Some(hub(u32::MAX, false)), None] {
+            let (_folder, project) = project();
+            let lock = project.acquire(Duration::ZERO).unwrap();
+            if let Some(said) = &said {
+                project.write_hub(said).unwrap();
+            }
+            let ending = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(50));
+                drop(lock);
+            });
+            assert!(project.acquire(Duration::from_secs(60)).is_ok(), "{said:?}");
+            ending.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_hub_says_of_itself_is_read_back_and_removed() {
+        let (_folder, project) = project();
+        project.prepare().unwrap();
+        assert_eq!(project.read_hub().unwrap(), None);
+        project.write_hub(&hub(7, false)).unwrap();
+        assert_eq!(project.read_hub().unwrap(), Some(hub(7, false)));
+        let failure = Failure::failed("could not end redis (pid 7)");
+        project.end_hub(&Err(failure.clone())).unwrap();
+        assert_eq!(project.read_hub().unwrap(), None, "it could not start, which `up` tells");
+        project.write_hub(&hub(7, true)).unwrap();
+        project.end_hub(&Err(failure.clone())).unwrap();
+        assert_eq!(project.read_hub().unwrap().unwrap().failure, Some(failure));
+        project.end_hub(&Err(Failure::interrupted(""))).unwrap();
+        project.end_hub(&Ok(())).unwrap();
+        assert_eq!(project.read_hub().unwrap(), None);
+    }
+
+    #[test]
+    fn the_socket_stands_in_the_runtime_folder_where_that_is_usable() {
+        let (folder, _) = project();
+        let base = |path: &Path| runtime_folder(Some(path.into()), 21);
+        let fallback = PathBuf::from(format!("/tmp/msx-{}", nix::unistd::getuid()));
+        assert_eq!(base(folder.path()), folder.path().join("msx"));
+        assert_eq!(runtime_folder(None, 21), fallback);
+        assert_eq!(base(Path::new("relative")), fallback);
+        assert_eq!(base(&folder.path().join("missing")), fallback);
+        let long = folder.path().join("x".repeat(100));
+        fs::create_dir(&long).unwrap();
+        assert_eq!(base(&long), fallback);
+    }
+
+    #[test]
+    fn a_socket_folder_that_others_could_enter_is_refused() {
+        let (folder, _) = project();
+        let mine = folder.path().join("msx");
+        DirBuilder::new().mode(0o700).create(&mine).unwrap();
+        assert_eq!(check_private(&mine), Ok(()));
+        fs::set_permissions(&mine, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(check_private(&mine).is_err());
+        let link = folder.path().join("link");
+        symlink(&mine, &link).unwrap();
+        assert!(check_private(&link).is_err());
+    }
 }

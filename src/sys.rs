@@ -304,3 +304,24 @@ pub fn pidfd_signal(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Runs `body` in a copy of this test program, which has one thread and exits with what `body` returns, or with
+/// 101 when it panics. With a descriptor given, that is number 3 there, and all but 0, 1 and 2 are closed.
+#[cfg(test)]
+pub fn fork(only: Option<OwnedFd>, body: impl FnOnce() -> u8) -> i32 {
+    // SAFETY: the C library makes fork safe for its allocator, and `body` uses no lock of another thread's.
+    match unsafe { libc::fork() } {
+        0 => unsafe {
+            if let Some(fd) = &only {
+                libc::dup2(fd.as_raw_fd(), 3);
+                libc::syscall(libc::SYS_close_range, 4, libc::c_uint::MAX, 0);
+            }
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
+            libc::_exit(code.into())
+        },
+        pid => {
+            assert!(pid > 0, "cannot fork: {}", io::Error::last_os_error());
+            pid
+        }
+    }
+}

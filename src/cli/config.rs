@@ -1,17 +1,16 @@
 //! `msx config`
 
-use clap::Args;
-
 use super::terminal::print_line;
 use super::up::ManifestArgs;
 use crate::daemon;
 use crate::failure::Failure;
+use clap::Args;
 
 const EXAMPLES: &str = "\
 Examples:
   msx config                                the manifest as msx understands it
   msx config -f services.toml -f dev.toml   two manifests laid over each other
-  msx config --json | jq '.services[\"a.a\"].threads.value'";
+  msx config --json | jq '.services.a.threads.value'";
 
 /// Check the manifest and print every setting with where its value came from.
 #[derive(Args)]
@@ -27,7 +26,6 @@ pub struct Config {
 
 impl Config {
     pub fn run(self) -> Result<(), Failure> {
-        let text = daemon::config(&self.manifest.options()?, self.json)?;
-        print_line(text.trim_end())
+        print_line(daemon::config(&self.manifest.options()?, self.json)?.trim_end())
     }
 }

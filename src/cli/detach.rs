@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::progress::Display;
 use super::session;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, say};
 use crate::daemon::{self, UpOptions};
 use crate::failure::Failure;
 use crate::project::Project;
@@ -80,7 +80,7 @@ pub fn start(options: &UpOptions, ready: bool, terminal: &Terminal) -> Result<()
     display.clear();
     match result {
         Ok(true) => {
-            eprintln!("the hub runs in the background (pid {})", child.id());
+            say(&format!("the hub runs in the background (pid {})", child.id()));
             Ok(())
         }
         Ok(false) => Err(ended_silently(&mut child, &options.project)),

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::progress::Spinner;
 use super::session;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, say};
 use crate::control::client::{Client, ClientError};
 use crate::failure::Failure;
 use crate::project::Project;
@@ -27,14 +27,14 @@ impl Down {
         let project = session::project()?;
         let root = project.root().display().to_string();
         if !project.hub_running()? {
-            eprintln!("no hub is running for {root}");
+            say(&format!("no hub is running for {root}"));
             return Ok(());
         }
         let spinner = Spinner::start(terminal, "stopping: running calls may finish");
         let stopped = session::block_on("interrupted: the hub goes on stopping", stop(&project));
         spinner.stop();
         stopped?;
-        eprintln!("stopped {root}");
+        say(&format!("stopped {root}"));
         Ok(())
     }
 }
@@ -54,7 +54,10 @@ async fn stop(project: &Project) -> Result<(), Failure> {
         }
         sleep(POLL).await;
     }
-    Ok(())
+    match project.read_hub()?.and_then(|hub| hub.failure) {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    }
 }
 
 async fn ask(socket: &std::path::Path) -> Result<(), ClientError> {

@@ -30,9 +30,8 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::daemon;
 use crate::failure::{Failure, FailureKind};
-use terminal::{Color, Style, Terminal};
+use terminal::{Color, Style, Terminal, say};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -83,15 +82,11 @@ enum Verb {
     Restart(restart::Restart),
     Config(config::Config),
     Version(version::Version),
-    /// The process that owns all instances; the hub starts it.
-    #[command(name = "__guard", hide = true)]
-    Guard,
 }
 
 impl Verb {
-    fn run(self, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    fn run(self, terminal: &Terminal) -> Result<(), Failure> {
         match self {
-            Self::Guard => return Ok(daemon::guard()),
             Self::Up(verb) => verb.run(terminal),
             Self::Down(verb) => verb.run(terminal),
             Self::Ps(verb) => verb.run(terminal),
@@ -102,17 +97,16 @@ impl Verb {
             Self::Config(verb) => verb.run(),
             Self::Version(verb) => verb.run(),
         }
-        .map(|()| ExitCode::SUCCESS)
     }
 }
 
 /// The whole program: how the process ends. A defect is one line and exit code 1, too.
 pub fn run() -> ExitCode {
     panic::set_hook(Box::new(|defect| {
-        eprintln!("error: msx has a defect: {defect}");
+        say(&format!("error: msx has a defect: {defect}"));
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
-            eprintln!("{trace}");
+            say(&trace.to_string());
         }
     }));
     panic::catch_unwind(run_verb).unwrap_or(ExitCode::FAILURE)
@@ -131,7 +125,7 @@ fn run_verb() -> ExitCode {
     let terminal = Terminal::detect(cli.color);
     let entered = cli.directory.as_deref().map_or(Ok(()), enter);
     match entered.and_then(|()| cli.verb.run(&terminal)) {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             print(&failure, &terminal);
             ExitCode::from(failure.exit_code())
@@ -151,17 +145,17 @@ fn print(failure: &Failure, terminal: &Terminal) {
     match failure.kind {
         FailureKind::OutputClosed => return,
         FailureKind::Interrupted if failure.message.is_empty() => return,
-        FailureKind::Interrupted => eprintln!("{}", failure.message),
-        FailureKind::Remote => eprintln!("{}", traceback(&failure.message, detail)),
+        FailureKind::Interrupted => say(&failure.message),
+        FailureKind::Remote => say(&traceback(&failure.message, detail)),
         FailureKind::Usage | FailureKind::Failed => {
-            eprintln!("{} {}", paint.apply(Style::Error, "error:"), failure.message);
+            say(&format!("{} {}", paint.apply(Style::Error, "error:"), failure.message));
             if let Some(detail) = detail {
-                eprintln!("\n{detail}\n");
+                say(&format!("\n{detail}\n"));
             }
         }
     }
     if let Some(help) = &failure.help {
-        eprintln!("{} {help}", paint.apply(Style::Help, "help:"));
+        say(&format!("{} {help}", paint.apply(Style::Help, "help:")));
     }
 }
 

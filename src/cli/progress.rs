@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::terminal::{Paint, Style, Terminal};
+use super::terminal::{Paint, Style, Terminal, say};
 use crate::protocol::progress::Progress;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -117,7 +117,7 @@ impl Display {
     }
 
     fn say(&self, text: &str) {
-        self.aside(|| eprintln!("{text}"));
+        self.aside(|| say(text));
     }
 
     /// Writes while the bars are out of the way.

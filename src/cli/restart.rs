@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::progress::Spinner;
 use super::session;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, say};
 use crate::failure::Failure;
 use crate::protocol::control::RestartRequest;
 
@@ -36,8 +36,8 @@ impl Restart {
         spinner.stop();
         restarted?;
         match request.services.as_slice() {
-            [] => eprintln!("restarted every service"),
-            names => eprintln!("restarted {}", names.join(", ")),
+            [] => say("restarted every service"),
+            names => say(&format!("restarted {}", names.join(", "))),
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::progress::Spinner;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, say};
 use super::{session, values};
 use crate::failure::Failure;
 use crate::protocol::control::{ScaleRequest, ScaleTarget};
@@ -47,7 +47,7 @@ impl Scale {
         spinner.stop();
         scaled?;
         for target in &request.targets {
-            eprintln!("{}", outcome(target));
+            say(&outcome(target));
         }
         Ok(())
     }

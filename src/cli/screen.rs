@@ -31,7 +31,7 @@ struct Shared {
 
 enum State {
     /// Until the first step: the hub must have one thread only while it starts the guard.
-    Idle(View),
+    Idle(Box<View>),
     Running(JoinHandle<()>),
     Over,
 }
@@ -45,7 +45,7 @@ impl Screen {
     pub fn new(reader: Reader, display: Display, format: LogFormat) -> Self {
         let (steps, receiver) = mpsc::sync_channel(STEPS_MAX);
         let view = View { steps: receiver, reader: Some(reader), display, format };
-        Self(Arc::new(Shared { steps, state: Mutex::new(State::Idle(view)) }))
+        Self(Arc::new(Shared { steps, state: Mutex::new(State::Idle(Box::new(view))) }))
     }
 
     /// Where the hub reports its progress.

@@ -46,7 +46,8 @@ impl Terminal {
 }
 
 fn columns() -> Option<usize> {
-    std::env::var("COLUMNS").ok()?.parse().ok()
+    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    named.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
 }
 
 /// Whether escapes are written.
@@ -95,6 +96,11 @@ impl Paint {
             Self::Off => text.to_owned(),
         }
     }
+}
+
+/// Writes a line for the person, to stderr. A stderr that is closed must not end a hub, as it would with `eprintln!`.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Writes data: JSON on one line, to stdout.

@@ -40,7 +40,7 @@ pub fn bytes(bytes: u64) -> String {
 /// `0`, `0.4`, `12`, `24.1k`
 pub fn rate(per_second: f64) -> String {
     match per_second {
-        r if r == 0.0 => "0".into(),
+        0.0 => "0".into(),
         r if r < 1000.0 => short(r),
         r => format!("{}k", short(r / 1000.0)),
     }

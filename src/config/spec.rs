@@ -31,6 +31,8 @@ pub struct ServiceSpec {
     /// `env_file` and then `env`, laid over the hub's environment.
     pub env: BTreeMap<String, String>,
     pub cwd: PathBuf,
+    /// Paths whose changes restart it under `up --watch`; empty: the files of its module.
+    pub watch: Vec<PathBuf>,
     pub stop: StopPolicy,
 }
 

@@ -18,8 +18,7 @@ use crate::sys::{self, Failure, Image, Standing};
 
 /// A guard that runs, before the hub has a runtime.
 pub struct Launch {
-    /// The guard's process id.
-    pub pid: u32,
+    pub(super) pid: u32,
     socket: UnixStream,
     mark: Environment,
 }
@@ -27,7 +26,7 @@ pub struct Launch {
 impl Launch {
     /// Starts the tasks that talk to the guard. Must be called inside a runtime.
     pub fn connect(self) -> io::Result<Guard> {
-        Guard::new(self.socket, self.mark)
+        Guard::new(self.pid, self.socket, self.mark)
     }
 }
 

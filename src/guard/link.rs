@@ -40,6 +40,7 @@ const DESCRIPTORS_PAUSE: Duration = Duration::from_millis(5);
 /// The hub's handle on its guard.
 #[derive(Clone)]
 pub struct Guard {
+    pid: u32,
     shared: Arc<Shared>,
 }
 
@@ -113,7 +114,7 @@ struct Phase {
 }
 
 impl Guard {
-    pub(super) fn new(socket: StdUnixStream, mark: Environment) -> io::Result<Self> {
+    pub(super) fn new(pid: u32, socket: StdUnixStream, mark: Environment) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = Arc::new(UnixStream::from_std(socket)?);
         let (spawns, requests) = mpsc::channel(SPAWNS_MAX);
@@ -128,7 +129,7 @@ impl Guard {
         });
         tokio::spawn(write(Arc::clone(&socket), Arc::clone(&shared), requests));
         tokio::spawn(read(socket, Arc::clone(&shared)));
-        Ok(Self { shared })
+        Ok(Self { pid, shared })
     }
 
     /// Starts a program as the leader of a new process group. Returns when it runs, or with the step that
@@ -151,6 +152,11 @@ impl Guard {
             process.phase.wait_for(|phase| phase.start.is_some()).await.map_err(|_| lost())?.start.clone();
         process.pid = start.ok_or_else(lost)?.map_err(failed)?;
         Ok(process)
+    }
+
+    /// The guard's own process.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Resolves when the guard is gone, and with it every process that could be told about.

@@ -28,11 +28,13 @@ mod leftovers;
 mod link;
 mod processes;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use end::end_descendants;
-pub use launch::{Launch, launch};
-pub use leftovers::{Leftover, end_leftovers};
-pub use link::{Guard, Process, Signaller, SpawnError, SpawnSpec};
+pub use launch::launch;
+pub use leftovers::end_leftovers;
+pub use link::{Guard, Process, SpawnSpec};
 pub use run::run;
 
 pub use crate::protocol::guard::ExitStatus;

@@ -28,6 +28,9 @@ pub struct Status {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HubStatus {
     pub pid: u32,
+    pub guard_pid: u32,
+    /// Version of the interpreter that runs the services.
+    pub python: String,
     pub version: String,
     /// Seconds since the hub started.
     pub age_s: f64,

@@ -135,3 +135,111 @@ fn split(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Malformed> {
     }
     Ok(rest.split_at_checked(length))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text() -> impl Strategy<Value = ByteBuf> {
+        any::<Vec<u8>>().prop_map(ByteBuf::from)
+    }
+
+    fn request() -> impl Strategy<Value = Request> {
+        let (argv, env) =
+            (prop::collection::vec(text(), 0..4), prop::collection::vec((text(), text()), 0..4));
+        let spawn = (any::<u64>(), argv, env, text(), any::<Vec<i32>>())
+            .prop_map(|(process, argv, env, cwd, fds)| Request::Spawn { process, argv, env, cwd, fds });
+        let signal = any::<(u64, i32)>().prop_map(|(process, signal)| Request::Signal { process, signal });
+        prop_oneof![spawn, signal]
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let status =
+            prop_oneof![any::<i32>().prop_map(ExitStatus::Code), any::<i32>().prop_map(ExitStatus::Signal)];
+        prop_oneof![
+            any::<(u64, u32)>().prop_map(|(process, pid)| Event::Spawned { process, pid }),
+            any::<(u64, String, i32)>().prop_map(|(process, step, errno)| Event::Failed {
+                process,
+                step,
+                errno
+            }),
+            (any::<u64>(), status).prop_map(|(process, status)| Event::Exited { process, status }),
+            any::<u64>().prop_map(|process| Event::Emptied { process }),
+        ]
+    }
+
+    /// Encodes all, delivers the bytes in pieces of this size, and returns what arrives.
+    fn deliver<T: Serialize + DeserializeOwned>(messages: &[T], piece: usize) -> Vec<T> {
+        let bytes: Vec<u8> = messages.iter().flat_map(|message| encode(message).unwrap()).collect();
+        let mut decoder = Decoder::default();
+        bytes.chunks(piece).flat_map(|piece| decoder.push(piece).unwrap()).collect()
+    }
+
+    /// Feeds bytes until they are refused; the decoder keeps no more than it was given.
+    fn feed<T: DeserializeOwned>(bytes: &[u8], piece: usize) {
+        let mut decoder = Decoder::<T>::default();
+        for piece in bytes.chunks(piece) {
+            if decoder.push(piece).is_err() {
+                return;
+            }
+        }
+        assert!(decoder.bytes.len() <= bytes.len());
+    }
+
+    proptest! {
+        #[test]
+        fn requests_arrive_as_sent(messages in prop::collection::vec(request(), 0..5), piece in 1_usize..50) {
+            prop_assert_eq!(deliver(&messages, piece), messages);
+        }
+
+        #[test]
+        fn events_arrive_as_sent(messages in prop::collection::vec(event(), 0..5), piece in 1_usize..50) {
+            prop_assert_eq!(deliver(&messages, piece), messages);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>(), piece in 1_usize..50) {
+            feed::<Request>(&bytes, piece);
+            feed::<Event>(&bytes, piece);
+        }
+
+        #[test]
+        fn any_body_with_a_right_length_is_read_or_refused(body in any::<Vec<u8>>()) {
+            let bytes = [&(body.len() as u32).to_le_bytes(), body.as_slice()].concat();
+            feed::<Request>(&bytes, bytes.len());
+            feed::<Event>(&bytes, bytes.len());
+        }
+
+        #[test]
+        fn a_damaged_message_is_read_or_refused(message in request(), at in any::<usize>(), byte in any::<u8>()) {
+            let mut bytes = encode(&message).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            feed::<Request>(&bytes, bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_bound_is_refused_at_once() {
+        let mut decoder = Decoder::<Request>::default();
+        let refused = decoder.push(&u32::MAX.to_le_bytes()).unwrap_err();
+        assert_eq!(refused.to_string(), "a guard message of 4294967295 bytes is longer than 8388608");
+        let message = Request::Spawn {
+            process: 1,
+            argv: vec![ByteBuf::from(vec![b'x'; MESSAGE_BYTES_MAX])],
+            env: vec![],
+            cwd: ByteBuf::new(),
+            fds: vec![],
+        };
+        assert!(matches!(encode(&message), Err(Malformed::TooLong(_))));
+    }
+
+    #[test]
+    fn a_status_reads_as_people_say_it() {
+        assert_eq!(ExitStatus::Code(1).to_string(), "exit status 1");
+        assert_eq!(ExitStatus::Signal(9).to_string(), "killed by SIGKILL");
+        assert_eq!(ExitStatus::Signal(34).to_string(), "killed by signal 34");
+    }
+}

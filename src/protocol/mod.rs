@@ -2,5 +2,9 @@
 //! Pure: no sockets here.
 
 pub mod control;
+pub mod error;
 pub mod guard;
+pub mod json;
 pub mod progress;
+pub mod signature;
+pub mod worker;

@@ -17,13 +17,14 @@ use arc_swap::{ArcSwap, Guard};
 use crate::config::spec::ServiceSpec;
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::control::InstanceState;
+use crate::protocol::signature::Signature;
 pub use names::{NameError, Names};
 
 /// What is known of a service before anything runs.
 pub struct Offer {
     pub spec: ServiceSpec,
     pub kind: WorkerKind,
-    pub signature: serde_json::Value,
+    pub signature: Arc<Signature>,
     /// The service's own front, once it is bound.
     pub address: Option<SocketAddr>,
 }
@@ -59,7 +60,7 @@ pub struct ServiceEntry {
     pub alias: Option<Arc<str>>,
     pub kind: WorkerKind,
     /// As in docs/protocol.md, "Signature".
-    pub signature: Arc<serde_json::Value>,
+    pub signature: Arc<Signature>,
     pub address: Option<SocketAddr>,
     pub desired: u32,
     pub mode: Mode,
@@ -154,15 +155,6 @@ impl Registry {
             Snapshot { services, names: current.names.clone() }
         });
     }
-
-    /// Tells where the front of a service listens.
-    pub fn set_address(&self, id: ServiceId, address: SocketAddr) {
-        self.update(|services| {
-            if let Some(service) = services.get_mut(id.0 as usize) {
-                service.address = Some(address);
-            }
-        });
-    }
 }
 
 fn entry(id: ServiceId, offer: Offer, names: &Names) -> ServiceEntry {
@@ -172,7 +164,7 @@ fn entry(id: ServiceId, offer: Offer, names: &Names) -> ServiceEntry {
         alias: names.alias(&offer.spec.name).map(Arc::from),
         spec: Arc::new(offer.spec),
         kind: offer.kind,
-        signature: Arc::new(offer.signature),
+        signature: offer.signature,
         address: offer.address,
         desired: range.min,
         mode: if range.min == range.max { Mode::Fixed } else { Mode::Auto },

@@ -22,9 +22,10 @@ pub fn offer(name: &str) -> Offer {
         depends_on: Vec::new(),
         env: BTreeMap::new(),
         cwd: ".".into(),
+        watch: Vec::new(),
         stop: StopPolicy { signal: libc::SIGTERM, grace: Duration::from_secs(10) },
     };
-    Offer { spec, kind: WorkerKind::Def, signature: serde_json::json!({}), address: None }
+    Offer { spec, kind: WorkerKind::Def, signature: Arc::default(), address: None }
 }
 
 #[test]
@@ -59,10 +60,9 @@ fn a_service_begins_with_its_least_number_of_instances() {
 fn a_reader_keeps_its_moment() {
     let registry = Registry::new(vec![offer("a.a")]);
     let before = registry.snapshot();
-    let address: SocketAddr = "127.0.0.1:8001".parse().expect("an address");
-    registry.clone().set_address(ServiceId(0), address);
-    assert_eq!(before.services[0].address, None);
-    assert_eq!(registry.peek().services[0].address, Some(address));
+    registry.clone().update(|services| services[0].desired = 7);
+    assert_eq!(before.services[0].desired, 1);
+    assert_eq!(registry.peek().services[0].desired, 7);
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl Actor {
     fn heard(&mut self, notice: Notice) -> Event {
         match notice {
             Notice::Hello(instance, hello) => self.heard_hello(instance, hello),
-            Notice::Severed(instance) => Event::Severed { instance },
+            Notice::Severed(instance, why) => Event::Severed { instance, why },
             Notice::Drained(instance) => Event::Drained { instance },
             Notice::Unresponsive(instance, why) => Event::Unresponsive { instance, why },
             Notice::Steer(service, instances) => Event::Steer { service, instances },
@@ -162,7 +162,7 @@ impl Actor {
     /// A hello tells what the code is now, which may have changed since it was discovered.
     fn heard_hello(&mut self, instance: InstanceId, hello: Hello) -> Event {
         tracing::debug!(?instance, hello.pid, hello.python, "hello");
-        let signature = Arc::new(hello.signature);
+        let signature = hello.signature;
         self.wiring.registry.update(|services| {
             if let Some(service) = services.get_mut(instance.service.0 as usize) {
                 (service.kind, service.signature) = (hello.kind, signature.clone());
@@ -193,6 +193,7 @@ impl Actor {
             Effect::Finish { instance } => self.tell(Outward::Finish { instance }),
             Effect::Gone { instance, reason } => self.tell(Outward::Gone { instance, reason }),
             Effect::Down { service, reason } => self.tell(Outward::Down { service, reason }),
+            Effect::Zero { service, is_zero } => self.tell(Outward::Zero { service, is_zero }),
             Effect::Reply { ticket, outcome } => {
                 // Who asked may have stopped waiting.
                 let _ = self.replies.remove(&ticket).map(|reply| reply.send(outcome));

@@ -73,6 +73,7 @@ pub enum Event {
     },
     Severed {
         instance: InstanceId,
+        why: Option<String>,
     },
     Drained {
         instance: InstanceId,
@@ -151,6 +152,11 @@ pub enum Effect {
     Down {
         service: ServiceId,
         reason: Option<String>,
+    },
+    /// Whether the service was told to have no instance at all.
+    Zero {
+        service: ServiceId,
+        is_zero: bool,
     },
     Reply {
         ticket: Ticket,

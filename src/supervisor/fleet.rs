@@ -48,7 +48,9 @@ impl Fleet {
         match event {
             Event::Spawned { instance, pid } => self.of(instance, |service| service.spawned(instance, pid)),
             Event::Hello { instance } => self.heard(now, instance, state::Event::Hello, out),
-            Event::Severed { instance } => self.heard(now, instance, state::Event::Severed, out),
+            Event::Severed { instance, why } => {
+                self.of(instance, |service| service.severed(now, instance, why, out));
+            }
             Event::Drained { instance } => self.heard(now, instance, state::Event::Drained, out),
             Event::Refused { instance, why } => {
                 self.of(instance, |service| service.refused(now, instance, why, out));

@@ -12,7 +12,7 @@ use crate::model::{InstanceId, ServiceId};
 #[derive(Debug)]
 pub enum Notice {
     Hello(InstanceId, Hello),
-    Severed(InstanceId),
+    Severed(InstanceId, Option<String>),
     Drained(InstanceId),
     Unresponsive(InstanceId, String),
     Steer(ServiceId, u32),
@@ -52,7 +52,7 @@ impl Notice {
     fn is_like(&self, other: &Notice) -> bool {
         match (self, other) {
             (Notice::Hello(a, _), Notice::Hello(b, _))
-            | (Notice::Severed(a), Notice::Severed(b))
+            | (Notice::Severed(a, _), Notice::Severed(b, _))
             | (Notice::Drained(a), Notice::Drained(b))
             | (Notice::Unresponsive(a, _), Notice::Unresponsive(b, _)) => a == b,
             (Notice::Steer(a, _), Notice::Steer(b, _)) => a == b,
@@ -71,16 +71,16 @@ mod tests {
         let inbox = Inbox::default();
         let instance = InstanceId { service: ServiceId(0), number: 1, generation: Generation(1) };
         inbox.push(Notice::Steer(ServiceId(0), 2));
-        inbox.push(Notice::Severed(instance));
+        inbox.push(Notice::Severed(instance, None));
         inbox.push(Notice::Drained(instance));
         inbox.push(Notice::Steer(ServiceId(1), 3));
         inbox.push(Notice::Steer(ServiceId(0), 4));
-        inbox.push(Notice::Severed(instance));
+        inbox.push(Notice::Severed(instance, None));
         let taken: Vec<String> = inbox.take().iter().map(|notice| format!("{notice:?}")).collect();
         let instance = format!("{instance:?}");
         let expected = [
             "Steer(ServiceId(0), 4)".to_owned(),
-            format!("Severed({instance})"),
+            format!("Severed({instance}, None)"),
             format!("Drained({instance})"),
             "Steer(ServiceId(1), 3)".to_owned(),
         ];

@@ -77,7 +77,6 @@ fn environment(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used)]
 mod tests {
     use std::ffi::OsStr;
 

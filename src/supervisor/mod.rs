@@ -36,6 +36,7 @@ mod service;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 use crate::guard::Guard;
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::progress::Progress;
+use crate::protocol::signature::Signature;
 use crate::registry::Registry;
 use actor::{Actor, Command, Reply};
 pub use event::Failure;
@@ -74,6 +76,8 @@ pub enum Outward {
     Gone { instance: InstanceId, reason: String },
     /// Its instances keep failing and none is ready (with the status and last lines), or that is over (`None`).
     Down { service: ServiceId, reason: Option<String> },
+    /// Whether a person or the manifest wants no instance of it at all.
+    Zero { service: ServiceId, is_zero: bool },
 }
 
 /// What a worker says of itself.
@@ -81,7 +85,7 @@ pub enum Outward {
 pub struct Hello {
     pub pid: u32,
     pub kind: WorkerKind,
-    pub signature: serde_json::Value,
+    pub signature: Arc<Signature>,
     pub python: String,
 }
 
@@ -132,9 +136,9 @@ impl Supervisor {
         self.inbox.push(Notice::Hello(instance, hello));
     }
 
-    /// The control channel broke: the instance is as good as dead.
-    pub fn control_closed(&self, instance: InstanceId) {
-        self.inbox.push(Notice::Severed(instance));
+    /// Its channels broke: the instance is as good as dead. `why` tells what it did wrong, if it did.
+    pub fn severed(&self, instance: InstanceId, why: Option<String>) {
+        self.inbox.push(Notice::Severed(instance, why));
     }
 
     /// The core has no running and no parked call in it any more.

@@ -133,7 +133,7 @@ impl Place {
                 self.apply(now, Event::Expired, terms, out);
             }
             State::Severed => {
-                self.cause = Some("it closed its control channel".to_owned());
+                self.cause.get_or_insert_with(|| "it closed its control channel".to_owned());
                 self.apply(now, Event::Expired, terms, out);
             }
             _ => self.apply(now, Event::Expired, terms, out),

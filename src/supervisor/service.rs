@@ -45,6 +45,8 @@ pub struct Service {
     /// Processes ever started.
     generations: u32,
     is_down: bool,
+    /// Told to have no instance at all.
+    is_zero: bool,
 }
 
 impl Service {
@@ -63,6 +65,7 @@ impl Service {
             rolls: Rolls::default(),
             generations: 0,
             is_down: false,
+            is_zero: false,
         }
     }
 
@@ -139,6 +142,20 @@ impl Service {
             place.apply(now, event, terms, out);
         }
         self.sweep();
+    }
+
+    /// Its channels broke, perhaps by its own fault.
+    pub fn severed(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        why: Option<String>,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(place) = self.place(instance) {
+            place.cause = place.cause.take().or(why);
+        }
+        self.heard(now, instance, Event::Severed, out);
     }
 
     /// It said a hello that it cannot be used with. That is not a failure of its code.
@@ -241,6 +258,7 @@ impl Service {
             }
         }
         self.tell_down(out);
+        self.tell_zero(out);
     }
 
     // ── what it looks like ───────────────────────────────────────────────────────────────────────────────────────
@@ -419,5 +437,13 @@ impl Service {
             format!("{} keeps failing: {fall}", self.label(place.id.number))
         });
         out.push(Effect::Down { service: self.id, reason });
+    }
+
+    /// Nobody but the autoscaler starts an instance for a call that waits.
+    fn tell_zero(&mut self, out: &mut Vec<Effect>) {
+        let is_zero = self.desired == 0 && self.mode != Mode::Auto;
+        if std::mem::replace(&mut self.is_zero, is_zero) != is_zero {
+            out.push(Effect::Zero { service: self.id, is_zero });
+        }
     }
 }

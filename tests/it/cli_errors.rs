@@ -1,10 +1,6 @@
 //! Every error that the command line prints without a hub: exit code, stdout and stderr as a whole.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixListener;
-use std::thread;
-
+use crate::fake_hub::FakeHub;
 use crate::support::{Sandbox, assert_output};
 
 #[test]
@@ -518,58 +514,6 @@ fn state_that_cannot_be_kept() {
     ");
 }
 
-/// Holds the lock as a hub does, with what it says about itself.
-struct FakeHub {
-    _lock: File,
-}
-
-impl FakeHub {
-    fn start(sandbox: &Sandbox) -> Self {
-        std::fs::create_dir_all(sandbox.path(".msx")).unwrap();
-        let lock = File::create(sandbox.path(".msx/lock")).unwrap();
-        lock.lock().unwrap();
-        Self { _lock: lock }
-    }
-
-    fn announce(sandbox: &Sandbox) {
-        let hub = format!(
-            r#"{{"socket": "{}", "pid": {}, "started": "2026-11-24T10:00:00Z", "version": "0.1.0"}}"#,
-            sandbox.path(".run/hub.sock").display(),
-            std::process::id()
-        );
-        std::fs::write(sandbox.path(".msx/hub.json"), hub).unwrap();
-    }
-
-    /// Answers one request with this status and body, whatever it is. An empty answer is a hub that dies.
-    fn answer(sandbox: &Sandbox, status: &str, body: &str) -> thread::JoinHandle<()> {
-        std::fs::create_dir_all(sandbox.path(".run")).unwrap();
-        let path = sandbox.path(".run/hub.sock");
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(path).unwrap();
-        let head = format!(
-            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        let answer = if status.is_empty() { String::new() } else { head + body };
-        thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            read_request(&mut BufReader::new(stream.try_clone().unwrap()));
-            stream.write_all(answer.as_bytes()).unwrap();
-        })
-    }
-}
-
-fn read_request(reader: &mut impl BufRead) {
-    let (mut line, mut length) = (String::new(), 0);
-    while reader.read_line(&mut line).unwrap() > 2 {
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        line.clear();
-    }
-    reader.read_exact(&mut vec![0; length]).unwrap();
-}
-
 #[test]
 fn the_hub_is_starting() {
     let sandbox = Sandbox::with_manifest("");
@@ -586,8 +530,7 @@ fn the_hub_is_starting() {
 #[test]
 fn a_second_up() {
     let sandbox = Sandbox::with_manifest("");
-    let _hub = FakeHub::start(&sandbox);
-    FakeHub::announce(&sandbox);
+    let _hub = FakeHub::start(&sandbox).announced();
     assert_output!(sandbox, ["up"], @r"
     exit: 1
     --- stdout
@@ -607,8 +550,7 @@ fn a_second_up() {
 #[test]
 fn nothing_listens() {
     let sandbox = Sandbox::with_manifest("");
-    let _hub = FakeHub::start(&sandbox);
-    FakeHub::announce(&sandbox);
+    let _hub = FakeHub::start(&sandbox).announced();
     assert_output!(sandbox, ["ps"], @r"
     exit: 1
     --- stdout
@@ -622,11 +564,9 @@ fn nothing_listens() {
 macro_rules! assert_answer {
     ($status:expr, $body:expr, $args:expr, @$expected:literal) => {{
         let sandbox = Sandbox::with_manifest("");
-        let _hub = FakeHub::start(&sandbox);
-        FakeHub::announce(&sandbox);
-        let answered = FakeHub::answer(&sandbox, $status, $body);
+        let hub = FakeHub::start(&sandbox).answering($status, $body);
         assert_output!(sandbox, $args, @$expected);
-        answered.join().unwrap();
+        hub.request();
     }};
 }
 
@@ -828,4 +768,73 @@ fn ps_shows_a_table() {
     \x1b[33m      ModuleNotFoundError: No module named 'smtp'\x1b[0m
     --- stderr
     ");
+}
+
+/// The request that msx sends for these arguments: its first line and its body.
+fn request(args: &[&str]) -> String {
+    let sandbox = Sandbox::with_manifest("");
+    let hub = FakeHub::start(&sandbox).answering("200 OK", r#"{"result": null}"#);
+    sandbox.run(args);
+    hub.request()
+}
+
+#[test]
+fn requests_say_what_was_typed() {
+    insta::assert_snapshot!(request(&["call", "f", "-1", "x=2", "--timeout", "1m"]), @r#"
+    POST /v1/call
+    {"service":"f","arguments":["-1","x=2"],"timeout_ms":60000}
+    "#);
+    insta::assert_snapshot!(request(&["call", "f", "--", "--json"]), @r#"
+    POST /v1/call
+    {"service":"f","arguments":["--json"],"timeout_ms":null}
+    "#);
+    insta::assert_snapshot!(request(&["scale", "a=4", "b=auto", "--no-wait"]), @r#"
+    POST /v1/scale
+    {"targets":[{"service":"a","instances":4},{"service":"b","instances":null}],"wait":false,"force":false}
+    "#);
+    insta::assert_snapshot!(request(&["scale", "a=9", "--force"]), @r#"
+    POST /v1/scale
+    {"targets":[{"service":"a","instances":9}],"wait":true,"force":true}
+    "#);
+    insta::assert_snapshot!(request(&["restart"]), @r#"
+    POST /v1/restart
+    {"services":[]}
+    "#);
+    insta::assert_snapshot!(request(&["ps"]), @r"GET /v1/status");
+}
+
+#[test]
+fn down_returns_when_the_lock_is_free() {
+    let sandbox = Sandbox::with_manifest("");
+    let hub = FakeHub::start(&sandbox).answering("202 Accepted", "");
+    let down = sandbox.start(&["down"]);
+    assert_eq!(hub.request(), "POST /v1/down\n");
+    let (code, stdout, stderr) = down.end();
+    let stopped = format!("stopped {}\n", sandbox.root().display());
+    assert_eq!((code, stdout.as_str(), stderr), (Some(0), "", stopped));
+}
+
+#[test]
+fn down_tells_what_the_hub_could_not_end() {
+    let sandbox = Sandbox::with_manifest("");
+    let hub = FakeHub::start(&sandbox).answering("202 Accepted", "");
+    let down = sandbox.start(&["down"]);
+    hub.fail(r#"{"kind": "Failed", "message": "could not end redis (pid 7)", "help": "end it yourself", "detail": null}"#);
+    let expected = "error: could not end redis (pid 7)\nhelp: end it yourself\n";
+    assert_eq!(down.end(), (Some(1), String::new(), expected.to_owned()));
+}
+
+#[test]
+fn ctrl_c_drops_the_connection_and_exits_with_130() {
+    let sandbox = Sandbox::with_manifest("");
+    let hub = FakeHub::start(&sandbox).answering("hang", "");
+    let call = sandbox.start(&["call", "slow"]);
+    let dropped = hub.received();
+    call.interrupt();
+    dropped();
+    let (code, stdout, stderr) = call.end();
+    assert_eq!(
+        (code, stdout.as_str(), stderr.as_str()),
+        (Some(130), "", "interrupted: the call is cancelled\n")
+    );
 }

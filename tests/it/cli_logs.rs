@@ -1,8 +1,7 @@
 //! `msx logs`: selection, order, following and closed pipes, on files as the log store writes them.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
 
 use crate::support::{Sandbox, assert_output};
 
@@ -94,28 +93,6 @@ fn each_instance_has_its_colour() {
     ");
 }
 
-/// `msx logs -f`, ended with the test.
-struct Follow(Child);
-
-impl Follow {
-    fn start(sandbox: &Sandbox, args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_msx"));
-        command.args(["logs", "-f"]).args(args).current_dir(sandbox.root()).stdout(Stdio::piped());
-        Self(command.spawn().unwrap())
-    }
-
-    fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
-        BufReader::new(self.0.stdout.take().unwrap()).lines().map(Result::unwrap)
-    }
-}
-
-impl Drop for Follow {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn append(sandbox: &Sandbox, path: &str, text: &str) {
     let path = sandbox.path(path);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -126,51 +103,48 @@ fn append(sandbox: &Sandbox, path: &str, text: &str) {
 #[test]
 fn following_sees_lines_segments_and_services_that_come() {
     let sandbox = two_services();
-    let mut follow = Follow::start(&sandbox, &["--tail", "1"]);
+    let mut follow = sandbox.start(&["logs", "-f", "--tail", "1"]);
     let mut lines = follow.lines();
-    assert_eq!(lines.next().unwrap(), "a-1 | fifth");
+    let mut next = || lines.next().unwrap().unwrap();
+    assert_eq!(next(), "a-1 | fifth");
     append(&sandbox, ".msx/logs/m.a/000001.log", "2026-11-24T10:00:05.000Z a-1 out half");
     append(&sandbox, ".msx/logs/m.a/000001.log", " a line\n");
-    assert_eq!(lines.next().unwrap(), "a-1 | half a line");
+    assert_eq!(next(), "a-1 | half a line");
     append(&sandbox, ".msx/logs/m.a/000002.log", "2026-11-24T10:00:06.000Z a-1 out next segment\n");
-    assert_eq!(lines.next().unwrap(), "a-1 | next segment");
+    assert_eq!(next(), "a-1 | next segment");
     append(&sandbox, ".msx/logs/new/000001.log", "2026-11-24T10:00:07.000Z n-1 out new service\n");
-    assert_eq!(lines.next().unwrap(), "n-1 | new service");
+    assert_eq!(next(), "n-1 | new service");
 }
 
 #[test]
 fn a_reader_that_goes_away_ends_it_quietly() {
     let sandbox = Sandbox::with_manifest("").file(".msx/logs/m.a/000001.log", &A.repeat(50_000));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_msx"));
-    command.arg("logs").current_dir(sandbox.root()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
-    reader.read_line(&mut String::new()).unwrap();
-    drop(reader);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    let mut logs = sandbox.start(&["logs"]);
+    assert_eq!(logs.lines().next().unwrap().unwrap(), "a-1 | first");
+    assert_eq!(logs.end(), (Some(0), String::new(), String::new()));
 }
 
 #[test]
 fn a_follower_without_reader_ends_although_nothing_is_printed() {
     let sandbox = two_services();
-    let mut follow = Follow::start(&sandbox, &[]);
-    let mut lines = follow.lines();
-    assert_eq!(lines.next().unwrap(), "a-1 | first");
-    drop(lines);
-    assert_eq!(follow.0.wait().unwrap().code(), Some(0));
+    let mut follow = sandbox.start(&["logs", "-f"]);
+    assert_eq!(follow.lines().next().unwrap().unwrap(), "a-1 | first");
+    assert_eq!(follow.end(), (Some(0), String::new(), String::new()));
 }
 
 #[test]
 fn ctrl_c_ends_following_with_130() {
     let sandbox = two_services();
-    let mut follow = Follow::start(&sandbox, &[]);
+    let mut follow = sandbox.start(&["logs", "-f", "--tail", "0"]);
     let mut lines = follow.lines();
-    // All of the history has been printed, so the signal finds it following.
-    assert_eq!(lines.nth(4).unwrap(), "a-1    | fifth");
-    append(&sandbox, ".msx/logs/m.a/000001.log", "2026-11-24T10:00:05.000Z a-1 out more\n");
-    assert_eq!(lines.next().unwrap(), "a-1    | more");
-    let pid = nix::unistd::Pid::from_raw(follow.0.id().try_into().unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
-    assert_eq!(follow.0.wait().unwrap().code(), Some(130));
+    // Not before the follower has seen the end of the files: repeated until it shows a line.
+    let shown = std::thread::spawn(move || (lines.next().unwrap().unwrap(), lines));
+    while !shown.is_finished() {
+        append(&sandbox, ".msx/logs/m.a/000001.log", "2026-11-24T10:00:05.000Z a-1 out more\n");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let (line, _open) = shown.join().unwrap();
+    assert_eq!(line, "a-1 | more");
+    follow.interrupt();
+    assert_eq!(follow.end(), (Some(130), String::new(), String::new()));
 }

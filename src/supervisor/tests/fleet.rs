@@ -140,7 +140,7 @@ fn the_autoscaler_does_not_multiply_what_keeps_failing() {
 #[test]
 fn a_broken_control_channel_leaves_a_moment_to_end() {
     let mut sim = ready(1, WELL);
-    sim.tell(Event::Severed { instance: sim.instance(0, 1) });
+    sim.tell(Event::Severed { instance: sim.instance(0, 1), why: None });
     sim.pass(500);
     assert_eq!(sim.take_log(), [""; 0]);
     sim.dies(sim.instance(0, 1), "exit status 3");
@@ -152,7 +152,7 @@ fn a_broken_control_channel_leaves_a_moment_to_end() {
 #[test]
 fn a_broken_control_channel_ends_in_a_kill() {
     let mut sim = ready(1, WELL);
-    sim.tell(Event::Severed { instance: sim.instance(0, 1) });
+    sim.tell(Event::Severed { instance: sim.instance(0, 1), why: None });
     sim.pass(1_200);
     let log = sim.take_log();
     assert_eq!(log[0], "1100 kill a-1");
@@ -179,7 +179,7 @@ fn late_news_of_a_dead_process_does_not_touch_its_successor() {
     sim.pass(200);
     sim.take_log();
     for event in [
-        Event::Severed { instance: dead },
+        Event::Severed { instance: dead, why: None },
         Event::Drained { instance: dead },
         Event::Hello { instance: dead },
         Event::Unresponsive { instance: dead, why: String::new() },

@@ -25,6 +25,7 @@ use crate::guard::{self, Guard};
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::control::InstanceState;
 use crate::protocol::progress::Progress;
+use crate::protocol::signature::Signature;
 use crate::registry::tests::offer;
 use crate::registry::{InstanceEntry, Offer, Registry};
 use crate::supervisor::logs::LogStore;
@@ -59,8 +60,7 @@ fn __guard() {
         ["__guard"] => {
             SigSet::from(Signal::SIGCHLD).thread_block().unwrap();
             let arguments = ["msx", "__guard", "--nocapture"].map(|text| CString::new(text).unwrap());
-            let Err(error) = execv(c"/proc/self/exe", &arguments);
-            panic!("cannot start over: {error}");
+            panic!("cannot start over: {:?}", execv(c"/proc/self/exe", &arguments));
         }
         ["__guard", "--nocapture"] => {
             guard::run();
@@ -107,11 +107,14 @@ impl Core {
         let mut bytes = [0; 64];
         while let Ok(length @ 1..) = control.read(&mut bytes) {
             let kind = if bytes.starts_with(b"async") { WorkerKind::Async } else { WorkerKind::Def };
-            let signature = serde_json::json!({"text": String::from_utf8_lossy(&bytes[..length])});
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            let mut signature = Signature::default();
+            signature.text = text;
+            let signature = Arc::new(signature);
             let hello = Hello { pid: 0, kind, signature, python: String::new() };
             self.supervisor.wait().hello(instance, hello);
         }
-        self.supervisor.wait().control_closed(instance);
+        self.supervisor.wait().severed(instance, None);
     }
 }
 
@@ -125,6 +128,7 @@ fn words(what: &Outward) -> String {
         Outward::Finish { instance } => format!("finish {}", instance.number),
         Outward::Gone { instance, reason } => format!("gone {}: {reason}", instance.number),
         Outward::Down { reason, .. } => format!("down {}", reason.is_some()),
+        Outward::Zero { is_zero, .. } => format!("zero {is_zero}"),
     }
 }
 
@@ -148,8 +152,8 @@ impl Hub {
         let project = tempfile::tempdir().unwrap();
         write_workers(project.path(), &services);
         let launch = guard::launch(project.path()).unwrap();
-        let guard_pid = launch.pid;
         let guard = launch.connect().unwrap();
+        let guard_pid = guard.pid();
         let registry = Registry::new(services.into_iter().map(|(offer, _)| offer).collect());
         let (core, progress) = (Arc::new(core), Arc::new(Mutex::new(Vec::new())));
         let (told, reported) = (core.clone(), progress.clone());
@@ -266,7 +270,7 @@ async fn services_start_serve_and_stop() {
         .map(|instance| (instance.label.as_str(), instance.state, instance.pid.is_some()))
         .collect();
     assert_eq!(shown, [("a-1", InstanceState::Ready, true), ("b-1", InstanceState::Ready, true)]);
-    assert_eq!(snapshot.services[0].signature["text"], "def");
+    assert_eq!(snapshot.services[0].signature.text, "def");
     let (core, progress) = (hub.core.clone(), hub.progress.clone());
     hub.end().await;
     let heard = core.heard.lock().join(", ");

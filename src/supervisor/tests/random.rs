@@ -74,7 +74,7 @@ fn perform(sim: &mut Sim, act: Act, tickets: &mut Vec<Ticket>) {
         }
         Act::Severed(service, n) => {
             if let Some(instance) = nth(sim, service, n) {
-                sim.tell(Event::Severed { instance });
+                sim.tell(Event::Severed { instance, why: None });
             }
         }
         Act::Hangs(service, n) => {

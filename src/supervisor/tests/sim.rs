@@ -196,7 +196,7 @@ impl Sim {
             Effect::Ready { instance } => {
                 assert!(self.is_running(instance), "{instance:?} is ready but not there")
             }
-            Effect::Gone { .. } | Effect::Down { .. } => {}
+            Effect::Gone { .. } | Effect::Down { .. } | Effect::Zero { .. } => {}
             Effect::Reply { ticket, outcome } => {
                 assert!(self.replies.insert(ticket, outcome).is_none(), "{ticket:?} was answered twice");
             }
@@ -247,6 +247,8 @@ impl Sim {
             Effect::Gone { instance, reason } => format!("gone {}: {reason}", label(instance)),
             Effect::Down { reason: Some(reason), .. } => format!("down: {}", reason.replace('\n', " / ")),
             Effect::Down { reason: None, .. } => "up again".to_owned(),
+            Effect::Zero { is_zero: true, .. } => "zero".to_owned(),
+            Effect::Zero { is_zero: false, .. } => "not zero".to_owned(),
             Effect::Reply { ticket, outcome: Ok(()) } => format!("reply {}: done", ticket.0),
             Effect::Reply { ticket, outcome: Err(failure) } => format!("reply {}: {failure}", ticket.0),
             Effect::Ended { survivors } => format!("ended, survivors {survivors:?}"),

@@ -1,0 +1,76 @@
+"""Arguments on arrival. A caller without our types (the CLI, plain JSON) sends a dict where the function
+wants a dataclass, or text where it wants a datetime: the annotation says what it should become.
+
+Only annotations that name more than plain types are looked at, and a value that does not fit its annotation
+stays what it is: annotations are no validation in Python.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from types import NoneType
+from typing import Any
+
+import msgspec
+
+from . import _codec
+
+_PLAIN = {NoneType, bool, int, float, str, bytes, list, dict, object, Any}
+
+Arguments = tuple[list[Any], dict[str, Any]]
+
+
+def argument_decoder(fn: Callable[..., Any]) -> Callable[[bytes], Any]:
+    wanted = _wanted(fn)
+    if not wanted:
+        return _codec.decode
+
+    def decode(payload: bytes) -> Any:
+        args, kwargs = _codec.decode(payload)
+        for index, name, kind in wanted:
+            if index is not None and index < len(args):
+                args[index] = _convert(args[index], kind)
+            elif name in kwargs:
+                kwargs[name] = _convert(kwargs[name], kind)
+        return args, kwargs
+
+    return decode
+
+
+def _wanted(fn: Callable[..., Any]) -> list[tuple[int | None, str, Any]]:
+    """Position, name and type of the parameters whose values may need converting."""
+    try:
+        hints = typing.get_type_hints(fn)
+        parameters = list(inspect.signature(fn).parameters.values())
+    except Exception:  # a name that exists for type checkers only, or a wrapper without a signature
+        return []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [
+        (index if parameter.kind in positional else None, parameter.name, hints[parameter.name])
+        for index, parameter in enumerate(parameters)
+        if parameter.kind not in variadic and parameter.name in hints and not _is_plain(hints[parameter.name])
+    ]
+
+
+def _is_plain(kind: Any) -> bool:
+    arguments = typing.get_args(kind)
+    if not arguments:
+        return isinstance(kind, typing.Hashable) and kind in _PLAIN
+    origin = typing.get_origin(kind)
+    is_plain_origin = origin in (list, dict) or origin in _UNIONS
+    return is_plain_origin and all(_is_plain(argument) for argument in arguments)
+
+
+_UNIONS = (typing.Union, type(int | str))
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    if type(value) is kind:
+        return value
+    try:
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, TypeError, ValueError):
+        return value

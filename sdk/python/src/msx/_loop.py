@@ -1,0 +1,211 @@
+"""Workers of `async def` services: one lane, one event loop, a task per call (`_tasks`).
+
+Once per turn of the loop, each call that did something tells so in one message, and all messages go out in
+one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from contextlib import suppress
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+
+from . import _context, _hooks
+from ._errors import Cancelled
+from ._process import die
+from ._protocol import Decoder, Evict, Interrupt, Message, ProtocolError, Reader, Resume, Run, frame
+from ._tasks import LoopCall, LoopRuntime, current_call, task_factory
+
+if TYPE_CHECKING:
+    from ._main import WorkerProcess
+    from ._service import Service
+
+
+class LoopEngine:
+    """Runs an `async def` service (`_main.Engine`)."""
+
+    def __init__(self, service: Service[..., Any]) -> None:
+        self.service = service
+        self.loop = _new_loop()
+        self._out: list[bytes] = []
+        self._calls: dict[tuple[int, int], LoopCall] = {}
+        self._dirty: list[LoopCall] = []
+        self._flushing = False
+        self._base = Context()
+        self._drained = asyncio.Event()
+        self._thread = threading.get_ident()
+        self._lane: Lane | None = None
+
+    def run(self, worker: WorkerProcess) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.set_task_factory(task_factory)
+        _run_until_done(self.loop, self.loop.create_task(self._main(worker)))
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        if left:
+            _run_until_done(self.loop, self.loop.create_task(asyncio.wait(left)))
+
+    async def _main(self, worker: WorkerProcess) -> None:
+        await _hooks.run_async(_hooks.starting)
+        self._base = copy_context()
+        _context.install(LoopRuntime())
+        worker.ready(self.service, self)
+        await self._drained.wait()
+        await _hooks.run_async(_hooks.stopping)
+
+    # --- for the control thread ---
+
+    def add_lane(self, number: int, sock: socket.socket) -> None:
+        self.loop.call_soon_threadsafe(self._open, number, sock)
+
+    def stack_of(self, interrupt: Interrupt) -> str:
+        call = self._calls.get((interrupt.call, interrupt.attempt))
+        return call.stack(self._thread) if call is not None else ""
+
+    def interrupt(self, interrupt: Interrupt) -> None:
+        self.loop.call_soon_threadsafe(self._interrupt, interrupt)
+
+    def drain(self) -> None:
+        self.loop.call_soon_threadsafe(self._drained.set)
+
+    # --- on the loop ---
+
+    def _open(self, number: int, sock: socket.socket) -> None:
+        if self._lane is not None:
+            die(f"lane {number}: an async def worker has one lane")
+        self._lane = Lane(self.loop, sock, self)
+
+    def take(self, message: Message) -> None:
+        if isinstance(message, Run):
+            self._start(message)
+        elif isinstance(message, (Resume, Evict)):
+            call = self._calls.get((message.call, message.attempt))
+            if call is not None:
+                call.resume(message) if isinstance(message, Resume) else call.evict()
+
+    def _start(self, run: Run) -> None:
+        call = LoopCall(run, self.service.name, self)
+        context = self._base.copy()
+        context.run(current_call.set, call)
+        call.steps = self._serve(call, run.payload)
+        self._calls[call.id, call.attempt] = call
+        call.task = context.run(lambda: asyncio.Task(call.steps, loop=self.loop))
+
+    async def _serve(self, call: LoopCall, payload: bytes) -> None:
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            args, kwargs = self.service.decode_arguments(payload)
+            value = await self.service.fn(*args, **kwargs)
+        except asyncio.CancelledError as raised:
+            error = raised
+            if call.reason is not None:
+                error = Cancelled(call.reason).with_traceback(raised.__traceback__)
+        except BaseException as raised:
+            error = raised
+        await call.end_memos()
+        self._calls.pop((call.id, call.attempt), None)
+        call.end(error, value)
+
+    def _interrupt(self, interrupt: Interrupt) -> None:
+        call = self._calls.get((interrupt.call, interrupt.attempt))
+        if call is not None and call.task is not None:
+            call.reason = interrupt.reason
+            call.task.cancel()
+
+    def send(self, message: Message) -> None:
+        self._out.append(frame(message))
+
+    def flush_later(self, call: LoopCall) -> None:
+        self._dirty.append(call)
+        self.flush_soon()
+
+    def flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self.loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """At the end of a turn: one message per call that did something, and one write."""
+        self._flushing = False
+        dirty, self._dirty = self._dirty, []
+        for call in dirty:
+            call.flush()
+        if self._out and self._lane is not None:
+            out, self._out = self._out, []
+            self._lane.write(b"".join(out))
+
+
+class Lane:
+    """The lane's socket on the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, engine: LoopEngine) -> None:
+        sock.setblocking(False)
+        self._loop, self._socket, self._engine = loop, sock, engine
+        self._reader = Reader(sock)
+        self._decode = Decoder(Run, Resume, Evict)
+        self._unsent = memoryview(b"")
+        loop.add_reader(sock.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        try:
+            if not self._reader.fill():
+                self._close()
+            while (message := self._reader.take()) is not None:
+                self._engine.take(self._decode(*message))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._close()
+        except ProtocolError as error:
+            die(f"lane: {error}")
+        self._engine.flush_soon()  # behind the first steps of the tasks that this has started or woken
+
+    def write(self, data: bytes) -> None:
+        if self._unsent:
+            self._unsent = memoryview(bytes(self._unsent) + data)
+            return
+        self._unsent = memoryview(data)
+        self._writable()
+        if self._unsent:
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+
+    def _writable(self) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._close()
+            sent = len(self._unsent)
+        self._unsent = self._unsent[sent:]
+        if not self._unsent and self._socket.fileno() >= 0:
+            self._loop.remove_writer(self._socket.fileno())
+
+    def _close(self) -> None:
+        """The hub has closed the lane; whether it is gone, the control channel tells."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _run_until_done(loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any]) -> None:
+    """`sys.exit` in some task ends the task, not the worker; asyncio would stop the loop."""
+    while not done.done():
+        with suppress(SystemExit, KeyboardInterrupt):
+            loop.run_until_complete(done)
+    if not done.cancelled():
+        done.result()

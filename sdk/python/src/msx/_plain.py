@@ -1,0 +1,177 @@
+"""Plain mode: outside of a worker a stub runs the function in this process.
+
+Arguments and results are encoded and decoded on the way, and exceptions arrive as they would from a worker,
+so that shared mutable state and values that cannot travel show in tests. It never looks for a hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import _codec, _context
+from ._errors import RemoteError, UsageError
+from ._futures import Future, all_outcomes
+from ._protocol import MESSAGE_BYTES_MAX
+from ._remote import encode_error, from_map
+from ._replay import encode_arguments, encode_result
+
+if TYPE_CHECKING:
+    from ._service import Service
+
+LIMIT = 32 * 1024 * 1024
+
+
+def _travelled(service: Service[..., Any], args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+    payload, _ = encode_arguments(service.name, args, kwargs, LIMIT)
+    arguments: tuple[list[Any], dict[str, Any]] = service.decode_arguments(payload)
+    return arguments
+
+
+def _returned(service: Service[..., Any], value: Any) -> Any:
+    return _codec.decode(encode_result(service.name, value, LIMIT))
+
+
+def _raise(service: Service[..., Any], error: BaseException) -> NoReturn:
+    """As from a worker, but with its real traceback, so that a debugger finds the frames."""
+    if isinstance(error, RemoteError) and "_msx_origin" in error.__dict__:
+        raise error
+    content = _codec.decode(encode_error(error, service.name, MESSAGE_BYTES_MAX))
+    remote = from_map(content, local=True)
+    raise remote.with_traceback(error.__traceback__) from remote.__cause__
+
+
+def _check_runs_here(service: Service[..., Any]) -> None:
+    if service.needs_hub:
+        raise UsageError(
+            f"{service.name} is answered by a running hub: call it from a service that `msx up` runs, "
+            f"or by `msx call {service.name}`"
+        )
+
+
+def run_def(service: Service[..., Any], args: Any, kwargs: Any) -> Any:
+    _check_runs_here(service)
+    args, kwargs = _travelled(service, args, kwargs)
+    try:
+        value = service.fn(*args, **kwargs)
+        return _returned(service, value)
+    except (Exception, SystemExit) as error:
+        failure = error
+    _raise(service, failure)
+
+
+async def run_async(service: Service[..., Any], args: Any, kwargs: Any) -> Any:
+    _check_runs_here(service)
+    args, kwargs = _travelled(service, args, kwargs)
+    try:
+        value = await service.fn(*args, **kwargs)
+        return _returned(service, value)
+    except (Exception, SystemExit) as error:
+        failure = error
+    _raise(service, failure)
+
+
+class PlainFuture(Future[Any]):
+    __slots__ = ("_args", "_kwargs", "_service", "_task")
+
+    def __init__(self, service: Service[..., Any], args: Any, kwargs: Any) -> None:
+        super().__init__(service.name)
+        self._service, self._args, self._kwargs = service, args, kwargs
+        self._task: Any = None
+
+    def begin(self) -> None:
+        if self.begun:
+            return
+        self.begun = True
+        loop = _context.running_loop()
+        if loop is None:
+            self._run_now()
+        else:
+            self._task = loop.create_task(self._steps_on_loop())
+
+    def _run_now(self) -> None:
+        """There is nothing to run it beside, so it runs while it is started."""
+        try:
+            if self._service.is_async:
+                import asyncio
+
+                value = asyncio.run(run_async(self._service, self._args, self._kwargs))
+            else:
+                value = run_def(self._service, self._args, self._kwargs)
+        except Exception as error:
+            self.settle(False, error)
+        else:
+            self.settle(True, value)
+
+    async def _steps_on_loop(self) -> None:
+        """A `def` runs in a thread: in its own worker no event loop would be in its way."""
+        import asyncio
+
+        try:
+            if self._service.is_async:
+                value = await run_async(self._service, self._args, self._kwargs)
+            else:
+                value = await asyncio.to_thread(run_def, self._service, self._args, self._kwargs)
+        except Exception as error:
+            self.settle(False, error)
+        else:
+            self.settle(True, value)
+
+    def wait(self) -> None:
+        if not self.done:
+            raise UsageError(f"{self.__name__} was started on an event loop that is not running any more")
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if not self.done:
+            self.begin()
+            yield from self._task.__await__()
+        return self.outcome()
+
+
+class PlainCall:
+    """Answers as a worker's call would (`_context.LiveCall`); there is one for all."""
+
+    def current(self) -> PlainCall:
+        return self
+
+    def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _context.refuse_on_loop(service.name)
+        return run_def(service, args, kwargs)
+
+    def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        return PlainFuture(service, args, kwargs)
+
+    def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        future = PlainFuture(service, args, kwargs)
+        future.begin()
+        return future
+
+    def gather(self, futures: Sequence[Future[Any]]) -> Any:
+        for future in futures:
+            future.begin()
+        if _context.running_loop() is not None:
+            return _gather_on_loop(futures)
+        return all_outcomes(futures)
+
+    def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        value = fn(*args, **kwargs)
+        return _memo_async(value) if isinstance(value, Coroutine) else _memo_value(value)
+
+
+async def _gather_on_loop(futures: Sequence[Future[Any]]) -> list[Any]:
+    import asyncio
+
+    if futures:
+        await asyncio.gather(*futures, return_exceptions=True)
+    return all_outcomes(futures)
+
+
+async def _memo_async(steps: Coroutine[Any, Any, Any]) -> Any:
+    return _memo_value(await steps)
+
+
+def _memo_value(value: Any) -> Any:
+    return _codec.decode(encode_result("msx.run", value, LIMIT))
+
+
+_context.install(PlainCall())

@@ -1,0 +1,19 @@
+"""The services that this process has seen decorated, by canonical name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._service import Service
+
+services: dict[str, Service[..., Any]] = {}
+
+
+def parameter_name(service: str, index: int) -> str:
+    """What the function calls its argument number `index` (from 0)."""
+    known = services.get(service)
+    code = getattr(known.fn, "__code__", None) if known is not None else None
+    if code is not None and index < code.co_argcount:
+        return f"argument {code.co_varnames[index]!r}"
+    return f"argument {index + 1}"

@@ -1,0 +1,216 @@
+"""One attempt of one call in a worker: what it has asked for, and what is already known.
+
+A call numbers its children and memos from 0 in order of creation (`seq`). When it is run again, the results
+of its earlier attempt are there from the start, each with the service and the ident of the arguments that it
+answers; the program must ask for the same things in the same order, else it is a NonDeterminismError.
+
+The state is per call and decides everything: an exception that user code swallows changes nothing, because
+every further use of msx by a suspended or failed call raises again (`_bar`), and its answer is decided by
+`suspended` and `failure`, not by how the function ended.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any
+from zlib import crc32
+
+from . import _codec
+from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
+from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
+from ._registry import parameter_name
+from ._remote import decode_error, encode_error
+from ._traceback import caller_line
+
+Outcome = tuple[bool, bytes]  # ok, payload
+
+MEMO = "msx.run"
+
+_in_memo: ContextVar[bool] = ContextVar("msx_in_memo", default=False)
+
+
+class Call:
+    """The part that `def` and `async def` share."""
+
+    __slots__ = (
+        "attempt", "failure", "id", "inbox", "known", "limit", "next_seq", "recorded", "service", "suspended",
+    )  # fmt: skip
+
+    def __init__(self, run: Run, service: str) -> None:
+        self.id = run.call
+        self.attempt = run.attempt
+        self.service = service
+        self.limit = run.limit
+        self.next_seq = 0
+        self.suspended = False
+        self.failure: NonDeterminismError | None = None
+        # What is known but was not asked for yet; in the order in which it became known.
+        self.recorded = {result.seq: result for result in run.results} if run.results else None
+        self.known = len(run.results)  # results that this attempt was told, or made itself
+        self.inbox: dict[int, Outcome] = {}
+        if run.results:
+            self.inbox = {result.seq: (result.ok, result.payload) for result in run.results}
+
+    def claim(self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
+        """The next child call. It is already answered if its seq is in the inbox."""
+        if self.suspended or self.failure is not None or _in_memo.get():
+            self._bar(service)
+        payload, ident = encode_arguments(service, args, kwargs, self.limit)
+        seq = self.next_seq
+        self.next_seq = seq + 1
+        if self.recorded is not None:
+            self._identify(seq, service, ident)
+        return Entry(seq, service, ident, payload)
+
+    def _bar(self, service: str) -> None:
+        if self.suspended:
+            raise Suspend
+        if self.failure is not None:
+            raise self.failure
+        raise UsageError(f"{service} was called inside of msx.run(…): call it before, and pass its result on")
+
+    def _identify(self, seq: int, service: str, ident: int) -> None:
+        assert self.recorded is not None
+        known = self.recorded.pop(seq, None)
+        if known is None or (known.service, known.ident) == (service, ident):
+            return
+        self.failure = NonDeterminismError(
+            f"{self.service} was run again and did something else: its call number {seq} was "
+            f"{_describe(known.service, known.ident)}, and is now {_describe(service, ident)} "
+            f"at {caller_line()}; what comes from random, time, I/O and the like belongs into msx.run(…)"
+        )
+        raise self.failure
+
+    def learn(self, resume: Resume) -> None:
+        for result in resume.results:
+            self.inbox[result.seq] = (result.ok, result.payload)
+        self.known += len(resume.results)
+
+    def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """`msx.run`: what the first attempt got is what every attempt gets."""
+        if inspect.iscoroutinefunction(fn):
+            return self.memo_async(fn, args, kwargs)
+        seq, ident = self.open_memo(fn)
+        if seq not in self.inbox:
+            token = _in_memo.set(True)
+            try:
+                outcome = self._outcome_of(True, fn(*args, **kwargs))
+            except Exception as error:
+                outcome = self._outcome_of(False, error)
+            finally:
+                _in_memo.reset(token)
+            self._record(seq, ident, outcome)
+        return read(self.inbox.pop(seq))
+
+    async def memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        seq, ident = self.open_memo(fn)
+        if seq not in self.inbox:
+            await self.make_memo(seq, ident, fn(*args, **kwargs))
+        return read(self.inbox.pop(seq))
+
+    async def make_memo(self, seq: int, ident: int, steps: Coroutine[Any, Any, Any]) -> None:
+        token = _in_memo.set(True)
+        try:
+            outcome = self._outcome_of(True, await steps)
+        except Exception as error:
+            outcome = self._outcome_of(False, error)
+        finally:
+            _in_memo.reset(token)
+        self._record(seq, ident, outcome)
+
+    def open_memo(self, fn: Any) -> tuple[int, int]:
+        if self.suspended or self.failure is not None or _in_memo.get():
+            self._bar(MEMO)
+        name = getattr(fn, "__qualname__", type(fn).__qualname__)
+        seq, ident = self.next_seq, crc32(name.encode())
+        self.next_seq = seq + 1
+        if self.recorded is not None:
+            self._identify(seq, MEMO, ident)
+        return seq, ident
+
+    def _outcome_of(self, ok: bool, result: Any) -> Outcome:
+        if ok:
+            return True, encode_result(MEMO, result, self.limit)
+        return False, encode_error(result, self.service, self.limit)
+
+    def _record(self, seq: int, ident: int, outcome: Outcome) -> None:
+        """Also when the call was suspended meanwhile: what was done must not be done again."""
+        self.send_memo(Memo(self.id, self.attempt, seq, ident, *outcome, self.known))
+        if self.suspended:
+            raise Suspend
+        self.inbox[seq] = outcome
+        self.known += 1
+
+    def send_memo(self, memo: Memo) -> None:
+        raise NotImplementedError
+
+    def answer(self, error: BaseException | None, value: Any) -> Message:
+        """The message that ends this attempt; however the function ended, it gets one."""
+        if self.suspended:
+            return Evicted(self.id, self.attempt)
+        error = self.failure or error
+        if error is None:
+            try:
+                payload = encode_result(self.service, value, self.limit)
+                return Return(self.id, self.attempt, payload)
+            except Exception as failure:
+                error = failure
+        return Raise(self.id, self.attempt, _describe_error(error, self.service, self.limit))
+
+
+def _describe_error(error: BaseException, service: str, limit: int) -> bytes:
+    try:
+        return encode_error(error, service, limit)
+    except Exception as failure:
+        text = f"{service} raised a {type(error).__name__} that cannot be described: {type(failure).__name__}"
+        return encode_error(RuntimeError(text), service, limit)
+
+
+def _describe(service: str, ident: int) -> str:
+    return f"{service or MEMO} (arguments {ident:08x})"
+
+
+def read(outcome: Outcome) -> Any:
+    """Returns the value of an outcome, or raises its error."""
+    ok, payload = outcome
+    if ok:
+        return _codec.decode(payload)
+    raise decode_error(payload)
+
+
+# --- payloads, with errors that name the service ----------------------------------------------------------
+
+
+def encode_arguments(
+    service: str, args: tuple[Any, ...], kwargs: dict[str, Any], limit: int
+) -> tuple[bytes, int]:
+    try:
+        payload, ident = _codec.encode_arguments(args, kwargs)
+    except _codec.CannotTravel as error:
+        raise TypeError(f"{service}: {_culprit(service, args, kwargs)}: {error}") from None
+    if len(payload) > limit:
+        raise LimitExceeded(f"{service}: its arguments take {len(payload)} bytes; the limit is {limit}")
+    return payload, ident
+
+
+def _culprit(service: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    named = [(parameter_name(service, index), value) for index, value in enumerate(args)]
+    named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
+    for name, value in named:
+        try:
+            _codec.encode(value)
+        except _codec.CannotTravel:
+            return name
+    return "the arguments"
+
+
+def encode_result(service: str, value: Any, limit: int) -> bytes:
+    try:
+        payload = _codec.encode(value)
+    except _codec.CannotTravel as error:
+        raise TypeError(f"{service}: its result: {error}") from None
+    if len(payload) > limit:
+        raise LimitExceeded(f"{service}: its result takes {len(payload)} bytes; the limit is {limit}")
+    return payload

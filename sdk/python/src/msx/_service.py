@@ -1,0 +1,179 @@
+"""The decorator `microservice`, and the stub `Service` that it makes of a function.
+
+The stub is all that a program sees of a service, in its own module too: calling it sends a message when it is
+used inside of a worker's call, and runs the function in process everywhere else (`_plain`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, overload
+
+import msgspec
+
+from . import _context, _registry
+from ._arguments import argument_decoder
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._futures import Future
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Options(TypedDict, total=False):
+    """Keys of `[services.NAME]` in the manifest, which overrides them; the hub checks the values."""
+
+    name: str
+    threads: int
+    concurrency: int
+    max_parked: int
+    run_timeout: str | float
+    durability: str
+    idempotent: bool
+    concurrency_key: str
+    on_nondeterminism: str
+    retries: int | dict[str, Any]
+    instances: int | dict[str, Any]
+    min: int
+    max: int
+    scale: dict[str, Any]
+    queue: dict[str, Any]
+    expose: bool
+    env: dict[str, str]
+    env_file: str
+    cwd: str
+    limits: dict[str, Any]
+    depends_on: dict[str, Any]
+    stop: dict[str, Any]
+    watch: list[str]
+    server: str
+    python: str
+
+
+class Service(Generic[P, R]):
+    fn: Callable[P, R]
+    name: str
+    is_async: bool
+    options: Options
+    needs_hub: bool  # there is no function to run in plain mode
+
+    def __init__(self, fn: Callable[P, R], name: str, options: Options, needs_hub: bool = False) -> None:
+        functools.update_wrapper(self, fn)
+        self.fn = fn
+        self.name = name
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self.options = options
+        self.needs_hub = needs_hub
+
+    @functools.cached_property
+    def decode_arguments(self) -> Callable[[bytes], Any]:
+        """From a payload to (args, kwargs); made when needed, as annotations may name later classes."""
+        return argument_decoder(self.fn)
+
+    @overload
+    def __call__(
+        self: Service[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]: ...
+    @overload
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        call = _context.runtime.current()
+        if self.is_async:
+            return call.defer(self, args, kwargs)
+        return call.ask(self, args, kwargs)
+
+    @overload
+    def start(
+        self: Service[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]: ...
+    @overload
+    def start(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def start(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Starts the call now; wait for it later by `.result()` or `await`."""
+        return _context.runtime.current().start(self, args, kwargs)
+
+    @overload
+    def aio(self: Service[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+    @overload
+    def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def aio(self, /, *args: Any, **kwargs: Any) -> Any:
+        """`await a.aio(x)`: the call for code on an event loop."""
+        return _context.runtime.current().defer(self, args, kwargs)
+
+    def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs the function right here, as part of the current call."""
+        return self.fn(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<microservice {self.name}>"
+
+
+@overload
+def microservice(fn: Callable[P, R], /) -> Service[P, R]: ...
+@overload
+def microservice(**options: Unpack[Options]) -> Callable[[Callable[P, R]], Service[P, R]]: ...
+def microservice(fn: Any = None, /, **options: Any) -> Any:
+    """Makes a service of a function: `@microservice`, or `@microservice(threads=4)`."""
+    _check_options(options)
+    if fn is None:
+        return functools.partial(_decorate, options=options)
+    return _decorate(fn, options=options)
+
+
+def _decorate(fn: Any, *, options: Any) -> Service[..., Any]:
+    _check_function(fn)
+    service: Service[..., Any] = Service(fn, f"{fn.__module__}.{fn.__name__}", options)
+    _registry.services[service.name] = service
+    return service
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    known = Options.__annotations__
+    for option, value in options.items():
+        if option not in known:
+            close = difflib.get_close_matches(option, known, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(known)}"
+            raise TypeError(f"@microservice has no option {option!r}{hint}")
+        try:
+            msgspec.json.encode(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"@microservice: the option {option!r} must be plain data: {error}") from None
+
+
+def _check_function(fn: Any) -> None:
+    reason = _why_not(fn)
+    if reason is not None:
+        name = getattr(fn, "__qualname__", None) or repr(fn)
+        raise TypeError(f"@microservice cannot make a service of {name}: {reason}")
+
+
+def _why_not(fn: Any) -> str | None:
+    if isinstance(fn, Service):
+        return "it is one already"
+    if isinstance(fn, type):
+        return "classes are not yet supported; decorate a function"
+    if isinstance(fn, (staticmethod, classmethod)):
+        return "it is a method; decorate a function of the module"
+    if not inspect.isfunction(fn):
+        return f"it is a {type(fn).__name__}; decorate a function that is written with def or async def"
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        return "generators are not yet supported; return a list"
+    return _why_not_reachable(fn)
+
+
+def _why_not_reachable(fn: Any) -> str | None:
+    """A worker imports the module and takes the function by its name."""
+    if fn.__name__ == "<lambda>":
+        return "a lambda has no name; write it with def"
+    if "<locals>" in fn.__qualname__:
+        return "it is defined inside of a function, where a worker cannot find it; move it to the module"
+    if fn.__qualname__ != fn.__name__:
+        return "it is a method; decorate a function of the module"
+    return None

@@ -1,0 +1,401 @@
+"""A call of an `async def` service: its tasks, and what they wait for.
+
+A call that awaits results which are not there parks: once per turn of the loop its new children and what
+it waits for go out in one message.
+
+**One task.** As long as a call has made no tasks, at most one thing of it waits, and results that are
+recorded are there at once.
+
+**Several tasks** (`create_task`, `TaskGroup`, `asyncio.gather`; the task factory tells). Children are
+numbered in order of creation, so a replay must let the tasks make them in the same order as before.
+Therefore results are handed over one at a time, in the order in which the hub recorded them, and the next
+one only when the tasks have settled: when for `SETTLE_TURNS` turns none of them has used msx. Only then
+does such a call park, on *any* of what its tasks wait for. A task that meanwhile waits for something else
+(a timer, a socket) does not keep the call from parking: it gives its slot back a little early, and goes on
+while it is parked. What such foreign waits decide cannot be replayed; that belongs into `msx.run`.
+
+What a suspended call has running besides (tasks that nobody awaits) goes on; when it uses msx, it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import traceback
+from collections.abc import Generator, Iterator, Sequence
+from contextvars import Context, ContextVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from . import _context
+from ._errors import NoCallContext, Suspend
+from ._futures import Future, all_outcomes
+from ._protocol import WAIT_ALL, WAIT_ANY, Calls, Entry, Memo, Message, Resume, Run, Wait
+from ._replay import MEMO, Call, read
+from ._traceback import format_frame, user_frames
+
+if TYPE_CHECKING:
+    from ._service import Service
+
+SETTLE_TURNS = (
+    8  # a result passes a task, its callbacks, a gather and the task that awaits it in 4; nested, in more
+)
+
+current_call: ContextVar[LoopCall | None] = ContextVar("msx_call", default=None)
+
+
+class Waiter:
+    """A task that waits for all of some futures."""
+
+    __slots__ = ("futures", "missing", "task", "woken")
+
+    def __init__(self, futures: list[LoopFuture], loop: asyncio.AbstractEventLoop) -> None:
+        self.futures = futures
+        self.missing = len(futures)
+        self.woken = loop.create_future()
+        self.task = asyncio.current_task(loop)
+
+    def wake(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)
+
+
+class Engine(Protocol):
+    """What a call needs of its worker (`_loop.LoopEngine`)."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def send(self, message: Message) -> None:
+        """With the next flush."""
+
+    def flush_later(self, call: LoopCall) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+class LoopCall(Call):
+    """A call on the loop (`_context.LiveCall`)."""
+
+    __slots__ = (
+        "_asked", "_dirty", "_engine", "_entries", "_futures", "_memos", "_quiet_turns", "_settling", "_tasks",
+        "_waiters", "ended", "reason", "steps", "task",
+    )  # fmt: skip
+
+    def __init__(self, run: Run, service: str, engine: Engine) -> None:
+        super().__init__(run, service)
+        self._engine = engine
+        self.task: asyncio.Task[None] | None = None
+        self.steps: Any = None  # the coroutine of the task
+        self.ended = False
+        self._tasks = 0  # that it has made and that live
+        self.reason: str | None = None  # why it was interrupted
+        self._entries: list[Entry] = []  # not sent yet
+        self._futures: dict[int, LoopFuture] = {}  # made, and not settled
+        self._waiters: dict[Waiter, None] = {}
+        self._memos: dict[asyncio.Task[Any] | None, asyncio.Future[None]] = {}  # in the making, by their task
+        self._asked: Wait | None = None  # what the hub knows that it waits for
+        self._dirty = False
+        self._settling = False
+        self._quiet_turns = 0
+
+    # --- for stubs ---
+
+    def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        _context.refuse_on_loop(service.name)
+        raise AssertionError("an event loop runs wherever a LoopCall is current")
+
+    def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        future = LoopFuture(self, service.name, args, kwargs)
+        future.begin()
+        return future
+
+    def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        return LoopFuture(self, service.name, args, kwargs)
+
+    def gather(self, futures: Sequence[Future[Any]]) -> Future[list[Any]]:
+        for future in futures:
+            future.begin()
+        return GatherFuture(self, futures)
+
+    def send_memo(self, memo: Memo) -> None:
+        self.emit(None)  # the hub hears of calls and memos in the order of their numbers
+        self._engine.send(memo)
+        self._touch()
+
+    async def memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Its result takes its turn among those of calls: other tasks go on meanwhile."""
+        seq, ident = self.open_memo(fn)
+        future = self._futures[seq] = LoopFuture(self, MEMO, (), {}, seq)
+        if seq not in self.inbox:
+            await self._make_memo(seq, ident, fn(*args, **kwargs))
+        return await future
+
+    async def _make_memo(self, seq: int, ident: int, steps: Any) -> None:
+        task = asyncio.current_task(self._engine.loop)
+        self._memos[task] = self._engine.loop.create_future()
+        try:
+            await self.make_memo(seq, ident, steps)
+        finally:
+            self._memos.pop(task).set_result(None)
+
+    async def end_memos(self) -> None:
+        """A call that gives up its place waits for what must not be done twice."""
+        while self.suspended and self._memos:
+            await asyncio.wait(self._memos.values())
+
+    # --- for futures ---
+
+    def make(self, future: LoopFuture, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        entry = self.claim(future.__name__, args, kwargs)
+        self._futures[entry.seq] = future
+        if entry.seq not in self.inbox:
+            self._entries.append(entry)
+        self._touch()
+        return entry.seq
+
+    def until(self, futures: Sequence[LoopFuture]) -> Generator[Any, Any, None]:
+        """Waits for all of them."""
+        if self.suspended:
+            raise Suspend
+        if not self._tasks:
+            for future in futures:
+                self._deliver(future.seq)
+        missing = [future for future in futures if not future.done]
+        if missing:
+            yield from self._wait(Waiter(missing, self._engine.loop))
+
+    def _wait(self, waiter: Waiter) -> Generator[Any, Any, None]:
+        self._waiters[waiter] = None
+        for future in waiter.futures:
+            future.waiters.append(waiter)
+        self._touch()
+        try:
+            yield from waiter.woken.__await__()
+        finally:
+            del self._waiters[waiter]
+            for future in waiter.futures:
+                future.waiters.remove(waiter)
+        if self.suspended:
+            raise Suspend
+        if self.ended:
+            raise NoCallContext(
+                "the call that this task belongs to has ended: await the task before returning"
+            )
+
+    def _deliver(self, seq: int) -> bool:
+        """Settles a future whose result is known. True if that woke a task."""
+        outcome = self.inbox.pop(seq, None) if seq in self._futures else None
+        if outcome is None:
+            return False
+        future = self._futures.pop(seq)
+        try:
+            future.settle(True, read(outcome))
+        except BaseException as error:
+            future.settle(False, error)
+        woke = False
+        for waiter in future.waiters:
+            waiter.missing -= 1
+            if waiter.missing == 0:
+                waiter.wake()
+                woke = True
+        return woke
+
+    # --- for the engine ---
+
+    def resume(self, resume: Resume) -> None:
+        self._asked = None
+        self.learn(resume)
+        if not self._tasks:
+            for result in resume.results:
+                self._deliver(result.seq)
+        self._touch()
+
+    def evict(self) -> None:
+        """What waits for results raises Suspend; a main task that waits for something else is cancelled."""
+        self.suspended = True
+        for waiter in self._waiters:
+            waiter.wake()
+        if self.task is None or self.task in self._memos:
+            return
+        if all(waiter.task is not self.task for waiter in self._waiters):
+            self.task.cancel()
+
+    def end(self, error: BaseException | None, value: Any) -> None:
+        self.emit(None)
+        self.ended = True
+        for waiter in self._waiters:
+            waiter.wake()
+        self._engine.send(self.answer(error, value))
+        self._touch()
+
+    def fork(self, task: asyncio.Task[Any]) -> None:
+        self._tasks += 1
+        self._touch()
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks -= 1
+        if self.suspended and not task.cancelled():
+            task.exception()  # a Suspend that nobody awaits is no news
+
+    def _touch(self) -> None:
+        self._quiet_turns = 0
+        if not self._dirty:
+            self._dirty = True
+            self._engine.flush_later(self)
+
+    def flush(self) -> None:
+        """Once per turn in which the call did something."""
+        self._dirty = False
+        if self.ended:
+            return
+        if self._tasks:
+            self.emit(None)
+            if not self._settling:
+                self._settling = True
+                self._engine.loop.call_soon(self._settle)
+        else:
+            self.emit(self._wanted())
+
+    def _settle(self) -> None:
+        """Turn by turn, until the tasks are quiet: then one more result, or the call parks."""
+        self._quiet_turns += 1
+        if self.ended or self.suspended:
+            self._settling = False
+        elif self._quiet_turns <= SETTLE_TURNS:
+            self._engine.loop.call_soon(self._settle)
+        elif self._deliver_next():
+            self._quiet_turns = 0
+            self._engine.loop.call_soon(self._settle)
+        else:
+            self._settling = False
+            self.emit(self._wanted())
+            self._engine.flush()
+
+    def _deliver_next(self) -> bool:
+        """The next result that wakes a task, in the order of the record."""
+        while (seq := next(filter(self._futures.__contains__, self.inbox), None)) is not None:
+            if self._deliver(seq):
+                return True
+        return False
+
+    def _wanted(self) -> Wait | None:
+        """What the tasks wait for that have not been woken."""
+        waiting = [waiter for waiter in self._waiters if waiter.missing]
+        if not waiting:
+            return None
+        seqs = {future.seq: None for waiter in waiting for future in waiter.futures if not future.done}
+        return (WAIT_ALL if len(waiting) == 1 else WAIT_ANY), list(seqs)
+
+    def emit(self, wait: Wait | None) -> None:
+        """Tells the hub about new children, and what the call waits for if that is news."""
+        if self.suspended or wait == self._asked:
+            wait = None
+        if self.suspended or not (self._entries or wait):
+            return
+        *full, last = _batches(self._entries, self.limit)
+        self._entries = []
+        for entries in full:
+            self._engine.send(Calls(self.id, self.attempt, entries, None))
+        self._engine.send(Calls(self.id, self.attempt, last, wait))
+        self._asked = wait or self._asked
+
+    def stack(self, thread: int) -> str:
+        """Of its main task: where it runs, or what it awaits."""
+        steps = self.steps
+        if steps.cr_running:
+            return format_frame(sys._current_frames().get(thread))
+        frames: list[traceback.FrameSummary] = []
+        while steps is not None and getattr(steps, "cr_frame", None) is not None:
+            frames += traceback.extract_stack(steps.cr_frame, limit=1)
+            steps = steps.cr_await
+        return "".join(user_frames(frames).format())
+
+
+def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
+    """Parts that fit into a message each; at least one, if only an empty one."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        entry_size = len(entry.payload) + len(entry.service) * 4 + 32
+        size += entry_size
+        if batch and size > limit:
+            yield batch
+            batch, size = [], entry_size
+        batch.append(entry)
+    yield batch
+
+
+class LoopFuture(Future[Any]):
+    __slots__ = ("_args", "_call", "_kwargs", "seq", "waiters")
+
+    def __init__(self, call: LoopCall, name: str, args: Any, kwargs: Any, seq: int = -1) -> None:
+        super().__init__(name)
+        self._call = call
+        self._args, self._kwargs = args, kwargs
+        self.begun = seq >= 0
+        self.seq = seq
+        self.waiters: list[Waiter] = []
+
+    def begin(self) -> None:
+        if not self.begun:
+            self._check()
+            self.begun = True
+            self.seq = self._call.make(self, self._args, self._kwargs)
+            self._args = self._kwargs = None
+
+    def _check(self) -> None:
+        if _context.runtime.current() is not self._call:
+            raise NoCallContext(f"this call of {self.__name__} was started by another call")
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        self.begin()
+        if not self.done:
+            self._check()
+            yield from self._call.until((self,))
+        return self.outcome()
+
+
+class GatherFuture(Future[list[Any]]):
+    """What `msx.gather` returns on a loop."""
+
+    __slots__ = ("_call", "_futures")
+
+    def __init__(self, call: LoopCall, futures: Sequence[Future[Any]]) -> None:
+        super().__init__("gather")
+        self._call, self._futures = call, futures
+        self.begun = True
+
+    def __await__(self) -> Generator[Any, Any, list[Any]]:
+        yield from self._call.until([future for future in self._futures if isinstance(future, LoopFuture)])
+        return all_outcomes(self._futures)
+
+
+class LoopRuntime:
+    """Knows the call of each task."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+
+    def current(self) -> LoopCall:
+        call = current_call.get()
+        if call is None or threading.get_ident() != self._thread:
+            raise NoCallContext(
+                "a service was called outside of a call's tasks, or on another thread; await it in the "
+                "service's function and hand the result to your thread"
+            )
+        if call.ended:
+            raise NoCallContext(
+                "a service was called by a task whose call has ended; await the task before returning"
+            )
+        return call
+
+
+def task_factory(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> asyncio.Task[Any]:
+    """Tells a call about the tasks that it makes."""
+    task = asyncio.Task(steps, loop=loop, **options)
+    context: Context | None = options.get("context")
+    call = current_call.get() if context is None else context.get(current_call)
+    if call is not None and not call.ended:
+        call.fork(task)
+    return task

@@ -1,0 +1,39 @@
+"""Tracebacks and stacks as the user should see them: without the frames of this package."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from types import FrameType
+from typing import Any
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_HIDDEN = ("<frozen importlib", "<frozen runpy>")
+
+
+def _is_users(frame: traceback.FrameSummary) -> bool:
+    return not frame.filename.startswith((_HERE, *_HIDDEN))
+
+
+def user_frames(frames: list[traceback.FrameSummary]) -> traceback.StackSummary:
+    return traceback.StackSummary.from_list([frame for frame in frames if _is_users(frame)])
+
+
+def format_error(error: BaseException, hide_note: str | None = None) -> str:
+    """One exception as Python prints it, without what caused it."""
+    report: Any = traceback.TracebackException(type(error), error, error.__traceback__)
+    report.stack = user_frames(report.stack)
+    if hide_note is not None and report.__notes__:
+        report.__notes__ = [note for note in report.__notes__ if note != hide_note]
+    return "".join(report.format(chain=False))
+
+
+def format_frame(frame: FrameType | None) -> str:
+    """The stack of running code, outermost frame first."""
+    return "".join(user_frames(traceback.extract_stack(frame)).format())
+
+
+def caller_line() -> str:
+    """`file:line` of the innermost frame of the user's."""
+    frames = user_frames(traceback.extract_stack())
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
