@@ -80,7 +80,18 @@ impl Sandbox {
 
     /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
     pub fn msx(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_msx"));
+        self.command(env!("CARGO_BIN_EXE_msx"), args)
+    }
+
+    /// A line for a shell, which finds msx as `$MSX`.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut command = self.command("sh", &["-c", line]);
+        command.env("MSX", env!("CARGO_BIN_EXE_msx"));
+        command
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(args)
             .current_dir(self.root())
