@@ -1,6 +1,8 @@
 //! The hub: the one place that knows all rooms. It starts them in order, wires them, and ends them in order.
 
+mod api;
 mod entrance;
+mod messages;
 mod ports;
 mod runner;
 mod scaling;
@@ -10,7 +12,7 @@ mod wiring;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +20,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
 use crate::guard::{self, Guard};
-use crate::project::{DYING_MAX, HubFile, Project};
+use crate::project::{DYING_MAX, Project};
 use crate::protocol::progress::Progress;
+use api::ControlApi;
 
 /// What `msx up` was asked for.
 pub struct UpOptions {
@@ -112,42 +115,44 @@ fn with_guard<T>(
 
 async fn serve(options: &UpOptions, guard: &Guard, report: Report) -> Result<(), Failure> {
     let signals = Signals::listen()?;
+    let api = ControlApi::start(&options.project, signals.stop.clone())?;
+    options.project.write_hub(&api.hub_file(false))?;
+    let outcome = tokio::select! {
+        outcome = start_and_stop(options, guard, report, &signals, &api) => outcome,
+        () = guard.lost() => options.project.write_hub(&api.hub_file(true)).and(Err(guard_lost())),
+    };
+    api.stop().await;
+    outcome
+}
+
+async fn start_and_stop(
+    options: &UpOptions,
+    guard: &Guard,
+    report: Report,
+    signals: &Signals,
+    api: &ControlApi,
+) -> Result<(), Failure> {
     let plan = tokio::select! {
         plan = setup::plan(options, guard, &report) => plan?,
         () = signals.stop.cancelled() => return Err(Failure::interrupted("stopped while starting")),
-        () = guard.lost() => return Err(guard_lost()),
     };
-    let hub = wiring::Hub::start(options, plan, guard, &report, signals.stop.clone())?;
-    options.project.write_hub(&hub_file(&hub, false))?;
+    let hub = wiring::Hub::start(options, plan, guard, &report, api)?;
     report(Progress::Gateway { url: hub.gateway.to_string() });
     let announced = tokio::spawn(hub.clone().announce_ready(report.clone()));
-    let lost = tokio::select! {
-        () = signals.stop.cancelled() => false,
-        () = guard.lost() => true,
-    };
+    signals.stop.cancelled().await;
     announced.abort();
     report(Progress::Stopping);
-    options.project.write_hub(&hub_file(&hub, true))?;
-    if lost {
-        return Err(guard_lost());
+    options.project.write_hub(&api.hub_file(true))?;
+    hub.stop(signals.kill.clone()).await;
+    match signals.kill.is_cancelled() {
+        true => Err(Failure::interrupted("killed: calls that ran were not waited for")),
+        false => Ok(()),
     }
-    hub.stop(signals.kill).await
 }
 
 fn guard_lost() -> Failure {
     Failure::failed("the guard, which owns the instances, ended; everything was stopped")
         .with_help("`msx up` starts it all again")
-}
-
-fn hub_file(hub: &wiring::Hub, stopping: bool) -> HubFile {
-    HubFile {
-        socket: hub.socket.clone(),
-        pid: std::process::id(),
-        started: hub.started_at.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        stopping,
-        failure: None,
-    }
 }
 
 /// The first signal drains, the second kills.
@@ -179,9 +184,4 @@ impl Signals {
         });
         Ok(signals)
     }
-}
-
-/// When the hub started, on both clocks.
-fn now() -> (Instant, String) {
-    (Instant::now(), jiff::Timestamp::now().to_string())
 }

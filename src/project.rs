@@ -165,11 +165,14 @@ impl Project {
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(|e| cannot("write", &path, &e))
     }
 
-    /// The hub's last act but releasing the lock: what it could not do stays on record for the `down` that waits.
+    /// The hub's last act but releasing the lock. What one that was told to stop could not do stays on record for the
+    /// `down` that waits; why one could not start, its `up` tells.
     pub fn end_hub(&self, outcome: &Result<(), Failure>) -> Result<(), Failure> {
         let failure = outcome.as_ref().err().filter(|failure| failure.kind == FailureKind::Failed);
         match (failure, self.read_hub()?) {
-            (Some(failure), Some(hub)) => self.write_hub(&HubFile { failure: Some(failure.clone()), ..hub }),
+            (Some(failure), Some(hub)) if hub.stopping => {
+                self.write_hub(&HubFile { failure: Some(failure.clone()), ..hub })
+            }
             _ => self.remove_hub(),
         }
     }
@@ -342,6 +345,9 @@ mod tests {
         project.write_hub(&hub(7, false)).unwrap();
         assert_eq!(project.read_hub().unwrap(), Some(hub(7, false)));
         let failure = Failure::failed("could not end redis (pid 7)");
+        project.end_hub(&Err(failure.clone())).unwrap();
+        assert_eq!(project.read_hub().unwrap(), None, "it could not start, which `up` tells");
+        project.write_hub(&hub(7, true)).unwrap();
         project.end_hub(&Err(failure.clone())).unwrap();
         assert_eq!(project.read_hub().unwrap().unwrap().failure, Some(failure));
         project.end_hub(&Err(Failure::interrupted(""))).unwrap();

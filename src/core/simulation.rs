@@ -307,8 +307,6 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     /// Whatever happens, every root is answered once, with the right value or with an error, or was cancelled;
     /// and nothing is left.
     #[test]

@@ -107,6 +107,7 @@ class LoopEngine:
                 error = Cancelled(call.reason).with_traceback(raised.__traceback__)
         except BaseException as raised:
             error = raised
+        await call.end_memos()
         self._calls.pop((call.id, call.attempt), None)
         call.end(error, value)
 
@@ -147,7 +148,7 @@ class Lane:
         self._loop, self._socket, self._engine = loop, sock, engine
         self._reader = Reader(sock)
         self._decode = Decoder(Run, Resume, Evict)
-        self._unsent = b""
+        self._unsent = memoryview(b"")
         loop.add_reader(sock.fileno(), self._readable)
 
     def _readable(self) -> None:
@@ -166,9 +167,9 @@ class Lane:
 
     def write(self, data: bytes) -> None:
         if self._unsent:
-            self._unsent += data
+            self._unsent = memoryview(bytes(self._unsent) + data)
             return
-        self._unsent = data
+        self._unsent = memoryview(data)
         self._writable()
         if self._unsent:
             self._loop.add_writer(self._socket.fileno(), self._writable)

@@ -1,0 +1,4 @@
+//! More and fewer instances, by a person and by load, and rolling restarts: no call fails for it.
+
+mod pinned;
+mod rolling;
