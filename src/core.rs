@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::balancer::{Bound, Dispatcher, Work};
-use crate::calls::{Calls, Ended, Fault, Place, Suspension};
+use crate::calls::{Asked, Calls, Ended, Fault, Place, Suspension};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
@@ -183,6 +183,8 @@ struct Service {
 pub struct Core {
     services: Vec<Service>,
     by_name: HashMap<ServiceName, ServiceId>,
+    /// What a memo is called on the wire.
+    memo_name: ServiceName,
     calls: Calls,
     /// `MSX_REPLAY=always`: evict right after parking.
     replays_always: bool,
@@ -205,6 +207,7 @@ impl Core {
         Self {
             services: services.collect(),
             by_name,
+            memo_name: ServiceName::new("msx.run"),
             calls: Calls::default(),
             replays_always,
             dirty: Vec::new(),
@@ -338,14 +341,19 @@ impl Core {
 
     fn recorded(&self, key: CallKey) -> Vec<Recorded> {
         let Some(call) = self.calls.get(key) else { return Vec::new() };
-        let recorded = call.recorded().map(|(seq, service, ident, outcome)| {
-            let service = match service {
-                Some(service) => self.service(service).setup.name.clone(),
-                None => ServiceName::new("msx.run"),
-            };
+        let recorded = call.recorded().map(|(seq, asked, ident, outcome)| {
+            let service = self.name_of(asked);
             Recorded { seq, service, ident, outcome: outcome.clone() }
         });
         recorded.collect()
+    }
+
+    fn name_of(&self, asked: &Asked) -> ServiceName {
+        match asked {
+            Asked::Service(service) => self.service(*service).setup.name.clone(),
+            Asked::Unknown(name) => name.clone(),
+            Asked::Memo => self.memo_name.clone(),
+        }
     }
 
     fn resume_message(&mut self, key: CallKey) -> Option<ToWorker> {

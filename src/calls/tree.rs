@@ -86,10 +86,10 @@ impl Calls {
         key
     }
 
-    /// A call made by a call. Its place is the caller's to set.
+    /// A call made by a call, as its child `seq`. Its place is the caller's to set.
     pub fn add_child(
         &mut self,
-        parent: CallKey,
+        (parent, seq): (CallKey, u32),
         service: ServiceId,
         ident: u32,
         args: Bytes,
@@ -98,8 +98,7 @@ impl Calls {
         let Some(waiting) = self.get(parent) else {
             return Admission::Refused(Fault::ServiceUnavailable("the calling call has ended".into()));
         };
-        let (seq, root, root_age, depth) =
-            (waiting.next_seq(), waiting.root, waiting.root_age, waiting.depth + 1);
+        let (root, root_age, depth) = (waiting.root, waiting.root_age, waiting.depth + 1);
         if let Some(fault) = self.over_limit(root, depth) {
             return Admission::Refused(fault);
         }
@@ -110,7 +109,7 @@ impl Calls {
             root.unfinished += 1;
         }
         if let Some(waiting) = self.get_mut(parent) {
-            waiting.add_pending(key, service, ident);
+            waiting.add_pending(seq, key, service, ident);
         }
         Admission::Admitted(key)
     }

@@ -3,9 +3,12 @@
 use std::time::Instant;
 
 use super::{Core, Effect};
-use crate::calls::{Admission, Child, Fault, Place, Suspension};
-use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
-use crate::protocol::worker::{Entry, FromWorker, ToWorker, Wait};
+use crate::calls::{Admission, Asked, Child, Fault, Place, Suspension};
+use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
+use crate::protocol::worker::{Entry, FromWorker, Memo, ToWorker, Wait};
+
+/// Memos of one call that may be in the making while later calls are made.
+const UNTOLD_MAX: usize = 10_000;
 
 /// A sender: the call of this attempt, on this lane of this instance.
 #[derive(Clone, Copy)]
@@ -37,9 +40,7 @@ impl Core {
                 self.on_calls(now, sender(call, attempt), entries, wait, out)
             }
             FromWorker::Evicted { call, attempt } => self.on_evicted(now, sender(call, attempt)),
-            FromWorker::Memo { call, attempt, seq, ident, outcome } => {
-                self.on_memo(now, sender(call, attempt), seq, ident, outcome, out)
-            }
+            FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
         }
     }
 
@@ -51,6 +52,13 @@ impl Core {
                     Place::Running(instance) | Place::Parked { instance, .. } => instance == sender.instance,
                     _ => false,
                 }
+        })
+    }
+
+    /// Whether the sender was told to unwind, and has not acknowledged it yet.
+    fn is_unwinding(&self, sender: Sender) -> bool {
+        self.calls.get(sender.call).is_some_and(|call| {
+            call.attempt == sender.attempt && call.place == Place::Unwinding(sender.instance)
         })
     }
 
@@ -78,10 +86,10 @@ impl Core {
 
     /// An evicted call has left the instance: replay it as soon as its wait is over.
     fn unwound(&mut self, sender: Sender) {
-        let Some(call) = self.calls.get_mut(sender.call) else { return };
-        if call.place != Place::Unwinding(sender.instance) || call.attempt != sender.attempt {
+        if !self.is_unwinding(sender) {
             return;
         }
+        let Some(call) = self.calls.get_mut(sender.call) else { return };
         call.place = Place::Evicted;
         if call.suspension() == Suspension::Over {
             self.queue_replay(sender.call);
@@ -166,33 +174,35 @@ impl Core {
         entry: Entry,
         out: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
-        let target = self.by_name.get(entry.service.as_str()).copied();
-        let Some(call) = self.calls.get(parent) else { return Ok(()) };
-        if let Some(child) = call.child(entry.seq) {
-            return self.attach(child, &entry, target);
-        }
-        if entry.seq != call.next_seq() {
-            return Err(Fault::NonDeterminism(format!(
-                "call number {} came before call number {}: the function made other calls than before",
-                entry.seq,
-                call.next_seq()
-            )));
-        }
-        let Some(service) = target else {
-            let fault = Fault::ServiceUnavailable(format!(
-                "there is no service {}; `msx ps` lists them, and a module must be among `modules` in services.toml",
-                entry.service
-            ));
-            let payload = fault.payload(&self.service(call.service).setup.name);
-            self.record(parent, None, entry.ident, Outcome::Error(payload));
-            return Ok(());
+        let asked = match self.by_name.get(entry.service.as_str()) {
+            Some(service) => Asked::Service(*service),
+            None => Asked::Unknown(ServiceName::new(entry.service)),
         };
-        match self.calls.add_child(parent, service, entry.ident, entry.arguments, now) {
-            Admission::Admitted(child) => self.admit_child(now, child, service, out),
-            Admission::Refused(fault) => {
-                let payload = fault.payload(&self.service(service).setup.name);
-                self.record(parent, Some(service), entry.ident, Outcome::Error(payload));
+        let (seq, ident) = (entry.seq, entry.ident);
+        if self.attaches(parent, seq, &asked, ident)? {
+            return Ok(());
+        }
+        let fault = match asked {
+            Asked::Service(service) => {
+                match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
+                    Admission::Admitted(child) => {
+                        self.admit_child(now, child, service, out);
+                        return Ok(());
+                    }
+                    Admission::Refused(fault) => fault,
+                }
             }
+            _ => Fault::ServiceUnavailable(format!(
+                "there is no service {}; `msx ps` lists them, and the module of a service must be among `modules` in \
+                 services.toml",
+                self.name_of(&asked)
+            )),
+        };
+        let outcome = Outcome::Error(fault.payload(&self.name_of(&asked)));
+        let Some(root) = self.calls.get(parent).map(|call| call.root) else { return Ok(()) };
+        self.calls.count_recorded(root, &outcome);
+        if let Some(call) = self.calls.get_mut(parent) {
+            call.add_refused(seq, asked, ident, outcome);
         }
         Ok(())
     }
@@ -215,48 +225,51 @@ impl Core {
         }
     }
 
-    fn attach(&self, child: &Child, entry: &Entry, target: Option<ServiceId>) -> Result<(), Fault> {
-        let (service, ident) = match child {
-            Child::Pending { service, ident, .. } => (Some(*service), *ident),
-            Child::Recorded { service, ident, .. } => (*service, *ident),
+    /// Whether the call made this child already, in an earlier attempt. It must have been the same.
+    fn attaches(&self, parent: CallKey, seq: u32, asked: &Asked, ident: u32) -> Result<bool, Fault> {
+        let Some(call) = self.calls.get(parent) else { return Ok(true) };
+        let (asked_before, ident_before) = match call.child(seq) {
+            None if seq as usize >= call.children_count() + UNTOLD_MAX => {
+                return Err(Fault::LimitExceeded(format!(
+                    "more than {UNTOLD_MAX} functions given to msx.run would be running at once; run them in portions"
+                )));
+            }
+            None | Some(Child::Untold) => return Ok(false),
+            Some(Child::Pending { service, ident, .. }) => (Asked::Service(*service), *ident),
+            Some(Child::Recorded { asked, ident, .. }) => (asked.clone(), *ident),
         };
-        if service == target && ident == entry.ident {
-            return Ok(());
+        if asked_before == *asked && ident_before == ident {
+            return Ok(true);
         }
-        let before = service.map_or("msx.run".into(), |id| self.service(id).setup.name.to_string());
-        let change = if service == target { "with other arguments" } else { "instead" };
+        let change = if asked_before == *asked { "with other arguments" } else { "instead" };
         Err(Fault::NonDeterminism(format!(
-            "call number {} was {before} before and is {} {change} now: between two calls a function must do the same \
+            "call number {seq} was {} before and is {} {change} now: between two calls a function must do the same \
              when it is replayed; wrap what may differ in msx.run",
-            entry.seq, entry.service
+            self.name_of(&asked_before),
+            self.name_of(asked)
         )))
     }
 
-    fn record(&mut self, parent: CallKey, service: Option<ServiceId>, ident: u32, outcome: Outcome) {
-        let Some(root) = self.calls.get(parent).map(|call| call.root) else { return };
-        self.calls.count_recorded(root, &outcome);
-        if let Some(call) = self.calls.get_mut(parent) {
-            call.add_recorded(service, ident, outcome);
-        }
-    }
-
-    fn on_memo(
-        &mut self,
-        now: Instant,
-        sender: Sender,
-        seq: u32,
-        ident: u32,
-        outcome: Outcome,
-        out: &mut Vec<Effect>,
-    ) {
-        let is_next = self.calls.get(sender.call).is_some_and(|call| call.next_seq() == seq);
-        if !self.is_current(sender) || !is_next {
+    /// Records a memo, also of a call that unwinds: what was done once must not be done again.
+    fn on_memo(&mut self, now: Instant, sender: Sender, memo: Memo, out: &mut Vec<Effect>) {
+        if !self.is_current(sender) && !self.is_unwinding(sender) {
             return;
         }
-        self.record(sender.call, None, ident, outcome);
-        let root = self.calls.get(sender.call).map(|call| call.root);
-        if let Some((root, fault)) = root.and_then(|root| Some((root, self.calls.holds_too_much(root)?))) {
-            self.fail(now, root, fault, out);
+        let Memo { seq, ident, outcome, known } = memo;
+        let fault = match self.attaches(sender.call, seq, &Asked::Memo, ident) {
+            Ok(true) => return,
+            Ok(false) => {
+                let Some(root) = self.calls.get(sender.call).map(|call| call.root) else { return };
+                self.calls.count_recorded(root, &outcome);
+                if let Some(call) = self.calls.get_mut(sender.call) {
+                    call.add_memo(seq, ident, outcome, known);
+                }
+                self.calls.holds_too_much(root).map(|fault| (root, fault))
+            }
+            Err(fault) => Some((sender.call, fault)),
+        };
+        if let Some((call, fault)) = fault {
+            self.fail(now, call, fault, out);
         }
     }
 }

@@ -3,6 +3,9 @@
 //! Payloads stay unread: `decode` hands each one to a `keep` function, which copies it or takes a slice of the
 //! buffer it stands in.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use rmp::decode::{self, RmpRead};
 use rmp::encode;
@@ -66,6 +69,16 @@ pub struct Wait {
     pub seqs: Vec<u32>,
 }
 
+/// The result of `msx.run`, to be recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Memo {
+    pub seq: u32,
+    pub ident: u32,
+    pub outcome: Outcome,
+    /// How many results the attempt had been told, or made itself, when this one was made.
+    pub known: u32,
+}
+
 /// Worker → hub, on a lane.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromWorker {
@@ -73,7 +86,7 @@ pub enum FromWorker {
     Return { call: CallKey, attempt: u32, value: Bytes },
     Raise { call: CallKey, attempt: u32, error: Bytes },
     Evicted { call: CallKey, attempt: u32 },
-    Memo { call: CallKey, attempt: u32, seq: u32, ident: u32, outcome: Outcome },
+    Memo { call: CallKey, attempt: u32, memo: Memo },
 }
 
 /// Worker → hub, on the control channel.
@@ -181,13 +194,7 @@ impl FromWorker {
             (49, 3..) => Self::Return { call, attempt, value: fields.payload(keep)? },
             (50, 3..) => Self::Raise { call, attempt, error: fields.payload(keep)? },
             (51, 2..) => Self::Evicted { call, attempt },
-            (52, 6..) => Self::Memo {
-                call,
-                attempt,
-                seq: fields.uint32()?,
-                ident: fields.uint32()?,
-                outcome: fields.outcome(keep)?,
-            },
+            (52, 7..) => Self::Memo { call, attempt, memo: fields.memo(keep)? },
             (48..=52, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
@@ -296,6 +303,15 @@ impl<'a> Fields<'a> {
             });
         }
         Ok(entries)
+    }
+
+    fn memo(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Memo, DecodeError> {
+        Ok(Memo {
+            seq: self.uint32()?,
+            ident: self.uint32()?,
+            outcome: self.outcome(keep)?,
+            known: self.uint32()?,
+        })
     }
 
     fn wait(&mut self) -> Result<Option<Wait>, DecodeError> {

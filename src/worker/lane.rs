@@ -9,13 +9,15 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::{each_message, make_room};
+use super::{KEPT_BYTES, each_message, make_room};
 use crate::protocol::worker::{FromWorker, ToWorker};
 
 /// The writing end of a lane.
 pub struct Lane {
     writer: OwnedWriteHalf,
     out: RefCell<Vec<u8>>,
+    /// How much of `out` is written already.
+    written: Cell<usize>,
     /// A task is already waiting until the socket takes more.
     blocked: Cell<bool>,
 }
@@ -24,7 +26,8 @@ impl Lane {
     /// Splits a stream: the lane, and the half that `read` serves.
     pub fn new(stream: UnixStream) -> (Rc<Self>, OwnedReadHalf) {
         let (reader, writer) = stream.into_split();
-        (Rc::new(Self { writer, out: RefCell::default(), blocked: Cell::new(false) }), reader)
+        let lane = Self { writer, out: RefCell::default(), written: Cell::new(0), blocked: Cell::new(false) };
+        (Rc::new(lane), reader)
     }
 
     /// Adds a message to the next write. True if a flush is due now, which nobody else has asked for yet.
@@ -46,7 +49,7 @@ impl Lane {
 
     fn write(&self) -> io::Result<()> {
         let mut out = self.out.borrow_mut();
-        let mut written = 0;
+        let mut written = self.written.get();
         let result = loop {
             if written == out.len() {
                 break Ok(());
@@ -56,7 +59,15 @@ impl Lane {
                 Err(error) => break Err(error),
             }
         };
-        out.drain(..written);
+        // Moving the rest to the front must not cost more than writing what was before it did.
+        if written >= out.len() - written {
+            out.drain(..written);
+            written = 0;
+        }
+        if out.is_empty() {
+            out.shrink_to(KEPT_BYTES);
+        }
+        self.written.set(written);
         result
     }
 

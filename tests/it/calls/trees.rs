@@ -214,9 +214,13 @@ fn a_memo_is_made_once(project: &Project) {
 }
 
 fn memos_of_an_async_service(project: &Project) {
-    assert_eq!(project.call(&["apays", "async"]), json!([true, true, true, 0]));
-    assert_eq!(project.marks("async.charged"), 2);
-    assert_eq!(project.marks("async.tick"), 3);
+    assert_eq!(project.call(&["apays", "behind_started", "abehind"]), json!([true, true, true, 0]));
+    assert_eq!(project.marks("abehind.charged"), 2);
+    assert_eq!(project.marks("abehind.tick"), 3);
+
+    assert_eq!(project.call(&["apays", "beside_calls", "abeside"]), json!([true, [0, 1, 2, 3, 4]]));
+    assert_eq!(project.marks("abeside.charged"), 1);
+    assert_eq!(project.marks("abeside.tick"), 6);
 }
 
 // ---- children ----

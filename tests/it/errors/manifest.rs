@@ -204,15 +204,6 @@ fn broken_toml() {
        ·            ╰── here
      5 │ threads = 2
        ╰────
-
-      × unknown section [threads]
-       ╭─[services.toml:5:1]
-     4 │ [services.a
-     5 │ threads = 2
-       · ───┬───
-       ·    ╰── unknown
-       ╰────
-      help: the settings of a service stand in [services.threads]
     ");
 }
 
@@ -513,7 +504,7 @@ fn ports_that_another_program_holds() {
     --- stdout
     --- stderr
     preparing: looking for services
-    error: the manifest cannot be used
+    error: cannot listen where the manifest says
 
       × the gateway cannot listen on 127.0.0.1:[PORT]: Address already in use (os error 98)
        ╭─[services.toml:5:1]
@@ -533,7 +524,7 @@ fn ports_that_another_program_holds() {
     --- stdout
     --- stderr
     preparing: looking for services
-    error: the manifest cannot be used
+    error: cannot listen where the manifest says
 
       × the front of a.a cannot listen on 127.0.0.1:[PORT]: Address already in use (os error 98)
        ╭─[services.toml:8:1]

@@ -1,6 +1,7 @@
 //! A project in a folder of its own, and the msx binary run in it.
 
 pub mod hub;
+pub mod load;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
@@ -16,12 +17,22 @@ pub struct Sandbox {
     folder: TempDir,
     env: Vec<(String, String)>,
     privileged: bool,
+    /// Of the project, below `folder`.
+    inner: PathBuf,
 }
 
 impl Sandbox {
     /// An empty folder.
     pub fn new() -> Self {
-        Self { folder: TempDir::with_prefix("msx-it-").unwrap(), env: Vec::new(), privileged: true }
+        let folder = TempDir::with_prefix("msx-it-").unwrap();
+        Self { folder, inner: PathBuf::new(), env: Vec::new(), privileged: true }
+    }
+
+    /// An empty folder with this name.
+    pub fn named(name: &str) -> Self {
+        let sandbox = Self { inner: name.into(), ..Self::new() };
+        fs::create_dir(sandbox.folder.path().join(name)).unwrap();
+        sandbox
     }
 
     /// With a `services.toml` of this text.
@@ -75,7 +86,7 @@ impl Sandbox {
     }
 
     pub fn root(&self) -> PathBuf {
-        self.folder.path().canonicalize().unwrap()
+        self.folder.path().join(&self.inner).canonicalize().unwrap()
     }
 
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
@@ -84,7 +95,23 @@ impl Sandbox {
 
     /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
     pub fn msx(&self, args: &[&str]) -> Command {
-        let mut command = self.program();
+        let msx = env!("CARGO_BIN_EXE_msx");
+        if self.privileged || !nix::unistd::geteuid().is_root() {
+            return self.command(msx, args);
+        }
+        let setpriv = ["--bounding-set=-dac_override,-dac_read_search", "--", msx];
+        self.command("setpriv", &[&setpriv, args].concat())
+    }
+
+    /// A line for a shell, which finds msx as `$MSX`.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut command = self.command("sh", &["-c", line]);
+        command.env("MSX", env!("CARGO_BIN_EXE_msx"));
+        command
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(args)
             .current_dir(self.root())
@@ -98,22 +125,13 @@ impl Sandbox {
             "COLUMNS",
             "VIRTUAL_ENV",
             "PYTHONPATH",
+            "PYTHONDONTWRITEBYTECODE",
             "RUST_BACKTRACE",
             "MSX_REPLAY",
         ] {
             command.env_remove(name);
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        command
-    }
-
-    fn program(&self) -> Command {
-        let msx = env!("CARGO_BIN_EXE_msx");
-        if self.privileged || !nix::unistd::geteuid().is_root() {
-            return Command::new(msx);
-        }
-        let mut command = Command::new("setpriv");
-        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", msx]);
         command
     }
 
@@ -145,8 +163,12 @@ pub struct Running(Option<Child>);
 impl Running {
     /// Ctrl-C.
     pub fn interrupt(&self) {
+        self.signal(Signal::SIGINT);
+    }
+
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child().id().try_into().unwrap());
-        kill(pid, Signal::SIGINT).unwrap();
+        kill(pid, signal).unwrap();
     }
 
     /// The lines of its stdout. Dropped, they close it.

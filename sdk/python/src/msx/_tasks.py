@@ -31,7 +31,7 @@ from . import _context
 from ._errors import NoCallContext, Suspend
 from ._futures import Future, all_outcomes
 from ._protocol import WAIT_ALL, WAIT_ANY, Calls, Entry, Memo, Message, Resume, Run, Wait
-from ._replay import Call, read
+from ._replay import MEMO, Call, read
 from ._traceback import format_frame, user_frames
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class LoopCall(Call):
     """A call on the loop (`_context.LiveCall`)."""
 
     __slots__ = (
-        "_asked", "_dirty", "_engine", "_entries", "_futures", "_quiet_turns", "_settling", "_tasks",
-        "_waiters", "ended", "reason", "steps", "task",
+        "_asked", "_dirty", "_engine", "_entries", "_forks", "_futures", "_memos", "_quiet_turns",
+        "_settling", "_tasks", "_waiters", "begun", "ended", "reason", "steps", "task",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str, engine: Engine) -> None:
@@ -86,12 +86,15 @@ class LoopCall(Call):
         self._engine = engine
         self.task: asyncio.Task[None] | None = None
         self.steps: Any = None  # the coroutine of the task
+        self.begun = False
         self.ended = False
-        self._tasks = 0  # that it has made and that live
+        self._forks = 0  # tasks that it has made
+        self._tasks = 0  # those that live
         self.reason: str | None = None  # why it was interrupted
         self._entries: list[Entry] = []  # not sent yet
         self._futures: dict[int, LoopFuture] = {}  # made, and not settled
         self._waiters: dict[Waiter, None] = {}
+        self._memos: dict[asyncio.Task[Any] | None, asyncio.Future[None]] = {}  # in the making, by their task
         self._asked: Wait | None = None  # what the hub knows that it waits for
         self._dirty = False
         self._settling = False
@@ -120,6 +123,27 @@ class LoopCall(Call):
         self.emit(None)  # the hub hears of calls and memos in the order of their numbers
         self._engine.send(memo)
         self._touch()
+
+    async def memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Its result takes its turn among those of calls: other tasks go on meanwhile."""
+        seq, ident = self.open_memo(fn)
+        future = self._futures[seq] = LoopFuture(self, MEMO, (), {}, seq)
+        if seq not in self.inbox:
+            await self._make_memo(seq, ident, fn(*args, **kwargs))
+        return await future
+
+    async def _make_memo(self, seq: int, ident: int, steps: Any) -> None:
+        task = asyncio.current_task(self._engine.loop)
+        self._memos[task] = self._engine.loop.create_future()
+        try:
+            await self.make_memo(seq, ident, steps)
+        finally:
+            self._memos.pop(task).set_result(None)
+
+    async def end_memos(self) -> None:
+        """A call that gives up its place waits for what must not be done twice."""
+        while self.suspended and self._memos:
+            await asyncio.wait(self._memos.values())
 
     # --- for futures ---
 
@@ -193,7 +217,9 @@ class LoopCall(Call):
         self.suspended = True
         for waiter in self._waiters:
             waiter.wake()
-        if self.task is not None and all(waiter.task is not self.task for waiter in self._waiters):
+        if self.task is None or self.task in self._memos:
+            return
+        if all(waiter.task is not self.task for waiter in self._waiters):
             self.task.cancel()
 
     def end(self, error: BaseException | None, value: Any) -> None:
@@ -204,10 +230,13 @@ class LoopCall(Call):
         self._engine.send(self.answer(error, value))
         self._touch()
 
-    def fork(self, task: asyncio.Task[Any]) -> None:
+    def fork(self, steps: Any, **options: Any) -> asyncio.Task[Any]:
+        task = CallTask(steps, self, self._forks, **options)
+        task.add_done_callback(self._task_done)
+        self._forks += 1
         self._tasks += 1
         self._touch()
-        task.add_done_callback(self._task_done)
+        return task
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks -= 1
@@ -293,10 +322,11 @@ def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
     batch: list[Entry] = []
     size = 0
     for entry in entries:
-        size += len(entry.payload) + 64
+        entry_size = len(entry.payload) + len(entry.service) * 4 + 32
+        size += entry_size
         if batch and size > limit:
             yield batch
-            batch, size = [], len(entry.payload) + 64
+            batch, size = [], entry_size
         batch.append(entry)
     yield batch
 
@@ -304,11 +334,12 @@ def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
 class LoopFuture(Future[Any]):
     __slots__ = ("_args", "_call", "_kwargs", "seq", "waiters")
 
-    def __init__(self, call: LoopCall, name: str, args: Any, kwargs: Any) -> None:
+    def __init__(self, call: LoopCall, name: str, args: Any, kwargs: Any, seq: int = -1) -> None:
         super().__init__(name)
         self._call = call
         self._args, self._kwargs = args, kwargs
-        self.seq = -1
+        self.begun = seq >= 0
+        self.seq = seq
         self.waiters: list[Waiter] = []
 
     def begin(self) -> None:
@@ -316,7 +347,7 @@ class LoopFuture(Future[Any]):
             self._check()
             self.begun = True
             self.seq = self._call.make(self, self._args, self._kwargs)
-            self._args = self._kwargs = None
+            self._args, self._kwargs = (), {}
 
     def _check(self) -> None:
         if _context.runtime.current() is not self._call:
@@ -365,11 +396,24 @@ class LoopRuntime:
         return call
 
 
+class CallTask(asyncio.Task[Any]):
+    """A task that a call has made.
+
+    Its hash is the same on a replay, and so is the order of a set of tasks, as `asyncio.wait` returns them.
+    """
+
+    def __init__(self, steps: Any, call: LoopCall, number: int, **options: Any) -> None:
+        self._hash = hash((call.id, number))
+        super().__init__(steps, **options)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
 def task_factory(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> asyncio.Task[Any]:
     """Tells a call about the tasks that it makes."""
-    task = asyncio.Task(steps, loop=loop, **options)
     context: Context | None = options.get("context")
     call = current_call.get() if context is None else context.get(current_call)
-    if call is not None and not call.ended:
-        call.fork(task)
-    return task
+    if call is None or call.ended:
+        return asyncio.Task(steps, loop=loop, **options)
+    return call.fork(steps, loop=loop, **options)

@@ -1,5 +1,6 @@
 """`msx.run`: what happens once however often the call runs."""
 
+import asyncio
 import random
 import time
 import uuid
@@ -65,11 +66,36 @@ HOWS = {function.__name__: function for function in (between_calls, failing, beh
 
 
 @microservice
-async def apays(name: str) -> list:
-    """Memos between calls that were started before and are awaited after them."""
+async def apays(how: str, name: str) -> list:
     mark(f"{name}.begun")
+    return await AHOWS[how](name)
+
+
+async def behind_started(name):
+    """Memos between calls that were started before and are awaited after them."""
     early = tick.start(0, name)
     first = await msx.run(acharge, name)
     same = await tick.aio(first, name) == first
     second = msx.run(charge, name)
     return [same, await tick.aio(second, name) == second, first != second, await early]
+
+
+async def slow(name: str) -> int:
+    await asyncio.sleep(0.02)
+    return charge(name)
+
+
+async def beside_calls(name):
+    """One task is in a memo while another makes calls."""
+
+    async def paid():
+        got = await msx.run(slow, name)
+        return await tick.aio(got, name) == got
+
+    async def ticks():
+        return [await tick.aio(i, name) for i in range(5)]
+
+    return await asyncio.gather(paid(), ticks())
+
+
+AHOWS = {function.__name__: function for function in (behind_started, beside_calls)}
