@@ -241,9 +241,7 @@ impl Core {
         let refusal = if service.is_zero {
             Refusal {
                 reason: Reason::ScaledToZero,
-                message: format!(
-                    "{name} is scaled to 0 instances; `msx scale {name}=1` starts one, `{name}=auto` lets it scale itself"
-                ),
+                message: format!("{name} is scaled to 0 instances"),
                 detail: None,
             }
         } else if let Some(detail) = service.down.clone().filter(|_| !service.dispatcher.has_ready()) {

@@ -160,8 +160,7 @@ fn url(listener: &TcpListener) -> String {
 
 fn logs(options: &UpOptions) -> Result<LogStore, Failure> {
     let folder = options.project.logs();
-    LogStore::new(&folder)
-        .map_err(|error| Failure::failed(format!("cannot keep logs in {}: {error}", folder.display())))
+    LogStore::new(&folder).map_err(|error| Failure::file("keep logs in", &folder, &error))
 }
 
 fn project_name(options: &UpOptions, plan: &Plan) -> String {

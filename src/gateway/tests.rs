@@ -158,7 +158,7 @@ async fn refusals_are_problems() {
         problem(&[], ["media-type", "Unsupported media type", "415", detail], "")
     };
     let foreign = "pages of another origin may not call services (Origin differs from Host)";
-    let mistakes = "takes integer as `x`, not string and has no parameter `z`";
+    let mistakes = "takes an integer as `x`, not a string, and has no parameter `z`";
     let arguments = problem(
         &[],
         [
@@ -167,7 +167,7 @@ async fn refusals_are_problems() {
             "422",
             &format!("echo() {mistakes}; its signature is echo(x: int)"),
         ],
-        r#","errors":[{"pointer":"/x","message":"takes integer as `x`, not string"},{"pointer":"/z","message":"has no parameter `z`"}]"#,
+        r#","errors":[{"pointer":"/x","message":"takes an integer as `x`, not a string"},{"pointer":"/z","message":"has no parameter `z`"}]"#,
     );
     let cases = [
         ("/call/nope", vec![JSON, LOCAL], "{}", unknown("nope")),

@@ -7,7 +7,11 @@ use crate::support::{Sandbox, assert_output};
 fn up(sandbox: &Sandbox) -> Hub<'_> {
     let output = sandbox.run(&["up", "-d"]);
     assert!(output.starts_with("exit: 0\n"), "{output}");
-    Hub { sandbox }
+    let hub = Hub { sandbox };
+    for service in ["add", "linger"] {
+        wait_for("a service to be ready", || (!hub.pids(service).is_empty()).then_some(()));
+    }
+    hub
 }
 
 #[test]
@@ -48,7 +52,7 @@ fn names_and_arguments_that_do_not_fit() {
     --- stdout
     --- stderr
     error: there is no service `msx.orchestrator.acces`
-    help: `msx ps` lists the services
+    help: the hub answers msx.orchestrator.services, msx.orchestrator.access, msx.orchestrator.instances, msx.orchestrator.scale, msx.orchestrator.health
     ");
     assert_output!(sandbox, ["call", "msx.orchestrator.access"], @r"
     exit: 2
@@ -96,29 +100,29 @@ fn names_and_arguments_that_do_not_fit() {
     exit: 2
     --- stdout
     --- stderr
-    error: add() takes integer as `x`, not string; its signature is add(x: int, y: int = 0)
+    error: add() takes an integer as `x`, not a string; its signature is add(x: int, y: int = 0)
     help: `k=v` gives a parameter by name; lists and objects are written as JSON
     ");
     assert_output!(sandbox, ["call", "add", "1.5", "[2]"], @r"
     exit: 2
     --- stdout
     --- stderr
-    error: add() takes integer as `x`, not number and takes integer as `y`, not array; its signature is add(x: int, y: int = 0)
+    error: add() takes an integer as `x`, not a number, and takes an integer as `y`, not an array; its signature is add(x: int, y: int = 0)
     help: `k=v` gives a parameter by name; lists and objects are written as JSON
     ");
     assert_output!(sandbox, ["call", "greet", "Ada"], @r"
     exit: 2
     --- stdout
     --- stderr
-    error: greet() takes 0 positional arguments, not 1 and needs a value for `name`; its signature is greet(*, name: str)
+    error: greet() takes 0 positional arguments, not 1, and needs a value for `name`; its signature is greet(*, name: str)
     help: `k=v` gives a parameter by name; lists and objects are written as JSON
     ");
     assert_output!(sandbox, ["call", "add", "one", "--json"], @r#"
     exit: 2
     --- stdout
-    {"error":{"kind":"usage","message":"add() takes integer as `x`, not string; its signature is add(x: int, y: int = 0)","help":"`k=v` gives a parameter by name; lists and objects are written as JSON","detail":null}}
+    {"error":{"kind":"usage","message":"add() takes an integer as `x`, not a string; its signature is add(x: int, y: int = 0)","help":"`k=v` gives a parameter by name; lists and objects are written as JSON","detail":null}}
     --- stderr
-    error: add() takes integer as `x`, not string; its signature is add(x: int, y: int = 0)
+    error: add() takes an integer as `x`, not a string; its signature is add(x: int, y: int = 0)
     help: `k=v` gives a parameter by name; lists and objects are written as JSON
     "#);
 }
@@ -194,12 +198,12 @@ fn calls_that_fail() {
     connecting to the database
     no database at localhost:5432
 
-    help: `msx logs NAME` has the whole log; it is tried again every 30 s
+    help: `msx logs crash` has the whole log; it is tried again every 30 s, `msx restart crash` does so at once
     ");
     assert_output!(sandbox, ["call", "crash", "--json"], @r#"
     exit: 1
     --- stdout
-    {"error":{"kind":"unavailable","message":"broken.crash crashes at every start and has no ready instance","help":"`msx logs NAME` has the whole log; it is tried again every 30 s","detail":"crash-1 keeps failing: exit status 3\nconnecting to the database\nno database at localhost:5432"}}
+    {"error":{"kind":"unavailable","message":"broken.crash crashes at every start and has no ready instance","help":"`msx logs crash` has the whole log; it is tried again every 30 s, `msx restart crash` does so at once","detail":"crash-1 keeps failing: exit status 3\nconnecting to the database\nno database at localhost:5432"}}
     --- stderr
     error: broken.crash crashes at every start and has no ready instance
 
@@ -207,7 +211,7 @@ fn calls_that_fail() {
     connecting to the database
     no database at localhost:5432
 
-    help: `msx logs NAME` has the whole log; it is tried again every 30 s
+    help: `msx logs crash` has the whole log; it is tried again every 30 s, `msx restart crash` does so at once
     "#);
 
     hub.msx(&["scale", "add=0"]);
@@ -215,8 +219,8 @@ fn calls_that_fail() {
     exit: 1
     --- stdout
     --- stderr
-    error: shop.add is scaled to 0 instances; `msx scale shop.add=1` starts one, `shop.add=auto` lets it scale itself
-    help: `msx scale NAME=auto` lets it scale itself again
+    error: shop.add is scaled to 0 instances
+    help: `msx scale add=1` starts an instance, `add=auto` lets it scale itself
     ");
     hub.msx(&["scale", "add=auto"]);
     assert_output!(sandbox, ["call", "add", "1"], @r"
@@ -243,14 +247,22 @@ fn calls_that_do_not_end() {
         wait_for(&what, || (std::fs::read_to_string(sandbox.path(name)).ok()? == text).then_some(()));
     };
 
-    assert_output!(sandbox, ["call", "linger", &mark("late"), "--timeout", "300ms"], @r"
+    assert_output!(sandbox, ["call", "linger", &mark("late"), "--timeout", "1s"], @r"
     exit: 1
     --- stdout
     --- stderr
-    error: linger did not answer within 0.3 s, so the call was cancelled
+    error: linger did not answer within 1 s, so the call was cancelled
+    help: `--timeout` gives it longer; `msx logs linger` shows what it printed
     ");
     reads("late", "cancelled");
-    assert_output!(sandbox, ["call", "linger", &mark("later"), "--timeout", "0.2s", "--json"], @"");
+    assert_output!(sandbox, ["call", "linger", &mark("later"), "--timeout", "100ms", "--json"], @r#"
+    exit: 1
+    --- stdout
+    {"error":{"kind":"timeout","message":"linger did not answer within 0.1 s, so the call was cancelled","help":"`--timeout` gives it longer; `msx logs linger` shows what it printed","detail":null}}
+    --- stderr
+    error: linger did not answer within 0.1 s, so the call was cancelled
+    help: `--timeout` gives it longer; `msx logs linger` shows what it printed
+    "#);
 
     let call = sandbox.start(&["call", "linger", &mark("interrupted")]);
     reads("interrupted", "begun");
@@ -262,6 +274,14 @@ fn calls_that_do_not_end() {
     reads("orphan", "begun");
     let pid = hub.pid();
     kill(pid, 9);
-    insta::assert_debug_snapshot!(call.end(), @"");
+    insta::assert_debug_snapshot!(call.end(), @r#"
+    (
+        Some(
+            1,
+        ),
+        "",
+        "error: the connection to the hub was lost: connection closed before message completed\nhelp: `msx ps` shows whether a hub runs; `.msx/logs/hub.log` may say why it ended\n",
+    )
+    "#);
     wait_for("the end of the hub", || (!is_alive(pid)).then_some(()));
 }

@@ -3,6 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::hub::marked;
 use crate::support::{Sandbox, assert_output};
 
 const MANIFEST: &str = "[python]\nmodules = [\"a\"]\n\n[gateway]\nlisten = \"127.0.0.1:0\"\n";
@@ -39,18 +40,21 @@ fn a_folder_that_cannot_be_written() {
     --- stdout
     --- stderr
     error: cannot create [ROOT]/.msx: Permission denied (os error 13)
+    help: msx keeps its state in `.msx/` beside the manifest: check who owns the folder and may write there
     ");
     assert_output!(sandbox, ["up", "-d"], @r"
     exit: 1
     --- stdout
     --- stderr
     error: cannot create [ROOT]/.msx: Permission denied (os error 13)
+    help: msx keeps its state in `.msx/` beside the manifest: check who owns the folder and may write there
     ");
     assert_output!(sandbox, ["config"], @r"
     exit: 1
     --- stdout
     --- stderr
     error: cannot create [ROOT]/.msx: Permission denied (os error 13)
+    help: msx keeps its state in `.msx/` beside the manifest: check who owns the folder and may write there
     ");
 }
 
@@ -63,11 +67,26 @@ fn a_state_that_cannot_be_written() {
     --- stdout
     --- stderr
     error: cannot write [ROOT]/.msx/.gitignore: Permission denied (os error 13)
+    help: msx keeps its state in `.msx/` beside the manifest: check who owns the folder and may write there
     ");
     let _logs = Mode::set(&sandbox, ".msx", 0o755);
     let _logs = Mode::set(&sandbox, ".msx/logs", 0o555);
-    assert_output!(sandbox, ["up"], @"");
-    assert_output!(sandbox, ["up", "-d"], @"");
+    assert_output!(sandbox, ["up"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    preparing: looking for services
+    error: cannot keep logs in [ROOT]/.msx/logs: Permission denied (os error 13)
+    help: msx keeps its state in `.msx/` beside the manifest: check who owns the folder and may write there
+    ");
+    assert_output!(sandbox, ["up", "-d"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: cannot open [ROOT]/.msx/logs/hub.log: Permission denied (os error 13)
+    help: msx keeps its state in `.msx/` beside the manifest: check who owns the folder and may write there
+    ");
+    assert!(marked(&sandbox.root()).is_empty());
 }
 
 #[test]
@@ -79,6 +98,7 @@ fn a_manifest_that_cannot_be_read() {
     --- stdout
     --- stderr
     error: cannot read the manifest [ROOT]/services.toml: Permission denied (os error 13)
+    help: check who owns the file and may read it
     ");
 }
 
@@ -90,7 +110,6 @@ fn a_folder_for_the_socket_that_others_can_enter() {
     exit: 1
     --- stdout
     --- stderr
-    preparing: looking for services
     error: the control socket cannot stand in [ROOT]/.run/msx: it is not a folder that only you can enter
     help: remove it, or `chmod 700 [ROOT]/.run/msx`
     ");

@@ -58,7 +58,7 @@ fn numbers_and_names_that_do_not_fit() {
     --- stdout
     --- stderr
     error: there is no service `msx.orchestrator.health`
-    help: the services are `work`
+    help: the only service is `work`
     ");
     assert_output!(sandbox, ["call", "msx.orchestrator.scale", "work", "-1"], @r"
     exit: 1
@@ -67,10 +67,10 @@ fn numbers_and_names_that_do_not_fit() {
     ValueError: n must be a whole number from 0
     ");
     assert_output!(sandbox, ["call", "msx.orchestrator.scale", "work", "9"], @r"
-    exit: 0
+    exit: 1
     --- stdout
-    null
     --- stderr
+    ValueError: cannot scale work to 9 instances: its max is 2
     ");
     assert_output!(sandbox, ["restart", "work", "wrk"], @r"
     exit: 2
@@ -115,7 +115,7 @@ fn a_restart_with_code_that_does_not_start() {
     exit: 1
     --- stdout
     --- stderr
-    error: work-2 did not stay up: exit status 1
+    error: cannot restart: work-2 did not stay up: exit status 1
 
     Traceback (most recent call last):
       File "[ROOT]/jobs.py", line 3, in <module>
@@ -124,7 +124,7 @@ fn a_restart_with_code_that_does_not_start() {
 
     msx worker: jobs.work: its module 'jobs' cannot be imported
 
-    help: `msx logs work` shows the whole log; msx keeps trying to start it
+    help: the old instances go on; correct the code and restart again
     "#);
     assert_eq!(hub.pids("work"), old);
     assert_eq!(hub.call(&["work"]), "1");
@@ -132,7 +132,7 @@ fn a_restart_with_code_that_does_not_start() {
     exit: 1
     --- stdout
     --- stderr
-    error: work-2 did not stay up: exit status 1
+    error: cannot scale work to 2: work-2 did not stay up: exit status 1
 
     Traceback (most recent call last):
       File "[ROOT]/jobs.py", line 3, in <module>
