@@ -248,7 +248,7 @@ impl Core {
             let message = format!("{name} crashes at every start and has no ready instance");
             Refusal { reason: Reason::CrashLoop, message, detail: Some(detail) }
         } else if service.dispatcher.roots_queued() >= service.setup.queue.max {
-            let message = format!("the queue of {name} is full ({} calls)", service.setup.queue.max);
+            let message = format!("the queue of {name} is full (its max is {})", service.setup.queue.max);
             Refusal { reason: Reason::QueueFull, message, detail: None }
         } else {
             return Ok(());

@@ -250,7 +250,7 @@ impl Control {
         let Some((service, wanted)) = snapshot.get(id).zip(instances) else { return Ok(()) };
         match service.above_max(wanted) {
             Some(message) if !force => Err(Refused::usage(message)
-                .help("raise `instances = { max = … }` in services.toml, or use --force")),
+                .help("raise its max in services.toml or in its decorator, or use --force")),
             _ => Ok(()),
         }
     }

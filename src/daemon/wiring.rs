@@ -246,7 +246,7 @@ fn asked(options: &UpOptions, registry: &Registry) -> Result<Vec<(ServiceId, u32
         })?;
         match snapshot.get(id).and_then(|service| service.above_max(*instances)) {
             Some(message) => {
-                Err(Failure::usage(message).with_help("raise `instances = { max = … }` in services.toml"))
+                Err(Failure::usage(message).with_help("raise its max in services.toml or in its decorator"))
             }
             None => Ok((id, *instances)),
         }

@@ -563,6 +563,6 @@ fn a_scale_above_the_max() {
     preparing: looking for services
     services: a.a, b.b
     error: cannot scale a to 3 instances: its max is 2
-    help: raise `instances = { max = … }` in services.toml
+    help: raise its max in services.toml or in its decorator
     ");
 }

@@ -20,7 +20,7 @@ fn numbers_and_names_that_do_not_fit() {
     --- stdout
     --- stderr
     error: cannot scale work to 3 instances: its max is 2
-    help: raise `instances = { max = … }` in services.toml, or use --force
+    help: raise its max in services.toml or in its decorator, or use --force
     ");
     assert_output!(sandbox, ["scale", "work=1", "wrk=2"], @r"
     exit: 2

@@ -1,5 +1,6 @@
 //! A project in a folder of its own, and the msx binary run in it.
 
+pub mod http;
 pub mod hub;
 pub mod load;
 
