@@ -32,6 +32,7 @@ fn greeter() -> Sandbox {
 /// The gateway's default port may be taken.
 fn on_any_port() -> insta::internals::SettingsBindDropGuard {
     let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"\b127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");
     settings.add_filter(r"note: port 8080 is taken[^\n]*\n", "");
     // Services start side by side.
     settings.add_filter(r"(?m)^[a-z_.0-9]+: (starting|ready) \(\d/\d\)\n", "");

@@ -202,11 +202,11 @@ fn wrong_words_are_explained() {
 #[test]
 fn types_of_schemas() {
     let cases = [
-        (json!({"type": "number"}), "number", vec!["1", "1.5", "-1e3"], vec!["\"1\"", "null"]),
-        (json!({"type": ["integer", "null"]}), "integer or null", vec!["1", "null"], vec!["1.0", "true"]),
+        (json!({"type": "number"}), "a number", vec!["1", "1.5", "-1e3"], vec!["\"1\"", "null"]),
+        (json!({"type": ["integer", "null"]}), "an integer or null", vec!["1", "null"], vec!["1.0", "true"]),
         (
             json!({"anyOf": [{"type": "array"}, {"type": "object"}]}),
-            "object or array",
+            "an object or an array",
             vec!["[]", "{}"],
             vec!["1"],
         ),

@@ -549,7 +549,7 @@ fn ports_that_another_program_holds() {
        ·          [MARK]
        ·                  ╰── not loopback
        ╰────
-      help: use "127.0.0.1:[PORT]", with a reverse proxy that checks who calls in front of it
+      help: use "127.0.0.1:8080", with a reverse proxy that checks who calls in front of it
     "#);
 }
 
