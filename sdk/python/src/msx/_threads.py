@@ -157,7 +157,9 @@ class ThreadRuntime:
         return lane.call
 
 
-class Lane(threading.Thread):
+class Lane:
+    """A lane and its thread."""
+
     def __init__(
         self,
         number: int,
@@ -166,7 +168,7 @@ class Lane(threading.Thread):
         runtime: ThreadRuntime,
         base: Context,
     ) -> None:
-        super().__init__(name=f"lane-{number}", daemon=True)
+        self._thread = threading.Thread(target=self._live, name=f"lane-{number}", daemon=True)
         self.service = service
         self.call: ThreadCall | None = None
         self._running: ThreadCall | None = None  # the thread is inside of this call's code
@@ -182,14 +184,20 @@ class Lane(threading.Thread):
 
     # --- the thread ---
 
-    def run(self) -> None:
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _live(self) -> None:
         self._runtime.local.lane = self
         try:
             self._serve_all()
         except OSError:
             pass  # the hub has closed the lane; whether it is gone, the control channel tells
         except Exception as error:  # a ProtocolError, or a mistake of ours: calls would hang
-            die(f"{self.name}: {error!r}")
+            die(f"{self._thread.name}: {error!r}")
         self._socket.close()
 
     def _serve_all(self) -> None:
@@ -262,7 +270,7 @@ class Lane(threading.Thread):
         except OSError:
             call.suspended = True
         except ProtocolError as error:  # the user's code must not get to see this
-            die(f"{self.name}: {error!r}")
+            die(f"{self._thread.name}: {error!r}")
 
     def _take(self, call: ThreadCall, message: Message) -> None:
         if not isinstance(message, (Resume, Evict)):
@@ -287,7 +295,7 @@ class Lane(threading.Thread):
         call = self._running
         if call is None or (call.id, call.attempt) != (interrupt.call, interrupt.attempt):
             return None
-        return format_frame(sys._current_frames().get(self.ident or 0))
+        return format_frame(sys._current_frames().get(self._thread.ident or 0))
 
     def interrupt(self, interrupt: Interrupt) -> None:
         """Raises Cancelled in a call, if its code is running here. For the control thread."""
@@ -299,7 +307,7 @@ class Lane(threading.Thread):
             if (
                 self._running is call
             ):  # if it leaves from now on, it finds `_interrupt` and waits for the lock
-                _raise_in_thread(self.ident, ctypes.py_object(Cancelled))
+                _raise_in_thread(self._thread.ident, ctypes.py_object(Cancelled))
 
     def _leave(self) -> None:
         """The thread goes from the user's code into ours."""
@@ -313,7 +321,7 @@ class Lane(threading.Thread):
         while self._interrupt is not None:
             try:
                 with self._interrupting:
-                    _raise_in_thread(self.ident, ctypes.py_object())
+                    _raise_in_thread(self._thread.ident, ctypes.py_object())
                     self._reason = self._interrupt.reason
                     self._interrupt = None
             except Cancelled:
