@@ -250,9 +250,8 @@ class FakeHub:
         if instance is not None:
             instance.queue.append(call)
         else:
-            self._finish(
-                call, False, error_payload("msx.ServiceUnavailable", f"no service {service}", service)
-            )
+            kind = "msx.TimeoutError" if service == "hub.times_out" else "msx.ServiceUnavailable"
+            self._finish(call, False, error_payload(kind, f"no answer of {service}", service))
         return call
 
     def _dispatch(self) -> None:

@@ -182,6 +182,18 @@ def test_evict_and_replay():
         assert isinstance(raised(lane), msx.NonDeterminismError)
 
 
+@pytest.mark.parametrize("service", ["life.live_calls", "alife.live_calls"])
+def test_calls_leave_no_cycles(service):
+    with RawWorker(service) as worker:
+        worker.hello()
+        lane = worker.lane()
+        for call in range(100):
+            worker.run(lane, bool(call % 2), call=call)
+            lane.recv()
+        worker.run(lane, False)
+        assert returned(lane) <= 3
+
+
 def test_memo_messages():
     with RawWorker("basic.memo_error") as worker:
         worker.hello()

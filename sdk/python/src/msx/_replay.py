@@ -35,7 +35,17 @@ class Call:
     """The part that `def` and `async def` share."""
 
     __slots__ = (
-        "attempt", "failure", "id", "inbox", "limit", "next_seq", "recorded", "service", "suspended",
+        "_arguments",
+        "_identities",
+        "attempt",
+        "failure",
+        "id",
+        "inbox",
+        "limit",
+        "next_seq",
+        "recorded",
+        "service",
+        "suspended",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
@@ -44,6 +54,8 @@ class Call:
         self.service = service
         self.limit = run.limit
         self.next_seq = 0
+        self._arguments = run.payload  # the hub may call this call otherwise when it runs elsewhere
+        self._identities = 0
         self.suspended = False
         self.failure: NonDeterminismError | None = None
         # What is known but was not asked for yet; in the order in which it became known.
@@ -51,6 +63,11 @@ class Call:
         self.inbox: dict[int, Outcome] = {}
         if run.results:
             self.inbox = {result.seq: (result.ok, result.payload) for result in run.results}
+
+    def new_identity(self) -> tuple[int, int]:
+        """For what is hashed by identity: the same in every attempt, on any instance."""
+        self._identities += 1
+        return crc32(self._arguments), self._identities
 
     def claim(self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
         """The next child call. It is already answered if its seq is in the inbox."""

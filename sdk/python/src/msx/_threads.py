@@ -103,7 +103,7 @@ class ThreadFuture(Future[Any]):
     __slots__ = ("_args", "_call", "_kwargs", "seq")
 
     def __init__(self, call: ThreadCall, name: str, args: Any, kwargs: Any) -> None:
-        super().__init__(name)
+        super().__init__(name, call.new_identity())
         self._call = call
         self._args, self._kwargs = args, kwargs
         self.seq = -1
@@ -125,7 +125,7 @@ class ThreadFuture(Future[Any]):
             self._call.wait([self])
             try:
                 self.settle(True, read(self._call.inbox.pop(self.seq)))
-            except Exception as error:
+            except BaseException as error:  # msx.Cancelled included
                 self.settle(False, error)
 
     def _check(self) -> None:
@@ -235,10 +235,13 @@ class Lane:
         except Cancelled as raised:  # it struck on the way out
             error = raised
             self._absorb()
-        if isinstance(error, Cancelled) and not error.args and self._reason:
-            error.args = (self._reason,)
+        if self._reason:
+            if isinstance(error, Cancelled) and not error.args:
+                error.args = (self._reason,)
+            self._reason = ""
         self.call = None
         self._out.append(frame(call.answer(error, value)))
+        del error  # its traceback refers to this frame
 
     def _execute(self, call: ThreadCall, payload: bytes) -> Any:
         args, kwargs = self.service.decode_arguments(payload)
@@ -304,9 +307,7 @@ class Lane:
             return
         with self._interrupting:
             self._interrupt = interrupt
-            if (
-                self._running is call
-            ):  # if it leaves from now on, it finds `_interrupt` and waits for the lock
+            if self._running is call:  # when it leaves, it finds `_interrupt` and waits for the lock
                 _raise_in_thread(self._thread.ident, ctypes.py_object(Cancelled))
 
     def _leave(self) -> None:
@@ -349,6 +350,7 @@ class ThreadEngine:
         _context.install(self._runtime)
         worker.ready(self._service, self)
         self._drained.wait()
+        _context.install(_context.IMPORTING)
         _hooks.run(_hooks.stopping)
 
     def add_lane(self, number: int, sock: socket.socket) -> None:

@@ -31,7 +31,7 @@ def format_error(error: BaseException, hide_note: str | None = None) -> str:
 
 def format_frame(frame: FrameType | None) -> str:
     """The stack of running code, outermost frame first."""
-    return "".join(user_frames(traceback.extract_stack(frame)).format())
+    return "" if frame is None else "".join(user_frames(traceback.extract_stack(frame)).format())
 
 
 def caller_line() -> str:
