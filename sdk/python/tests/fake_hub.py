@@ -291,8 +291,8 @@ class FakeHub:
         if tag == CALLS:
             self._children(instance, call, *fields[2:])
         elif tag == MEMO:
-            seq, ident, ok, payload = fields[2:]
-            call.results.append([seq, "msx.run", ident, ok, payload])
+            seq, ident, ok, payload, known = fields[2:]
+            call.results.insert(known, [seq, "msx.run", ident, ok, payload])
             call.delivered.add(seq)
         elif tag == EVICTED:
             assert call.state == "evicting"

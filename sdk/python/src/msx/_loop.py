@@ -115,6 +115,7 @@ class LoopEngine:
                 error = Cancelled(call.reason).with_traceback(raised.__traceback__)
         except BaseException as raised:
             error = raised
+        await call.end_memos()
         self._calls.pop((call.id, call.attempt), None)
         call.end(error, value)
         del error  # its traceback refers to this frame

@@ -15,6 +15,7 @@ import msgspec
 
 VERSION = 1
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024 + 64 * 1024
+RECEIVED_BYTES_MAX = 384 * 1024 * 1024  # `run` and `resume` carry all results that a root may hold
 READ_BYTES = 64 * 1024
 
 WAIT_ALL, WAIT_ANY = 0, 1
@@ -165,6 +166,7 @@ class Memo(Message):
     ident: int
     ok: bool
     payload: bytes
+    known: int
 
 
 _HEAD = struct.Struct("<IB")
@@ -214,8 +216,8 @@ class Reader:
         if self._end - start < 5:
             return None
         length, tag = _unpack_head(self._buffer, start)
-        if not 1 <= length <= MESSAGE_BYTES_MAX:
-            raise ProtocolError(f"a message of {length} bytes; 1 to {MESSAGE_BYTES_MAX} are allowed")
+        if not 1 <= length <= RECEIVED_BYTES_MAX:
+            raise ProtocolError(f"a message of {length} bytes; 1 to {RECEIVED_BYTES_MAX} are allowed")
         stop = start + 4 + length
         if stop > self._end:
             return None

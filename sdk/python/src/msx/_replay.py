@@ -12,7 +12,7 @@ every further use of msx by a suspended or failed call raises again (`_bar`), an
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
 from zlib import crc32
@@ -35,17 +35,8 @@ class Call:
     """The part that `def` and `async def` share."""
 
     __slots__ = (
-        "_arguments",
-        "_identities",
-        "attempt",
-        "failure",
-        "id",
-        "inbox",
-        "limit",
-        "next_seq",
-        "recorded",
-        "service",
-        "suspended",
+        "_arguments", "_identities", "attempt", "failure", "id", "inbox", "known", "limit", "next_seq",
+        "recorded", "service", "suspended",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
@@ -60,6 +51,7 @@ class Call:
         self.failure: NonDeterminismError | None = None
         # What is known but was not asked for yet; in the order in which it became known.
         self.recorded = {result.seq: result for result in run.results} if run.results else None
+        self.known = len(run.results)  # results that this attempt was told, or made itself
         self.inbox: dict[int, Outcome] = {}
         if run.results:
             self.inbox = {result.seq: (result.ok, result.payload) for result in run.results}
@@ -90,7 +82,7 @@ class Call:
     def _identify(self, seq: int, service: str, ident: int) -> None:
         assert self.recorded is not None
         known = self.recorded.pop(seq, None)
-        if known is None or (known.ident == ident and (known.service == service or service == MEMO)):
+        if known is None or (known.service, known.ident) == (service, ident):
             return
         self.failure = NonDeterminismError(
             f"{self.service} was run again and did something else: its call number {seq} was "
@@ -102,12 +94,13 @@ class Call:
     def learn(self, resume: Resume) -> None:
         for result in resume.results:
             self.inbox[result.seq] = (result.ok, result.payload)
+        self.known += len(resume.results)
 
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`msx.run`: what the first attempt got is what every attempt gets."""
         if inspect.iscoroutinefunction(fn):
-            return self._memo_async(fn, args, kwargs)
-        seq, ident = self._open_memo(fn)
+            return self.memo_async(fn, args, kwargs)
+        seq, ident = self.open_memo(fn)
         if seq not in self.inbox:
             token = _in_memo.set(True)
             try:
@@ -119,20 +112,23 @@ class Call:
             self._record(seq, ident, outcome)
         return read(self.inbox.pop(seq))
 
-    async def _memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        seq, ident = self._open_memo(fn)
+    async def memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        seq, ident = self.open_memo(fn)
         if seq not in self.inbox:
-            token = _in_memo.set(True)
-            try:
-                outcome = self._outcome_of(True, await fn(*args, **kwargs))
-            except Exception as error:
-                outcome = self._outcome_of(False, error)
-            finally:
-                _in_memo.reset(token)
-            self._record(seq, ident, outcome)
+            await self.make_memo(seq, ident, fn(*args, **kwargs))
         return read(self.inbox.pop(seq))
 
-    def _open_memo(self, fn: Any) -> tuple[int, int]:
+    async def make_memo(self, seq: int, ident: int, steps: Coroutine[Any, Any, Any]) -> None:
+        token = _in_memo.set(True)
+        try:
+            outcome = self._outcome_of(True, await steps)
+        except Exception as error:
+            outcome = self._outcome_of(False, error)
+        finally:
+            _in_memo.reset(token)
+        self._record(seq, ident, outcome)
+
+    def open_memo(self, fn: Any) -> tuple[int, int]:
         if self.suspended or self.failure is not None or _in_memo.get():
             self._bar(MEMO)
         name = getattr(fn, "__qualname__", type(fn).__qualname__)
@@ -148,10 +144,12 @@ class Call:
         return False, encode_error(result, self.service, self.limit)
 
     def _record(self, seq: int, ident: int, outcome: Outcome) -> None:
+        """Also when the call was suspended meanwhile: what was done must not be done again."""
+        self.send_memo(Memo(self.id, self.attempt, seq, ident, *outcome, self.known))
         if self.suspended:
             raise Suspend
         self.inbox[seq] = outcome
-        self.send_memo(Memo(self.id, self.attempt, seq, ident, *outcome))
+        self.known += 1
 
     def send_memo(self, memo: Memo) -> None:
         raise NotImplementedError

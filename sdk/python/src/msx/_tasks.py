@@ -31,7 +31,7 @@ from . import _context
 from ._errors import NoCallContext, Suspend
 from ._futures import Future, all_outcomes
 from ._protocol import WAIT_ALL, WAIT_ANY, Calls, Entry, Memo, Message, Resume, Run, Wait
-from ._replay import Call, read
+from ._replay import MEMO, Call, read
 from ._traceback import format_frame, user_frames
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class LoopCall(Call):
     """A call on the loop (`_context.LiveCall`)."""
 
     __slots__ = (
-        "_asked", "_dirty", "_engine", "_entries", "_futures", "_quiet_turns", "_settling",
+        "_asked", "_dirty", "_engine", "_entries", "_futures", "_memos", "_quiet_turns", "_settling",
         "_tasks", "_waiters", "begun", "ended", "reason", "steps", "task",
     )  # fmt: skip
 
@@ -92,6 +92,7 @@ class LoopCall(Call):
         self._entries: list[Entry] = []  # not sent yet
         self._futures: dict[int, LoopFuture] = {}  # made, and not settled
         self._waiters: dict[Waiter, None] = {}
+        self._memos: dict[asyncio.Task[Any] | None, asyncio.Future[None]] = {}  # in the making, by their task
         self._asked: Wait | None = None  # what the hub knows that it waits for
         self._dirty = False
         self._settling = False
@@ -117,8 +118,30 @@ class LoopCall(Call):
         return GatherFuture(self, futures)
 
     def send_memo(self, memo: Memo) -> None:
+        self.emit(None)  # the hub hears of calls and memos in the order of their numbers
         self._engine.send(memo)
         self._touch()
+
+    async def memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Its result takes its turn among those of calls: other tasks go on meanwhile."""
+        seq, ident = self.open_memo(fn)
+        future = self._futures[seq] = LoopFuture(self, MEMO, (), {}, seq)
+        if seq not in self.inbox:
+            await self._make_memo(seq, ident, fn(*args, **kwargs))
+        return await future
+
+    async def _make_memo(self, seq: int, ident: int, steps: Any) -> None:
+        task = asyncio.current_task(self._engine.loop)
+        self._memos[task] = self._engine.loop.create_future()
+        try:
+            await self.make_memo(seq, ident, steps)
+        finally:
+            self._memos.pop(task).set_result(None)
+
+    async def end_memos(self) -> None:
+        """A call that gives up its place waits for what must not be done twice."""
+        while self.suspended and self._memos:
+            await asyncio.wait(self._memos.values())
 
     # --- for futures ---
 
@@ -192,7 +215,9 @@ class LoopCall(Call):
         self.suspended = True
         for waiter in self._waiters:
             waiter.wake()
-        if self.task is not None and all(waiter.task is not self.task for waiter in self._waiters):
+        if self.task is None or self.task in self._memos:
+            return
+        if all(waiter.task is not self.task for waiter in self._waiters):
             self.task.cancel()
 
     def end(self, error: BaseException | None, value: Any) -> None:
@@ -295,10 +320,11 @@ def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
     batch: list[Entry] = []
     size = 0
     for entry in entries:
-        size += len(entry.payload) + 64
+        entry_size = len(entry.payload) + len(entry.service) * 4 + 32
+        size += entry_size
         if batch and size > limit:
             yield batch
-            batch, size = [], len(entry.payload) + 64
+            batch, size = [], entry_size
         batch.append(entry)
     yield batch
 
@@ -306,11 +332,12 @@ def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
 class LoopFuture(Future[Any]):
     __slots__ = ("_args", "_call", "_kwargs", "seq", "waiters")
 
-    def __init__(self, call: LoopCall, name: str, args: Any, kwargs: Any) -> None:
+    def __init__(self, call: LoopCall, name: str, args: Any, kwargs: Any, seq: int = -1) -> None:
         super().__init__(name, call.new_identity())
         self._call = call
         self._args, self._kwargs = args, kwargs
-        self.seq = -1
+        self.begun = seq >= 0
+        self.seq = seq
         self.waiters: list[Waiter] = []
 
     def begin(self) -> None:

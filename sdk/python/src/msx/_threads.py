@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from ._main import WorkerProcess
     from ._service import Service
 
-STACK_BYTES = 1024 * 1024  # address space; what a thread does not touch costs no memory
+STACK_BYTES = (
+    8 * 1024 * 1024
+)  # what Python's recursion limit is made for; only what a thread touches costs memory
 
 
 class ThreadCall(Call):
@@ -125,7 +127,7 @@ class ThreadFuture(Future[Any]):
             self._call.wait([self])
             try:
                 self.settle(True, read(self._call.inbox.pop(self.seq)))
-            except BaseException as error:  # msx.Cancelled included
+            except BaseException as error:  # Cancelled too: the result is taken all the same
                 self.settle(False, error)
 
     def _check(self) -> None:

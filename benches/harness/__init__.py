@@ -1,0 +1,1 @@
+"""What benches/run is made of; only Python's standard library."""

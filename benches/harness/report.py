@@ -1,0 +1,122 @@
+"""Medians, tables and the results page."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from statistics import median
+
+from . import machine
+from .load import Sample, Target
+from .paths import BENCHES, REPO, VENV
+
+RIVALS = ("Flask", "Werkzeug", "gunicorn", "requests", "starlette", "uvicorn", "uvloop", "httptools")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One target at one number of connections, with a sample of each round."""
+
+    target: Target
+    connections: int
+    samples: list[Sample]
+
+    def median(self, field: str) -> float:
+        return median(float(getattr(sample, field)) for sample in self.samples)
+
+    @property
+    def errors(self) -> int:
+        return sum(sample.errors for sample in self.samples)
+
+    @property
+    def spread(self) -> str:
+        rates = [sample.rate for sample in self.samples]
+        return f"{min(rates):,.0f}–{max(rates):,.0f}"
+
+
+def comparison(rows: list[Row]) -> str:
+    """Each row beside the first Flask row of its case and connections."""
+    baseline: dict[tuple[str, int], float] = {}
+    for row in rows:
+        if row.target.server.startswith("Flask"):
+            baseline.setdefault((row.target.case, row.connections), row.median("rate"))
+    head = ("case", "connections", "server", "requests/s", "× Flask", "p50", "p99", "CPU/request", "rounds", "errors")
+    lines = []
+    for row in rows:
+        flask = baseline.get((row.target.case, row.connections))
+        ratio = f"{row.median('rate') / flask:.1f}" if flask else "–"
+        what = (row.target.case, row.connections, row.target.server)
+        lines.append((*what, f"{row.median('rate'):,.0f}", ratio, *_tail(row)))
+    return _table(head, lines)
+
+
+def cost(rows: list[Row]) -> str:
+    head = ("call", "in flight", "µs/call", "requests/s", "hub CPU", "instances CPU")
+    lines = []
+    for row in rows:
+        hub = row.median("root_cpu_us")
+        instances = row.median("cpu_us") - hub
+        rate = row.median("rate")
+        measured = (f"{1e6 / rate:.1f}", f"{rate:,.0f}", _time(hub), _time(instances))
+        lines.append((row.target.server, row.connections, *measured, *_tail(row)))
+    return _table((*head, "p50", "p99", "CPU/call", "rounds", "errors"), lines)
+
+
+def _tail(row: Row) -> tuple[str, str, str, str, int]:
+    p50, p99 = _time(row.median("p50_us")), _time(row.median("p99_us"))
+    return p50, p99, _time(row.median("cpu_us")), row.spread, row.errors
+
+
+def memory(before_kb: int, after_kb: int, peak_kb: int) -> str:
+    before, after, peak = (f"{kb / 1024:.1f} MB" for kb in (before_kb, after_kb, peak_kb))
+    return f"Memory of the msx hub (RSS): {before} before the load, {after} after it, {peak} at its highest."
+
+
+def disturbance(rows: list[Row]) -> str:
+    shares = [sample.other for row in rows for sample in row.samples]
+    used = f"{median(shares):.0%} of the machine during a measurement (median), {max(shares):.0%} at worst"
+    return f"Other programs used {used}."
+
+
+def page(command: str, method: str, msx: str, body: list[str]) -> str:
+    packages = {d.metadata["Name"].lower(): d.version for d in metadata.distributions(path=[_site_packages()])}
+    rivals = ", ".join(f"{name} {packages[name.lower()]}" for name in RIVALS)
+    python = _output(str(VENV / "bin/python"), "--version")
+    facts = [
+        ("command", f"`{command}`"),
+        ("date", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"),
+        ("machine", f"{machine.cpu_model()}, {machine.cores()} cores, Linux {os.uname().release}"),
+        ("msx", msx),
+        ("rivals", rivals),
+        ("Python", f"{python.removeprefix('Python ')}, the same for all"),
+        ("load", f"{_output('wrk', '--version').split(' [')[0]}, one thread, on the same cores as the servers"),
+    ]
+    table = "\n".join(f"- {name}: {value}" for name, value in facts)
+    return "\n\n".join(["# Measured", table, method, *body, "How to read this: `benches/README.md`."]) + "\n"
+
+
+def msx_version(binary: str) -> str:
+    commit = _output("git", "-C", str(REPO), "describe", "--always", "--dirty")
+    return f"{_output(binary, 'version')} ({commit})"
+
+
+def _site_packages() -> str:
+    return str(next((VENV / "lib").glob("python*/site-packages")))
+
+
+def _output(*argv: str) -> str:
+    """The first line; wrk prints its version and exits 1."""
+    done = subprocess.run(argv, cwd=BENCHES, check=False, capture_output=True, text=True)
+    return (done.stdout or done.stderr).partition("\n")[0].strip()
+
+
+def _time(us: float) -> str:
+    return f"{us:.0f} µs" if us < 1000 else f"{us / 1000:.2f} ms" if us < 10_000 else f"{us / 1000:.0f} ms"
+
+
+def _table(head: tuple[str, ...], lines: Sequence[tuple[object, ...]]) -> str:
+    rule = "|".join("---" for _ in head)
+    body = [" | ".join(map(str, line)) for line in lines]
+    return "\n".join([f"| {' | '.join(head)} |", f"|{rule}|", *(f"| {line} |" for line in body)])

@@ -1,0 +1,170 @@
+//! What `plan` remembers of one service: its samples, and what its last steps led to. Pure.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::plan::Observed;
+
+/// Over this time the length of calls is measured.
+const WORK_WINDOW: Duration = Duration::from_secs(60);
+/// Over this time the panic signal measures what is offered, and a step what it changed.
+const FAST_WINDOW: Duration = Duration::from_secs(6);
+/// A service that flaps waits at most this long before it goes down, and forgets one flap in this time.
+const FLAP_WINDOW_MAX: Duration = Duration::from_secs(600);
+/// Samples closer than this are one sample: together with the windows it bounds what is remembered.
+const SAMPLE_SPACING: Duration = Duration::from_millis(500);
+/// Fewer calls than this in the fast window are too few to compare throughputs.
+const COMPARABLE_CALLS: f64 = 10.0;
+
+/// Memory of one service, owned by whoever calls `plan`. A new one watches for a whole `down_after` before it lets
+/// the service go down.
+#[derive(Debug, Default)]
+pub struct History {
+    samples: VecDeque<Sample>,
+    last_down: Option<Instant>,
+    last_up: Option<Up>,
+    /// Ups soon after a down that are not forgotten yet: each doubles the window.
+    flaps: u32,
+    last_flap: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Sample {
+    at: Instant,
+    busy_s: f64,
+    completed: u64,
+    offered: u64,
+    needed: u32,
+}
+
+/// The last step up, with what it should improve on.
+#[derive(Debug)]
+struct Up {
+    at: Instant,
+    throughput: f64,
+    work_s: f64,
+}
+
+/// What the samples say now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// Slot-seconds of one call, without queueing and suspension.
+    pub work_s: f64,
+    pub completed: u64,
+    /// Calls offered per second over the fast window and over `down_after`, sheds included.
+    pub offered_fast: f64,
+    pub offered_slow: f64,
+    /// Calls completed per second over the fast window.
+    pub throughput: f64,
+}
+
+impl History {
+    pub(super) fn record(&mut self, now: Instant, down_after: Duration, observed: &Observed) -> Load {
+        self.forget_flap(now);
+        // A little more than the longest window, to see that it is full.
+        let keep = self.window(down_after).max(WORK_WINDOW) + Duration::from_secs(5);
+        while self.samples.front().is_some_and(|oldest| now - oldest.at > keep) {
+            self.samples.pop_front();
+        }
+        if self.samples.back().is_none_or(|last| now - last.at >= SAMPLE_SPACING) {
+            self.samples.push_back(Sample { at: now, busy_s: 0.0, completed: 0, offered: 0, needed: 0 });
+        }
+        if let Some(last) = self.samples.back_mut() {
+            last.busy_s += observed.busy_seconds;
+            last.completed += observed.completions;
+            last.offered += observed.offered;
+        }
+        self.load(now, down_after)
+    }
+
+    fn load(&self, now: Instant, down_after: Duration) -> Load {
+        let work = || self.within(now, WORK_WINDOW);
+        let completed: u64 = work().map(|sample| sample.completed).sum();
+        let busy_s: f64 = work().map(|sample| sample.busy_s).sum();
+        let fast_s = FAST_WINDOW.as_secs_f64();
+        let offered = |window| self.within(now, window).map(|sample| sample.offered).sum::<u64>() as f64;
+        let throughput = self.within(now, FAST_WINDOW).map(|sample| sample.completed).sum::<u64>() as f64;
+        Load {
+            work_s: (busy_s / completed.max(1) as f64).max(1e-6),
+            completed,
+            offered_fast: offered(FAST_WINDOW) / fast_s,
+            offered_slow: offered(down_after) / down_after.as_secs_f64(),
+            throughput: throughput / fast_s,
+        }
+    }
+
+    fn within(&self, now: Instant, window: Duration) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().rev().take_while(move |sample| now - sample.at < window)
+    }
+
+    pub(super) fn needed(&mut self, instances: u32) {
+        if let Some(sample) = self.samples.back_mut() {
+            sample.needed = sample.needed.max(instances);
+        }
+    }
+
+    /// The most that was needed at any time in the window; `None` while the window is not full.
+    pub(super) fn most_needed(&self, now: Instant, down_after: Duration) -> Option<u32> {
+        let window = self.window(down_after);
+        self.samples.front().filter(|oldest| now - oldest.at >= window)?;
+        self.within(now, window).map(|sample| sample.needed).max()
+    }
+
+    /// How long the need must have been small before the service goes down.
+    pub(super) fn window(&self, down_after: Duration) -> Duration {
+        down_after.saturating_mul(1 << self.flaps.min(16)).min(FLAP_WINDOW_MAX).max(down_after)
+    }
+
+    pub(super) fn stepped_up(
+        &mut self,
+        now: Instant,
+        down_after: Duration,
+        observed: &Observed,
+        load: &Load,
+    ) {
+        if self.last_down.take().is_some_and(|down| now - down < down_after) {
+            // Beyond the longest window a further flap changes nothing, and would only be remembered longer.
+            self.flaps += u32::from(self.window(down_after) < FLAP_WINDOW_MAX);
+            self.last_flap = Some(now);
+        }
+        // A step that is only a try is measured against how long calls were before it all began.
+        let tried = self.fruitless_since(now, observed, load).and(self.last_up.as_ref());
+        let work_s = tried.map_or(load.work_s, |up| up.work_s);
+        self.last_up = Some(Up { at: now, throughput: load.throughput, work_s });
+    }
+
+    pub(super) fn stepped_down(&mut self, now: Instant) {
+        self.last_down = Some(now);
+        self.last_up = None;
+    }
+
+    fn forget_flap(&mut self, now: Instant) {
+        if self.flaps > 0 && self.last_flap.is_some_and(|flap| now - flap >= FLAP_WINDOW_MAX) {
+            self.flaps -= 1;
+            self.last_flap = Some(now);
+        }
+    }
+
+    /// When the last step up was, if it made calls longer instead of more: what they share (the machine, a database)
+    /// is the limit, and each further instance would only make them longer still, and so seem to be needed. While it
+    /// is too early to tell, longer calls are reason enough to wait. Without a queue the instances do not decide how
+    /// many calls run at once, and so do no harm.
+    pub(super) fn fruitless_since(&self, now: Instant, observed: &Observed, load: &Load) -> Option<Instant> {
+        let up = self.last_up.as_ref().filter(|_| observed.queued > 0)?;
+        let comparable = up.throughput * FAST_WINDOW.as_secs_f64() >= COMPARABLE_CALLS;
+        let longer = load.work_s > 1.05 * up.work_s;
+        (comparable && longer && !self.more_since(now, up, observed)).then_some(up.at)
+    }
+
+    /// Whether clearly more calls end since the step than before it: 5 % more, and more than chance explains. A small
+    /// gain shows only over a long time, one after an outage only in the last seconds.
+    fn more_since(&self, now: Instant, up: &Up, observed: &Observed) -> bool {
+        let since_ready = (now - up.at).saturating_sub(observed.start_time()).min(WORK_WINDOW);
+        let more_within = |window: Duration| {
+            let before = up.throughput * window.as_secs_f64();
+            let ended: u64 = self.within(now, window).map(|sample| sample.completed).sum();
+            ended as f64 > 1.05 * before + 2.0 * before.sqrt()
+        };
+        since_ready >= FAST_WINDOW && (more_within(since_ready) || more_within(FAST_WINDOW))
+    }
+}

@@ -1,0 +1,291 @@
+//! One sample of a service → how many instances it should have. Pure.
+//!
+//! Two signals say how many are needed, and the larger one counts: the work that is offered (calls per second times
+//! slot-seconds per call, and what waits in the queue) and the CPU that the instances use. Suspended calls are no
+//! work. The steps are large upwards (a queue hurts at once) and slow downwards (a start costs), and no step is made
+//! where it cannot help: when memory or the cores of the machine are used up, or when the last one did not help.
+
+use std::time::{Duration, Instant};
+
+use super::history::{History, Load};
+use crate::config::spec::{InstanceRange, ScalePolicy};
+
+/// Cores that one instance can use: a Python process runs one thread at a time.
+const CORES_PER_INSTANCE: f64 = 1.0;
+/// Less than this share of a core is what an idle process uses.
+const IDLE_CORES: f64 = 0.1;
+/// Share of the free memory that new instances may take: they grow, and the page cache is of use too.
+const MEMORY_SHARE: f64 = 0.8;
+/// How long a start takes while none has been measured.
+const START_TIME: Duration = Duration::from_secs(1);
+
+/// Shorter and longer windows than these are not kept: there is one sample per second, and memory has a bound.
+const DOWN_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+
+/// What the manifest says.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    pub instances: InstanceRange,
+    pub scale: ScalePolicy,
+}
+
+impl Policy {
+    fn down_after(&self) -> Duration {
+        self.scale.down_after.clamp(DOWN_AFTER.0, DOWN_AFTER.1)
+    }
+}
+
+/// What was seen since the last sample, a second ago.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    pub ready: u32,
+    pub starting: u32,
+    /// Calls that one instance may run at once.
+    pub slots: u32,
+    /// Slot-seconds that calls ran, those still running included.
+    pub busy_seconds: f64,
+    pub completions: u64,
+    /// Calls that arrived, those that were turned away included.
+    pub offered: u64,
+    /// Calls that wait for a slot now.
+    pub queued: u64,
+    /// Calls that hold a slot now.
+    pub running: u32,
+    /// By the instances that have been ready for 5 s or more: what a start burns says nothing of the load.
+    pub cores_used_by_ready: Option<f64>,
+    pub machine_cores: u32,
+    /// Share of the machine's cores that is busy, 0 to 1.
+    pub machine_busy: f64,
+    /// Bytes.
+    pub memory_free: u64,
+    /// Bytes of one instance, if one has run.
+    pub instance_memory: Option<u64>,
+    pub start_time: Option<Duration>,
+}
+
+impl Observed {
+    pub(super) fn start_time(&self) -> Duration {
+        self.start_time.unwrap_or(START_TIME)
+    }
+}
+
+/// How many instances there should be now. It differs from what there is only when something is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub desired: u32,
+    /// One sentence with the numbers that decided.
+    pub reason: String,
+}
+
+/// A number of instances, and what it stands for.
+struct Bound {
+    instances: u32,
+    why: String,
+}
+
+/// Decides for one service. `state` belongs to that service alone.
+pub fn plan(now: Instant, policy: &Policy, state: &mut History, observed: &Observed) -> Decision {
+    let InstanceRange { min, max } = policy.instances;
+    let n = observed.ready + observed.starting;
+    let load = state.record(now, policy.down_after(), observed);
+    let need = need(policy, observed, &load);
+    state.needed(need.instances);
+    if n < min {
+        return decision(n, min, format!("{min} is the minimum"));
+    }
+    if n > max {
+        return decision(n, max, format!("{max} is the maximum"));
+    }
+    if f64::from(need.instances) > 1.1 * f64::from(n) {
+        return step_up(now, policy, state, observed, &load, &need);
+    }
+    match state.most_needed(now, policy.down_after()) {
+        Some(most) if f64::from(most) < 0.9 * f64::from(n) && n > min => {
+            step_down(now, policy, state, n, most)
+        }
+        _ => decision(n, n, need.why),
+    }
+}
+
+fn step_up(
+    now: Instant,
+    policy: &Policy,
+    state: &mut History,
+    observed: &Observed,
+    load: &Load,
+    need: &Bound,
+) -> Decision {
+    let n = observed.ready + observed.starting;
+    let limit = limit(now, policy, state, observed, load);
+    if limit.instances <= n {
+        return decision(n, n, format!("{}; held: {}", need.why, limit.why));
+    }
+    state.stepped_up(now, policy.down_after(), observed, load);
+    match need.instances <= limit.instances {
+        true => decision(n, need.instances, need.why.clone()),
+        false => {
+            decision(n, limit.instances, format!("{}; only to {}: {}", need.why, limit.instances, limit.why))
+        }
+    }
+}
+
+fn step_down(now: Instant, policy: &Policy, state: &mut History, n: u32, most: u32) -> Decision {
+    let window_s = state.window(policy.down_after()).as_secs();
+    let desired = most.max(policy.instances.min).max(n / 2);
+    state.stepped_down(now);
+    decision(n, desired, format!("over the last {window_s} s never more than {most} needed"))
+}
+
+fn decision(from: u32, desired: u32, why: String) -> Decision {
+    let reason = match from == desired {
+        true => format!("{desired}: {why}"),
+        false => format!("{from} → {desired}: {why}"),
+    };
+    Decision { desired, reason }
+}
+
+/// The largest of the signals.
+fn need(policy: &Policy, observed: &Observed, load: &Load) -> Bound {
+    let cpu = cpu_need(policy, observed);
+    // With none ended, or fewer than are under way, the window is shorter than the calls: how long they take is not
+    // known, and offered rate times busy time would count the same calls many times over.
+    let work = match load.completed < u64::from(observed.running.max(1)) {
+        true => concurrency_need(policy, observed),
+        false => offered_need(policy, observed, load),
+    };
+    if cpu.instances > work.instances { cpu } else { work }
+}
+
+/// Calls that are here now, all at once.
+fn concurrency_need(policy: &Policy, observed: &Observed) -> Bound {
+    let Observed { running, queued, slots, .. } = *observed;
+    let calls = f64::from(running) + queued as f64;
+    let instances = (calls / (f64::from(slots.max(1)) * policy.scale.utilization)).ceil() as u32;
+    let per = per_instance(policy, slots);
+    Bound {
+        instances,
+        why: format!("running {running} and queue {queued}, few ended yet, / {per} needs {instances}"),
+    }
+}
+
+fn offered_need(policy: &Policy, observed: &Observed, load: &Load) -> Bound {
+    let slots = f64::from(observed.slots.max(1));
+    let usable = slots * policy.scale.utilization;
+    let start_s = observed.start_time().as_secs_f64();
+    let n = f64::from(observed.ready + observed.starting);
+
+    // What will still wait when an instance that starts now is ready.
+    let spare = (n * slots / load.work_s - load.offered_fast).max(0.0);
+    let excess = (observed.queued as f64 - spare * start_s).max(0.0);
+    let stable = load.offered_slow * load.work_s / usable;
+    let backlog = (load.offered_fast * load.work_s + excess * load.work_s / start_s.max(1.0)) / slots;
+    let panic = (load.offered_fast * load.work_s / usable).max(backlog);
+
+    let offered = if stable > panic { load.offered_slow } else { load.offered_fast };
+    let instances = stable.max(panic).ceil() as u32;
+    let queue = match observed.queued {
+        0 => String::new(),
+        queued => format!("queue {queued}, "),
+    };
+    let (work, per) = (duration(load.work_s), per_instance(policy, observed.slots));
+    Bound {
+        instances, why: format!("{queue}offered {}/s × {work} / {per} needs {instances}", rate(offered))
+    }
+}
+
+fn cpu_need(policy: &Policy, observed: &Observed) -> Bound {
+    let used = observed.cores_used_by_ready.filter(|used| *used >= IDLE_CORES).unwrap_or(0.0);
+    let instances = (used / (policy.scale.cpu * CORES_PER_INSTANCE)).ceil() as u32;
+    let share = percent(policy.scale.cpu);
+    Bound { instances, why: format!("{used:.1} cores used, at {share} of one each, needs {instances}") }
+}
+
+/// The nearest of the limits upwards.
+fn limit(now: Instant, policy: &Policy, state: &History, observed: &Observed, load: &Load) -> Bound {
+    let n = observed.ready + observed.starting;
+    let max = policy.instances.max;
+    let mut nearest = Bound { instances: max, why: format!("{max} is the maximum") };
+    let step = Bound { instances: (n + 4).max(n.saturating_mul(2)), why: "one step at a time".to_owned() };
+    let fruitless = fruitless_limit(now, policy, state, observed, load);
+    let others = [memory_limit(observed), machine_limit(policy, observed), fruitless, Some(step)];
+    for other in others.into_iter().flatten() {
+        if other.instances < nearest.instances {
+            nearest = other;
+        }
+    }
+    nearest
+}
+
+/// Once in a while it is tried again with a tenth more: the reason may be gone.
+fn fruitless_limit(
+    now: Instant,
+    policy: &Policy,
+    state: &History,
+    observed: &Observed,
+    load: &Load,
+) -> Option<Bound> {
+    let since = state.fruitless_since(now, observed, load)?;
+    let n = observed.ready + observed.starting;
+    let again = now - since >= policy.down_after();
+    let why = format!("the last step up made calls longer ({}), not more", duration(load.work_s));
+    Some(Bound { instances: if again { n + n.div_ceil(10) } else { n }, why })
+}
+
+/// Those that start have not taken their memory yet.
+fn memory_limit(observed: &Observed) -> Option<Bound> {
+    let each = observed.instance_memory.filter(|bytes| *bytes > 0)?;
+    let fit = (observed.memory_free as f64 * MEMORY_SHARE / each as f64) as u32;
+    let instances = observed.ready.saturating_add(observed.starting.max(fit));
+    let (free_mb, each_mb) = (observed.memory_free >> 20, each >> 20);
+    Some(Bound { instances, why: format!("{free_mb} MB of memory are free, an instance takes {each_mb} MB") })
+}
+
+/// No further than the idle cores carry, if the new instances use as much as those there are.
+fn machine_limit(policy: &Policy, observed: &Observed) -> Option<Bound> {
+    let Observed { ready, starting, machine_busy, .. } = *observed;
+    let machine = policy.scale.machine;
+    let busy = percent(machine_busy);
+    if machine >= 1.0 {
+        return None;
+    }
+    if machine_busy > machine {
+        return Some(Bound { instances: ready + starting, why: format!("the machine is {busy} busy") });
+    }
+    let known = observed.cores_used_by_ready.filter(|_| ready > 0).map(|used| used / f64::from(ready));
+    let each = known.unwrap_or(CORES_PER_INSTANCE);
+    if each < IDLE_CORES {
+        return None;
+    }
+    let idle = (machine - machine_busy) * f64::from(observed.machine_cores);
+    let fit = (idle / each).ceil() as u32;
+    let why = format!("the machine is {busy} busy, and an instance may use {each:.1} cores");
+    Some(Bound { instances: ready.saturating_add(starting.max(fit)), why })
+}
+
+fn per_instance(policy: &Policy, slots: u32) -> String {
+    let s = if slots == 1 { "" } else { "s" };
+    format!("{slots} slot{s} at {}", percent(policy.scale.utilization))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+fn rate(per_s: f64) -> String {
+    match per_s {
+        ..10.0 => format!("{per_s:.1}"),
+        _ => format!("{per_s:.0}"),
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        ..0.001 => format!("{:.0} µs", seconds * 1e6),
+        ..0.01 => format!("{:.1} ms", seconds * 1e3),
+        ..1.0 => format!("{:.0} ms", seconds * 1e3),
+        _ => format!("{seconds:.1} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! One service's queue and its instances: binds a waiting call to a free slot, never earlier.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::instance::{Instance, Intake, Parked, Running};
+use super::meter::{Latency, Meter};
+use crate::model::{CallKey, InstanceId, WorkerKind};
+
+/// Place in the queue: replays first, then by age of the root, deeper calls first, then by arrival.
+/// So trees finish before new ones open, and few calls stay parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    is_new: bool,
+    root_age: u64,
+    depth: Reverse<u32>,
+    order: u64,
+}
+
+/// What a bound call does in its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Begin, or begin again, on this lane.
+    Run { opens_lane: bool },
+    /// Go on where it is parked.
+    Resume,
+}
+
+/// A call that just got a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub call: CallKey,
+    pub instance: InstanceId,
+    pub lane: u32,
+    pub work: Work,
+}
+
+/// Queue and slots of one service.
+#[derive(Debug, Default)]
+pub struct Dispatcher {
+    queue: BTreeMap<Rank, CallKey>,
+    /// Root calls of the queue with the time they came, oldest first; may hold ones that have left it.
+    roots: VecDeque<(Rank, Instant)>,
+    roots_waiting: u32,
+    instances: Vec<Instance>,
+    arrivals: u64,
+    dispatches: u64,
+    pub meter: Meter,
+    pub latency: Latency,
+}
+
+impl Dispatcher {
+    // ---- queue ----
+
+    /// A call of a root that came at `root_age` asks for a slot. The answer takes it out again.
+    pub fn push_new(&mut self, call: CallKey, root_age: u64, depth: u32, now: Instant) -> Rank {
+        let rank = self.push(call, root_age, depth, true);
+        self.meter.offered += 1;
+        if depth == 0 {
+            self.roots.push_back((rank, now));
+            self.roots_waiting += 1;
+        }
+        rank
+    }
+
+    /// A call that has run before asks for a slot, on any instance.
+    pub fn push_replay(&mut self, call: CallKey, root_age: u64, depth: u32) -> Rank {
+        self.push(call, root_age, depth, false)
+    }
+
+    fn push(&mut self, call: CallKey, root_age: u64, depth: u32, is_new: bool) -> Rank {
+        self.arrivals += 1;
+        let rank = Rank { is_new, root_age, depth: Reverse(depth), order: self.arrivals };
+        self.queue.insert(rank, call);
+        rank
+    }
+
+    pub fn remove(&mut self, rank: Rank) -> Option<CallKey> {
+        let call = self.queue.remove(&rank)?;
+        self.left(rank);
+        Some(call)
+    }
+
+    fn left(&mut self, rank: Rank) {
+        if rank.is_new && rank.depth == Reverse(0) {
+            self.roots_waiting -= 1;
+        }
+        // The front is trimmed as it leaves, so that `roots` stays about as long as the queue.
+        while self.roots.front().is_some_and(|(front, _)| !self.queue.contains_key(front)) {
+            self.roots.pop_front();
+        }
+    }
+
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub fn roots_queued(&self) -> u32 {
+        self.roots_waiting
+    }
+
+    /// Takes out the oldest root call if it has waited longer than `bound`.
+    pub fn pop_overdue_root(&mut self, now: Instant, bound: Duration) -> Option<CallKey> {
+        let (rank, since) = *self.roots.front()?;
+        if now.saturating_duration_since(since) < bound {
+            return None;
+        }
+        self.remove(rank)
+    }
+
+    /// Takes out everything that waits.
+    pub fn drain_queue(&mut self) -> Vec<CallKey> {
+        self.roots.clear();
+        self.roots_waiting = 0;
+        std::mem::take(&mut self.queue).into_values().collect()
+    }
+
+    // ---- instances ----
+
+    pub fn attach(&mut self, id: InstanceId, kind: WorkerKind, slots: u32, max_parked: u32) {
+        self.instances.push(Instance::new(id, kind, slots, max_parked));
+    }
+
+    /// Forgets an instance and answers what it held.
+    pub fn detach(&mut self, id: InstanceId) -> Option<Instance> {
+        let at = self.instances.iter().position(|instance| instance.id == id)?;
+        Some(self.instances.remove(at))
+    }
+
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    pub fn instance(&mut self, id: InstanceId) -> Option<&mut Instance> {
+        self.instances.iter_mut().find(|instance| instance.id == id)
+    }
+
+    pub fn has_ready(&self) -> bool {
+        self.instances.iter().any(|instance| instance.intake == Intake::Ready)
+    }
+
+    // ---- slots ----
+
+    /// Binds the next call that can run now; resumes go ahead of everything.
+    pub fn next(&mut self, now: Instant) -> Option<Bound> {
+        let (at, bound) = self.next_resume().or_else(|| self.next_run())?;
+        self.dispatches += 1;
+        let instance = &mut self.instances[at];
+        instance.last_used = self.dispatches;
+        instance.running.push(Running { call: bound.call, lane: bound.lane, since: now, interrupted: None });
+        debug_assert!(
+            instance.running.len() <= instance.slots as usize,
+            "running calls stay within the slots"
+        );
+        Some(bound)
+    }
+
+    fn next_resume(&mut self) -> Option<(usize, Bound)> {
+        let at = self.instances.iter().position(Instance::can_resume)?;
+        let instance = &mut self.instances[at];
+        let (call, _) = *instance.resumes.front()?;
+        let Parked { lane, .. } = instance.unpark(call)?;
+        Some((at, Bound { call, instance: instance.id, lane, work: Work::Resume }))
+    }
+
+    fn next_run(&mut self) -> Option<(usize, Bound)> {
+        if self.queue.is_empty() {
+            return None;
+        }
+        let at = self.least_running()?;
+        let (rank, call) = self.queue.pop_first()?;
+        self.left(rank);
+        let instance = &mut self.instances[at];
+        let (lane, opens_lane) = instance.take_lane();
+        Some((at, Bound { call, instance: instance.id, lane, work: Work::Run { opens_lane } }))
+    }
+
+    /// The ready instance with the fewest running calls; of equals, the most recently used.
+    fn least_running(&self) -> Option<usize> {
+        let able = self.instances.iter().enumerate().filter(|(_, instance)| instance.takes_new());
+        able.min_by_key(|(_, i)| (i.running.len(), Reverse(i.last_used))).map(|(at, _)| at)
+    }
+
+    /// A running call waits for another: it keeps its lane and gives its slot back.
+    pub fn park(&mut self, id: InstanceId, call: CallKey, root_age: u64, now: Instant) -> bool {
+        let Some(instance) = self.instance(id) else { return false };
+        let Some(running) = instance.release_slot(call) else { return false };
+        instance.parked.push(Parked { call, lane: running.lane, root_age });
+        self.count_busy(&running, now);
+        true
+    }
+
+    /// What a parked call waited for is there: it asks for a slot of its instance.
+    pub fn request_resume(&mut self, id: InstanceId, call: CallKey, now: Instant) {
+        if let Some(instance) = self.instance(id) {
+            debug_assert!(instance.parked.iter().any(|parked| parked.call == call));
+            instance.resumes.push_back((call, now));
+        }
+    }
+
+    /// A parked call is told to unwind; answers its lane.
+    pub fn unwind(&mut self, id: InstanceId, call: CallKey) -> Option<u32> {
+        let instance = self.instance(id)?;
+        let parked = instance.unpark(call)?;
+        let lane = parked.lane;
+        instance.unwinding.push(parked);
+        Some(lane)
+    }
+
+    /// The worker is done with this attempt of the call: slot and lane are free again.
+    pub fn end(&mut self, id: InstanceId, call: CallKey, now: Instant) {
+        let Some(instance) = self.instance(id) else { return };
+        if let Some(running) = instance.end(call) {
+            instance.completed += 1;
+            self.count_busy(&running, now);
+        }
+    }
+
+    fn count_busy(&mut self, running: &Running, now: Instant) {
+        self.meter.busy += now.saturating_duration_since(running.since);
+    }
+
+    /// Calls that hold a slot.
+    pub fn busy(&self) -> usize {
+        self.instances.iter().map(|instance| instance.running.len()).sum()
+    }
+
+    /// Slot time spent so far, that of running calls included.
+    pub fn busy_total(&self, now: Instant) -> Duration {
+        let running = self.instances.iter().flat_map(|instance| &instance.running);
+        self.meter.busy + running.map(|r| now.saturating_duration_since(r.since)).sum::<Duration>()
+    }
+}

@@ -1,0 +1,173 @@
+//! What one instance holds: its slots, its lanes, and where each of its calls is.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::model::{CallKey, InstanceId, WorkerKind};
+
+/// A call that holds a slot.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub call: CallKey,
+    pub lane: u32,
+    /// When it got the slot this time.
+    pub since: Instant,
+    /// When the worker was asked to stop it; its caller has been answered, or soon will be.
+    pub interrupted: Option<Instant>,
+}
+
+/// A suspended call that stays in place and holds no slot.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    pub call: CallKey,
+    pub lane: u32,
+    /// Age of its root: the youngest is evicted first.
+    pub root_age: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// No hello yet.
+    Starting,
+    Ready,
+    /// No new work: only resumes of what is parked here.
+    Draining,
+    /// Nothing at all: its channels are broken, and what it held is settled when its process is gone.
+    Severed,
+}
+
+/// One instance as its dispatcher sees it.
+#[derive(Debug)]
+pub struct Instance {
+    pub id: InstanceId,
+    pub kind: WorkerKind,
+    pub slots: u32,
+    pub max_parked: u32,
+    pub intake: Intake,
+    /// When the drain began.
+    pub draining_since: Option<Instant>,
+    pub drained_said: bool,
+    pub running: Vec<Running>,
+    pub parked: Vec<Parked>,
+    /// Parked calls whose wait is over, since when, in order.
+    pub resumes: VecDeque<(CallKey, Instant)>,
+    /// Evicted calls that have not been acknowledged yet.
+    pub unwinding: Vec<Parked>,
+    pub completed: u64,
+    /// Clock reading of the last dispatch, for "most recently used".
+    pub last_used: u64,
+    idle_lanes: Vec<u32>,
+    lanes_open: u32,
+}
+
+impl Instance {
+    pub fn new(id: InstanceId, kind: WorkerKind, slots: u32, max_parked: u32) -> Self {
+        Self {
+            id,
+            kind,
+            slots,
+            max_parked,
+            intake: Intake::Starting,
+            draining_since: None,
+            drained_said: false,
+            running: Vec::with_capacity(slots as usize),
+            parked: Vec::new(),
+            resumes: VecDeque::new(),
+            unwinding: Vec::new(),
+            completed: 0,
+            last_used: 0,
+            idle_lanes: Vec::new(),
+            lanes_open: 0,
+        }
+    }
+
+    pub fn has_slot(&self) -> bool {
+        (self.running.len() as u32) < self.slots
+    }
+
+    /// Whether a new call may start here now.
+    pub fn takes_new(&self) -> bool {
+        self.intake == Intake::Ready && self.has_slot() && self.has_lane()
+    }
+
+    /// Whether a parked call can go on here now.
+    pub fn can_resume(&self) -> bool {
+        self.intake != Intake::Severed && self.has_slot() && !self.resumes.is_empty()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty() && self.parked.is_empty() && self.unwinding.is_empty()
+    }
+
+    fn has_lane(&self) -> bool {
+        self.kind == WorkerKind::Async
+            || !self.idle_lanes.is_empty()
+            || self.lanes_open < self.slots + self.max_parked
+    }
+
+    /// A lane for a new call, and whether it must be opened first.
+    pub fn take_lane(&mut self) -> (u32, bool) {
+        if self.kind == WorkerKind::Async {
+            let opens = self.lanes_open == 0;
+            self.lanes_open = 1;
+            return (0, opens);
+        }
+        match self.idle_lanes.pop() {
+            Some(lane) => (lane, false),
+            None => {
+                self.lanes_open += 1;
+                (self.lanes_open - 1, true)
+            }
+        }
+    }
+
+    fn give_lane(&mut self, lane: u32) {
+        if self.kind == WorkerKind::Def {
+            debug_assert!(!self.idle_lanes.contains(&lane), "a lane is given back once");
+            self.idle_lanes.push(lane);
+        }
+    }
+
+    pub fn running_mut(&mut self, call: CallKey) -> Option<&mut Running> {
+        self.running.iter_mut().find(|running| running.call == call)
+    }
+
+    /// The slot of a running call is free again; the call keeps its lane.
+    pub fn release_slot(&mut self, call: CallKey) -> Option<Running> {
+        let at = self.running.iter().position(|running| running.call == call)?;
+        Some(self.running.swap_remove(at))
+    }
+
+    /// A parked call leaves its place; `None` if it is not parked here.
+    pub fn unpark(&mut self, call: CallKey) -> Option<Parked> {
+        let at = self.parked.iter().position(|parked| parked.call == call)?;
+        if let Some(waiting) = self.resumes.iter().position(|(waiting, _)| *waiting == call) {
+            self.resumes.remove(waiting);
+        }
+        Some(self.parked.swap_remove(at))
+    }
+
+    /// The call has ended here, wherever it was: its lane is idle again. Answers its slot, if it held one.
+    pub fn end(&mut self, call: CallKey) -> Option<Running> {
+        let running = self.release_slot(call);
+        let lane = match &running {
+            Some(running) => Some(running.lane),
+            None => self.unpark(call).or_else(|| self.take_unwinding(call)).map(|parked| parked.lane),
+        };
+        if let Some(lane) = lane {
+            self.give_lane(lane);
+        }
+        running
+    }
+
+    fn take_unwinding(&mut self, call: CallKey) -> Option<Parked> {
+        let at = self.unwinding.iter().position(|parked| parked.call == call)?;
+        Some(self.unwinding.swap_remove(at))
+    }
+
+    /// The parked call that gives way: the one with the youngest root, preferably one that still waits.
+    pub fn victim(&self) -> Option<CallKey> {
+        let is_resuming = |call| self.resumes.iter().any(|(waiting, _)| *waiting == call);
+        self.parked.iter().max_by_key(|parked| (!is_resuming(parked.call), parked.root_age)).map(|p| p.call)
+    }
+}

@@ -1,0 +1,10 @@
+//! Which call runs where: one dispatcher per service with one queue, exact slots per instance and late binding.
+//! Pure: the core drives it.
+
+mod dispatcher;
+mod instance;
+mod meter;
+
+pub use dispatcher::{Bound, Dispatcher, Rank, Work};
+pub use instance::{Instance, Intake, Running};
+pub use meter::Meter;

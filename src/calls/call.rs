@@ -1,0 +1,292 @@
+//! One call: its arguments, its children in the order it made them, and what it waits for.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::balancer::Rank;
+use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
+use crate::protocol::worker::Wait;
+
+/// Where a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In its service's queue, for its first run or for a replay.
+    Queued(Rank),
+    /// Holds a slot of this instance.
+    Running(InstanceId),
+    /// Suspended in place. `resuming`: what it waited for is there, and it asked for a slot.
+    Parked { instance: InstanceId, resuming: bool },
+    /// Told to unwind; the worker has not acknowledged it yet.
+    Unwinding(InstanceId),
+    /// Suspended, with nothing left in any instance.
+    Evicted,
+    /// Answered by the hub itself.
+    Hub,
+}
+
+/// What a call asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    Service(ServiceId),
+    /// A service that does not exist.
+    Unknown(ServiceName),
+    /// The result of `msx.run`.
+    Memo,
+}
+
+/// One child call or memo, found by its seq.
+#[derive(Clone, Debug)]
+pub enum Child {
+    /// A number that the worker has not told about: a memo that is being made while other tasks go on.
+    Untold,
+    Pending {
+        call: CallKey,
+        service: ServiceId,
+        ident: u32,
+        /// Number of the wait that waits for it.
+        wait: u32,
+    },
+    Recorded {
+        asked: Asked,
+        ident: u32,
+        outcome: Outcome,
+    },
+}
+
+/// Whether what a call waits for is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspension {
+    Waiting,
+    Over,
+}
+
+#[derive(Debug)]
+pub struct Call {
+    pub service: ServiceId,
+    /// The waiting call and the seq there; `None` for a root.
+    pub parent: Option<(CallKey, u32)>,
+    pub root: CallKey,
+    /// Counts root calls: smaller is older.
+    pub root_age: u64,
+    pub depth: u32,
+    pub arguments: Bytes,
+    /// Grows with every run; messages of older ones are ignored.
+    pub attempt: u32,
+    pub place: Place,
+    pub accepted: Instant,
+    /// Bytes of the results recorded in this call.
+    pub recorded_bytes: u64,
+    children: Vec<Child>,
+    /// Seqs in the order in which their results came.
+    completed: Vec<u32>,
+    /// How many of `completed` this attempt has been told.
+    delivered: usize,
+    wait_number: u32,
+    /// Awaited children that are still missing; for "any", one of them.
+    missing: u32,
+}
+
+impl Call {
+    pub fn new(service: ServiceId, arguments: Bytes, place: Place, accepted: Instant) -> Self {
+        Self {
+            service,
+            parent: None,
+            root: CallKey(0),
+            root_age: 0,
+            depth: 0,
+            arguments,
+            attempt: 0,
+            place,
+            accepted,
+            recorded_bytes: 0,
+            children: Vec::new(),
+            completed: Vec::new(),
+            delivered: 0,
+            wait_number: 0,
+            missing: 0,
+        }
+    }
+
+    pub fn child(&self, seq: u32) -> Option<&Child> {
+        self.children.get(seq as usize)
+    }
+
+    /// Makes a new child, which takes the place of this seq.
+    fn set(&mut self, seq: u32, child: Child) {
+        let at = seq as usize;
+        if at >= self.children.len() {
+            self.children.resize(at + 1, Child::Untold);
+        }
+        self.children[at] = child;
+    }
+
+    /// How many numbers have been taken.
+    pub fn children_count(&self) -> usize {
+        self.children.len()
+    }
+
+    pub fn add_pending(&mut self, seq: u32, call: CallKey, service: ServiceId, ident: u32) {
+        self.set(seq, Child::Pending { call, service, ident, wait: 0 });
+    }
+
+    /// Records the answer of a child that could not be made.
+    pub fn add_refused(&mut self, seq: u32, asked: Asked, ident: u32, outcome: Outcome) {
+        self.completed.push(seq);
+        self.recorded_bytes += bytes_of(&outcome);
+        self.set(seq, Child::Recorded { asked, ident, outcome });
+    }
+
+    /// Records a memo behind the first `known` results: those that its attempt had been told when it was made. What
+    /// came meanwhile stands behind it, as this attempt sees it, so that a replay sees the same order.
+    pub fn add_memo(&mut self, seq: u32, ident: u32, outcome: Outcome, known: u32) {
+        self.completed.insert(self.delivered.min(known as usize), seq);
+        self.delivered += 1;
+        self.recorded_bytes += bytes_of(&outcome);
+        self.set(seq, Child::Recorded { asked: Asked::Memo, ident, outcome });
+    }
+
+    /// Records the result of a pending child.
+    pub fn record(&mut self, seq: u32, outcome: Outcome) -> Suspension {
+        if let Some(child) = self.children.get_mut(seq as usize)
+            && let Child::Pending { service, ident, wait, .. } = *child
+        {
+            self.recorded_bytes += bytes_of(&outcome);
+            *child = Child::Recorded { asked: Asked::Service(service), ident, outcome };
+            self.completed.push(seq);
+            if wait == self.wait_number && wait > 0 {
+                self.missing = self.missing.saturating_sub(1);
+            }
+        }
+        self.suspension()
+    }
+
+    /// From now on the call waits for these of its children. Unknown seqs count as answered.
+    pub fn wait_for(&mut self, wait: &Wait) -> Suspension {
+        self.wait_number += 1;
+        let mut pending = 0;
+        for seq in &wait.seqs {
+            if let Some(Child::Pending { wait, .. }) = self.children.get_mut(*seq as usize)
+                && *wait != self.wait_number
+            {
+                *wait = self.wait_number;
+                pending += 1;
+            }
+        }
+        let has_one = (pending as usize) < wait.seqs.len();
+        self.missing = match wait.all {
+            true => pending,
+            false => u32::from(!has_one && pending > 0),
+        };
+        self.suspension()
+    }
+
+    pub fn suspension(&self) -> Suspension {
+        if self.missing == 0 { Suspension::Over } else { Suspension::Waiting }
+    }
+
+    /// A new attempt begins: it is told everything that is recorded.
+    pub fn begin_attempt(&mut self) {
+        self.attempt += 1;
+        self.delivered = self.completed.len();
+        self.wait_number += 1;
+        self.missing = 0;
+    }
+
+    /// All recorded results in the order in which they came.
+    pub fn recorded(&self) -> impl Iterator<Item = (u32, &Asked, u32, &Outcome)> {
+        self.completed.iter().filter_map(|seq| match &self.children[*seq as usize] {
+            Child::Recorded { asked, ident, outcome } => Some((*seq, asked, *ident, outcome)),
+            _ => None,
+        })
+    }
+
+    /// Results that came since this attempt was last told. Its own memos are not among them.
+    pub fn take_undelivered(&mut self) -> Vec<(u32, Outcome)> {
+        let fresh = &self.completed[self.delivered..];
+        let told = fresh.iter().filter_map(|seq| match &self.children[*seq as usize] {
+            Child::Recorded { outcome, .. } => Some((*seq, outcome.clone())),
+            _ => None,
+        });
+        let told = told.collect();
+        self.delivered = self.completed.len();
+        told
+    }
+
+    /// Children that have not ended.
+    pub fn pending_children(&self) -> impl Iterator<Item = CallKey> {
+        self.children.iter().filter_map(|child| match child {
+            Child::Pending { call, .. } => Some(*call),
+            Child::Recorded { .. } | Child::Untold => None,
+        })
+    }
+}
+
+pub fn bytes_of(outcome: &Outcome) -> u64 {
+    match outcome {
+        Outcome::Value(payload) | Outcome::Error(payload) => payload.len() as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Call {
+        Call::new(ServiceId(0), Bytes::new(), Place::Evicted, Instant::now())
+    }
+
+    fn value(text: &'static str) -> Outcome {
+        Outcome::Value(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn order(call: &Call) -> Vec<u32> {
+        call.recorded().map(|(seq, ..)| seq).collect()
+    }
+
+    /// The attempt that made the memo had not heard of result 1 when it went on with it, nor must a replay.
+    #[test]
+    fn a_memo_stands_where_its_attempt_saw_it() {
+        let mut call = call();
+        call.begin_attempt();
+        call.add_pending(0, CallKey(1), ServiceId(1), 0);
+        call.add_pending(1, CallKey(2), ServiceId(1), 0);
+        call.record(0, value("first"));
+        assert_eq!(call.take_undelivered().len(), 1);
+        call.record(1, value("second"));
+        call.add_memo(2, 0, value("memo"), 1);
+        assert_eq!(order(&call), [0, 2, 1]);
+        assert_eq!(call.take_undelivered(), [(1, value("second"))]);
+    }
+
+    #[test]
+    fn a_memo_in_the_making_leaves_its_number_free() {
+        let mut call = call();
+        call.begin_attempt();
+        call.add_pending(1, CallKey(1), ServiceId(1), 0);
+        assert!(matches!(call.child(0), Some(Child::Untold)));
+        call.add_memo(0, 0, value("memo"), 0);
+        assert_eq!(order(&call), [0]);
+    }
+
+    #[test]
+    fn a_refused_child_is_told_like_any_other() {
+        let mut call = call();
+        call.begin_attempt();
+        call.add_refused(0, Asked::Unknown(ServiceName::new("no.such")), 0, value("error"));
+        assert_eq!(call.wait_for(&Wait { all: true, seqs: vec![0] }), Suspension::Over);
+        assert_eq!(call.take_undelivered(), [(0, value("error"))]);
+    }
+
+    #[test]
+    fn a_wait_is_over_when_what_it_names_is_there() {
+        let mut call = call();
+        call.begin_attempt();
+        (0..3).for_each(|seq| call.add_pending(seq, CallKey(u64::from(seq)), ServiceId(1), 0));
+        assert_eq!(call.wait_for(&Wait { all: true, seqs: vec![0, 1] }), Suspension::Waiting);
+        assert_eq!(call.record(2, value("other")), Suspension::Waiting);
+        assert_eq!(call.record(0, value("one")), Suspension::Waiting);
+        assert_eq!(call.record(1, value("two")), Suspension::Over);
+        assert_eq!(call.wait_for(&Wait { all: false, seqs: vec![0] }), Suspension::Over);
+    }
+}

@@ -1,0 +1,43 @@
+//! Errors that the hub itself answers a call with.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::model::ServiceName;
+use crate::protocol::error::RemoteError;
+
+/// Why a call fails without its function having raised.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// It ran longer than `run_timeout`; `stack` is the Python stack of the running code, if the worker gave it.
+    RunTimeout {
+        bound: Duration,
+        stack: String,
+    },
+    ServiceUnavailable(String),
+    InstanceDied(String),
+    NonDeterminism(String),
+    LimitExceeded(String),
+}
+
+impl Fault {
+    /// The error payload, as if `service` had raised it.
+    pub fn payload(self, service: &ServiceName) -> Bytes {
+        let service = service.as_str();
+        let error = match self {
+            Self::RunTimeout { bound, stack } => {
+                let bound = bound.as_secs_f64();
+                let message = format!(
+                    "{service} ran for more than {bound} s (its run_timeout) without waiting for another call"
+                );
+                RemoteError::timeout(service, message, stack)
+            }
+            Self::ServiceUnavailable(text) => RemoteError::service_unavailable(service, text),
+            Self::InstanceDied(text) => RemoteError::instance_died(service, text),
+            Self::NonDeterminism(text) => RemoteError::non_determinism(service, text),
+            Self::LimitExceeded(text) => RemoteError::limit_exceeded(service, text),
+        };
+        error.encode()
+    }
+}

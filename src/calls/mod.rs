@@ -1,0 +1,10 @@
+//! The call machine: what a call is, what it waits for, and the tree it belongs to. Pure: it knows no sockets,
+//! no processes and no slots; the core joins it with the dispatchers.
+
+mod call;
+mod fault;
+mod tree;
+
+pub use call::{Asked, Child, Place, Suspension};
+pub use fault::Fault;
+pub use tree::{Admission, Calls, Ended};

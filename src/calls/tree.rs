@@ -1,0 +1,199 @@
+//! All unfinished calls, by key, and the bounds of the trees they form.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use bytes::Bytes;
+use slab::Slab;
+
+use super::call::{Call, Place, Suspension, bytes_of};
+use super::fault::Fault;
+use crate::model::{CallKey, Outcome, ServiceId};
+
+/// Unfinished calls of one root at once (design: a fan-out beyond this is a mistake, not a load).
+pub const CHILDREN_MAX: u32 = 100_000;
+/// Calls that wait for each other in a row.
+pub const DEPTH_MAX: u32 = 1_000;
+/// Bytes of recorded results that one root may hold.
+pub const RECORDED_BYTES_MAX: u64 = 256 << 20;
+
+/// What belongs to a root call as a whole.
+#[derive(Debug)]
+struct Root {
+    /// Names the one who asked; the core's effects carry it back.
+    token: u64,
+    unfinished: u32,
+    recorded_bytes: u64,
+}
+
+/// Where a call that has ended is answered.
+#[derive(Debug, PartialEq)]
+pub enum Ended {
+    /// It was a root: whoever asked with this token.
+    Root { token: u64 },
+    /// Its result was recorded in this parent, whose suspension is now so.
+    Child { parent: CallKey, suspension: Suspension },
+    /// Nobody waits any more.
+    Orphan,
+}
+
+/// Whether a child may be made.
+pub enum Admission {
+    Admitted(CallKey),
+    Refused(Fault),
+}
+
+/// The unfinished calls.
+#[derive(Debug, Default)]
+pub struct Calls {
+    calls: Slab<(u32, Call)>,
+    roots: HashMap<CallKey, Root>,
+    /// Distinguishes the calls that use one place of the slab after another.
+    serial: u32,
+    root_count: u64,
+}
+
+impl Calls {
+    pub fn get(&self, key: CallKey) -> Option<&Call> {
+        let (serial, call) = self.calls.get(index(key))?;
+        (*serial == serial_of(key)).then_some(call)
+    }
+
+    pub fn get_mut(&mut self, key: CallKey) -> Option<&mut Call> {
+        let (serial, call) = self.calls.get_mut(index(key))?;
+        (*serial == serial_of(key)).then_some(call)
+    }
+
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// The calls from outside that have not ended.
+    pub fn root_keys(&self) -> Vec<CallKey> {
+        self.roots.keys().copied().collect()
+    }
+
+    /// A call from outside. Its place is the caller's to set.
+    pub fn add_root(&mut self, service: ServiceId, arguments: Bytes, token: u64, now: Instant) -> CallKey {
+        self.root_count += 1;
+        let mut call = Call::new(service, arguments, Place::Evicted, now);
+        call.root_age = self.root_count;
+        let key = self.insert(call);
+        if let Some(call) = self.get_mut(key) {
+            call.root = key;
+        }
+        self.roots.insert(key, Root { token, unfinished: 1, recorded_bytes: 0 });
+        key
+    }
+
+    /// A call made by a call, as its child `seq`. Its place is the caller's to set.
+    pub fn add_child(
+        &mut self,
+        (parent, seq): (CallKey, u32),
+        service: ServiceId,
+        ident: u32,
+        args: Bytes,
+        now: Instant,
+    ) -> Admission {
+        let Some(waiting) = self.get(parent) else {
+            return Admission::Refused(Fault::ServiceUnavailable("the calling call has ended".into()));
+        };
+        let (root, root_age, depth) = (waiting.root, waiting.root_age, waiting.depth + 1);
+        if let Some(fault) = self.over_limit(root, depth) {
+            return Admission::Refused(fault);
+        }
+        let mut call = Call::new(service, args, Place::Evicted, now);
+        (call.parent, call.root, call.root_age, call.depth) = (Some((parent, seq)), root, root_age, depth);
+        let key = self.insert(call);
+        if let Some(root) = self.roots.get_mut(&root) {
+            root.unfinished += 1;
+        }
+        if let Some(waiting) = self.get_mut(parent) {
+            waiting.add_pending(seq, key, service, ident);
+        }
+        Admission::Admitted(key)
+    }
+
+    fn over_limit(&self, root: CallKey, depth: u32) -> Option<Fault> {
+        let unfinished = self.roots.get(&root).map_or(0, |root| root.unfinished);
+        if depth > DEPTH_MAX {
+            return Some(Fault::LimitExceeded(format!(
+                "more than {DEPTH_MAX} calls would wait for each other in a row; end the recursion earlier"
+            )));
+        }
+        (unfinished >= CHILDREN_MAX).then(|| {
+            Fault::LimitExceeded(format!(
+                "more than {CHILDREN_MAX} calls of one root would be unfinished at once; make them in portions"
+            ))
+        })
+    }
+
+    fn insert(&mut self, call: Call) -> CallKey {
+        self.serial = self.serial.wrapping_add(1);
+        let index = self.calls.insert((self.serial, call));
+        CallKey((u64::from(self.serial) << 32) | index as u64)
+    }
+
+    /// Takes a call that has ended out of the tree and records its outcome where it is waited for.
+    /// The unfinished children it leaves are the caller's to cancel.
+    pub fn end(&mut self, key: CallKey, outcome: &Outcome) -> Option<(Call, Ended)> {
+        let call = self.take(key)?;
+        let ended = match call.parent {
+            None => match self.roots.remove(&key) {
+                Some(root) => Ended::Root { token: root.token },
+                None => Ended::Orphan,
+            },
+            Some((parent, seq)) => self.record(parent, seq, outcome.clone()),
+        };
+        Some((call, ended))
+    }
+
+    /// Takes a call out without an outcome.
+    pub fn take(&mut self, key: CallKey) -> Option<Call> {
+        self.get(key)?;
+        let (_, call) = self.calls.remove(index(key));
+        if let Some(root) = self.roots.get_mut(&call.root) {
+            root.unfinished -= 1;
+            root.recorded_bytes = root.recorded_bytes.saturating_sub(call.recorded_bytes);
+        }
+        Some(call)
+    }
+
+    /// Forgets who asked for a root, which will not be answered, and answers the token.
+    pub fn disown(&mut self, key: CallKey) -> Option<u64> {
+        self.roots.remove(&key).map(|root| root.token)
+    }
+
+    fn record(&mut self, parent: CallKey, seq: u32, outcome: Outcome) -> Ended {
+        let Some(root) = self.get(parent).map(|call| call.root) else { return Ended::Orphan };
+        self.count_recorded(root, &outcome);
+        let Some(waiting) = self.get_mut(parent) else { return Ended::Orphan };
+        Ended::Child { parent, suspension: waiting.record(seq, outcome) }
+    }
+
+    /// Counts a result that is about to be recorded.
+    pub fn count_recorded(&mut self, root: CallKey, outcome: &Outcome) {
+        if let Some(root) = self.roots.get_mut(&root) {
+            root.recorded_bytes += bytes_of(outcome);
+        }
+    }
+
+    /// Whether the root holds more recorded results than it may.
+    pub fn holds_too_much(&self, root: CallKey) -> Option<Fault> {
+        let held = self.roots.get(&root)?.recorded_bytes;
+        (held > RECORDED_BYTES_MAX).then(|| {
+            Fault::LimitExceeded(format!(
+                "the recorded results of this call exceed {} MiB; return less, or split the work into several root calls",
+                RECORDED_BYTES_MAX >> 20
+            ))
+        })
+    }
+}
+
+fn index(key: CallKey) -> usize {
+    (key.0 & 0xffff_ffff) as usize
+}
+
+fn serial_of(key: CallKey) -> u32 {
+    (key.0 >> 32) as u32
+}

@@ -1,0 +1,232 @@
+//! The table of settings: every key of the manifest stands here once, with its type, check and default, or with
+//! what to do while it is not built yet. Reading, layering and `msx config` all follow from this table.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::diagnostics::Diagnostics;
+use super::place::Located;
+use super::raw::Table;
+use super::section::State::{Anywhere, Later, OneService};
+use super::section::{Key, Section, Title};
+use super::value::{Env, Line, Names, Setting, Signal};
+
+/// Makes of each table two types: `$layer` with what one place says (every field may be absent), and `$settings`
+/// with what counts after the layers were laid over each other.
+macro_rules! settings {
+    (
+        $(#[$about:meta])* $layer:ident => $settings:ident {
+            $($(#[$doc:meta])* $field:ident: $type:ty = $default:expr, $path:literal in $state:expr, $check:expr;)*
+        }
+        later { $($later:literal: $instead:expr;)* }
+    ) => {
+        #[doc = concat!("What one place says about [`", stringify!($settings), "`].")]
+        #[derive(Clone, Debug, Default)]
+        pub struct $layer {
+            $(pub $field: Option<Located<$type>>,)*
+        }
+
+        $(#[$about])*
+        #[derive(Clone, Debug)]
+        pub struct $settings {
+            $($(#[$doc])* pub $field: Located<$type>,)*
+        }
+
+        impl $layer {
+            pub const KEYS: &[Key] = &[
+                $(Key { path: $path, state: $state },)*
+                $(Key { path: $later, state: Later($instead) },)*
+            ];
+
+            /// Checks one table; everything wrong in it is added to `problems`.
+            pub fn read(title: &Title, table: &Table, problems: &mut Diagnostics) -> Self {
+                let section = Section::open(title, table, Self::KEYS, problems);
+                Self { $($field: section.read($path, problems, $check),)* }
+            }
+        }
+
+        impl $settings {
+            /// Lays the layers over the defaults, the last one on top.
+            pub fn lay(layers: &[&$layer]) -> Self {
+                Self { $($field: lay($default, layers.iter().filter_map(|layer| layer.$field.clone())),)* }
+            }
+
+            /// All values, in the order of the table.
+            pub fn lines(&self) -> Vec<Line> {
+                let mut lines = Vec::new();
+                $(lines.extend(self.$field.value.lines($path, &self.$field.place));)*
+                lines
+            }
+        }
+    };
+}
+
+fn lay<T: Setting>(default: T, layers: impl Iterator<Item = Located<T>>) -> Located<T> {
+    layers.fold(Located::default(default), |below, above| {
+        Located::new(above.value.over(below.value), above.place)
+    })
+}
+
+settings! {
+    /// `[project]`
+    ProjectLayer => Project {
+        /// Shown to people; without it the folder's name.
+        name: Option<String> = None, "name" in Anywhere, |field| field.text().map(Some);
+    }
+    later {}
+}
+
+settings! {
+    /// `[python]`: where the services' code and its interpreter come from.
+    PythonLayer => Python {
+        /// `requirements.txt` or `pyproject.toml`, relative to the manifest.
+        requirements: Option<String> = None, "requirements" in Anywhere, |field| field.text().map(Some);
+        /// The interpreter to use as it is.
+        interpreter: Option<String> = None, "interpreter" in Anywhere, |field| field.text().map(Some);
+        /// Folders put on `sys.path`, relative to the manifest.
+        path: Names = Names::new(), "path" in Anywhere, |field| field.names();
+        /// Modules whose decorated functions are services.
+        modules: Names = Names::new(), "modules" in Anywhere, |field| field.modules();
+    }
+    later {}
+}
+
+settings! {
+    /// `[gateway]`: the public HTTP entrance.
+    GatewayLayer => Gateway {
+        /// `None`: 127.0.0.1:8080, or the next free port.
+        listen: Option<SocketAddr> = None, "listen" in Anywhere, |field| field.address().map(Some);
+    }
+    later {
+        "tls": "remove it: the gateway speaks plain HTTP on loopback; let a reverse proxy in front speak TLS";
+        "tokens": "remove it: the gateway listens on loopback only; let a reverse proxy in front check who calls";
+        "insecure": "remove it: the gateway listens on loopback only";
+    }
+}
+
+/// More threads than this in one process help nobody: use instances.
+const THREADS_MAX: u32 = 1_024;
+/// Coroutines are cheap, but each running call holds its arguments in memory.
+const CONCURRENCY_MAX: u32 = 100_000;
+/// Instances are processes of one machine.
+const INSTANCES_MAX: u32 = 1_024;
+/// A parked `def` call is a blocked thread; a parked `async def` call a pending coroutine.
+const PARKED_MAX: u32 = 100_000;
+/// Every queued call holds its arguments in the hub's memory.
+const QUEUE_MAX: u32 = 1_000_000;
+/// Long enough for any wait that is meant.
+const DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+settings! {
+    /// The settings of one service.
+    ServiceLayer => Service {
+        /// Always `native`: Python functions run by msx itself.
+        server: String = "native".to_owned(), "server" in Anywhere,
+            |field| field.word(&["native"], &["gunicorn", "http"], ONLY_FUNCTIONS);
+        /// Calls of a `def` service that may run at once in one instance.
+        threads: u32 = 2, "threads" in Anywhere,
+            |field| field.count(1..=THREADS_MAX);
+        /// Calls of an `async def` service that may run at once in one instance.
+        concurrency: u32 = 100, "concurrency" in Anywhere,
+            |field| field.count(1..=CONCURRENCY_MAX);
+        /// Fewest instances; 0: none before the first call.
+        min: u32 = 1, "instances.min" in Anywhere,
+            |field| field.count(0..=INSTANCES_MAX);
+        /// Most instances.
+        max: u32 = 8, "instances.max" in Anywhere,
+            |field| field.count(1..=INSTANCES_MAX);
+        /// Share of the slots that should be busy.
+        utilization: f64 = 0.7, "scale.utilization" in Anywhere,
+            |field| field.share();
+        /// Share of the cores an instance can use that should be busy.
+        cpu: f64 = 0.8, "scale.cpu" in Anywhere,
+            |field| field.share();
+        /// No scale-up while the machine is busier; 1.0 switches it off.
+        machine: f64 = 0.9, "scale.machine" in Anywhere,
+            |field| field.share();
+        /// How long fewer instances must have been enough before one is stopped.
+        down_after: Duration = Duration::from_secs(60), "scale.down_after" in Anywhere,
+            |field| field.duration(SECOND..=DURATION_MAX);
+        /// Suspended calls that may stay in one instance beyond its slots.
+        max_parked: u32 = 256, "max_parked" in Anywhere,
+            |field| field.count(0..=PARKED_MAX);
+        /// Root calls that may wait for a slot.
+        queue_max: u32 = 1_024, "queue.max" in Anywhere,
+            |field| field.count(1..=QUEUE_MAX);
+        /// How long each of them waits at most.
+        queue_timeout: Duration = Duration::from_secs(10), "queue.timeout" in Anywhere,
+            |field| field.duration(MILLISECOND..=DURATION_MAX);
+        /// The longest uninterrupted run of a call in a slot.
+        run_timeout: Duration = Duration::from_secs(30), "run_timeout" in Anywhere,
+            |field| field.duration(MILLISECOND..=DURATION_MAX);
+        /// Always `none`: calls are kept in memory.
+        durability: String = "none".to_owned(), "durability" in Anywhere,
+            |field| field.word(&["none"], &["async", "fsync"], ONLY_MEMORY);
+        /// Whether the gateway may call it.
+        expose: bool = true, "expose" in Anywhere,
+            |field| field.flag();
+        /// The service's own front; `None`: a free port that stays the same.
+        listen: Option<SocketAddr> = None, "listen" in OneService("an address belongs to one service"),
+            |field| field.address().map(Some);
+        /// Services that must be ready before this one starts.
+        depends_on: Names = Names::new(), "depends_on" in OneService("what a service needs is its own"),
+            |field| field.dependencies();
+        /// Variables of its instances.
+        env: Env = Env::default(), "env" in Anywhere,
+            |field| field.env();
+        /// A file of `NAME=value` lines, relative to the manifest; `env` goes before it.
+        env_file: Option<String> = None, "env_file" in OneService("such a file belongs to one service"),
+            |field| field.text().map(Some);
+        /// Working folder, relative to the manifest.
+        cwd: String = ".".to_owned(), "cwd" in Anywhere,
+            |field| field.text();
+        /// Paths whose changes restart the service under `msx up --watch`, relative to the manifest.
+        watch: Names = Names::new(), "watch" in Anywhere,
+            |field| field.names();
+        /// What an instance is sent to stop it.
+        stop_signal: Signal = Signal(libc::SIGTERM), "stop.signal" in Anywhere,
+            |field| field.signal();
+        /// How long a process may take from the signal to its end.
+        stop_grace: Duration = Duration::from_secs(10), "stop.grace" in Anywhere,
+            |field| field.duration(Duration::ZERO..=DURATION_MAX);
+    }
+    later {
+        "command": "remove this service: only Python functions are run so far; start the program beside msx";
+        "slots": "use `threads` (def) or `concurrency` (async def)";
+        "workers": "use `instances`: the number of processes";
+        "worker_class": ONLY_FUNCTIONS;
+        "extra": ONLY_FUNCTIONS;
+        "scale.idle_to_zero": "remove it: with `instances.min = 0` none is started before the first call";
+        "retries": "remove it: a failed call is answered with its error; catch it in the caller and call again";
+        "idempotent": "remove it: a failed call is never made again on its own so far";
+        "concurrency_key": "remove it: `threads = 1` with `instances = 1` runs one call at a time";
+        "on_nondeterminism": "remove it: a replay that differs always fails with NonDeterminismError";
+        "limits": "remove it: set limits around msx itself, with ulimit or systemd";
+        "ready": READY_BY_HELLO;
+        "startup": READY_BY_HELLO;
+        "live": "remove it: an instance that ends is restarted, and `run_timeout` ends one that hangs in a call";
+        "restart": "remove it: an instance that ends is always restarted, after a pause that grows";
+        "oneshot": "remove this service: run the program before `msx up`";
+    }
+}
+
+const ONLY_FUNCTIONS: &str =
+    "remove it: only decorated Python functions (`server = \"native\"`) are run so far";
+const ONLY_MEMORY: &str =
+    "remove it: calls are kept in memory so far (`durability = \"none\"`) and end with the hub";
+const READY_BY_HELLO: &str =
+    "remove it: a service is ready when its module is imported and its on_start hooks have run";
+
+/// The section that a key belongs in.
+pub fn home(key: &str) -> Option<&'static str> {
+    let has = |keys: &[Key]| keys.iter().any(|known| known.top() == key);
+    let tables = [
+        (has(ProjectLayer::KEYS), "[project]"),
+        (has(PythonLayer::KEYS), "[python]"),
+        (has(GatewayLayer::KEYS), "[gateway]"),
+        (has(ServiceLayer::KEYS), "[defaults] or [services.NAME]"),
+    ];
+    tables.into_iter().find(|(has, _)| *has).map(|(_, home)| home)
+}

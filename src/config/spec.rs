@@ -1,0 +1,71 @@
+//! The validated settings that the other rooms read. Every value here is in range and complete.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::ServiceName;
+
+/// Settings of one service after defaults, decorator, manifest and overrides were laid over each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceSpec {
+    pub name: ServiceName,
+    /// The module that an instance imports.
+    pub module: String,
+    /// Calls of a `def` service that may run at once in an instance (`threads`) or of an `async def` one (`concurrency`).
+    pub slots: u32,
+    /// Calls that may stay parked in one instance beyond the slots.
+    pub max_parked: u32,
+    pub instances: InstanceRange,
+    pub scale: ScalePolicy,
+    pub queue: QueuePolicy,
+    /// The longest uninterrupted run of a call in a slot.
+    pub run_timeout: Duration,
+    /// Whether the gateway may call it.
+    pub expose: bool,
+    /// Address of the service's own front; `None`: a free port, kept in `.msx/`.
+    pub listen: Option<SocketAddr>,
+    /// Services that must be ready before this one starts.
+    pub depends_on: Vec<String>,
+    /// `env_file` and then `env`, laid over the hub's environment.
+    pub env: BTreeMap<String, String>,
+    pub cwd: PathBuf,
+    /// Paths whose changes restart it under `up --watch`; empty: the files of its module.
+    pub watch: Vec<PathBuf>,
+    pub stop: StopPolicy,
+}
+
+/// How many instances: fixed when `min == max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceRange {
+    pub min: u32,
+    pub max: u32,
+}
+
+/// See design "Autoscaler": the targets that `plan` steers to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScalePolicy {
+    /// Share of the slots that should be busy.
+    pub utilization: f64,
+    /// Share of the cores an instance can use that should be busy.
+    pub cpu: f64,
+    /// No scale-up while the machine is busier than this share; 1.0 switches it off.
+    pub machine: f64,
+    pub down_after: Duration,
+}
+
+/// Bounds of root calls that wait for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuePolicy {
+    pub max: u32,
+    pub timeout: Duration,
+}
+
+/// How an instance is stopped after its drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopPolicy {
+    /// Signal number sent to the process group.
+    pub signal: i32,
+    pub grace: Duration,
+}

@@ -1,0 +1,153 @@
+//! The types that settings have: how each is shown, and how one lies over another.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use toml::Value as Toml;
+
+use super::duration;
+use super::place::{Located, Place};
+
+/// One line of `msx config`: `path = value  # place`.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Keys from the section down to the value.
+    pub path: Vec<String>,
+    pub value: Toml,
+    pub place: Place,
+}
+
+/// What the table of settings asks of a type.
+pub trait Setting: Sized {
+    /// The value that counts when `self` was written over `below`.
+    fn over(self, below: Self) -> Self {
+        let _ = below;
+        self
+    }
+
+    /// As TOML; `None` if there is nothing to show.
+    fn show(&self) -> Option<Toml>;
+
+    /// The lines that show it under `path`, most often one.
+    fn lines(&self, path: &str, place: &Place) -> Vec<Line> {
+        let line =
+            |value| Line { path: path.split('.').map(str::to_owned).collect(), value, place: place.clone() };
+        self.show().map(line).into_iter().collect()
+    }
+}
+
+impl Setting for u32 {
+    fn show(&self) -> Option<Toml> {
+        Some(Toml::Integer(i64::from(*self)))
+    }
+}
+
+impl Setting for f64 {
+    fn show(&self) -> Option<Toml> {
+        Some(Toml::Float(*self))
+    }
+}
+
+impl Setting for bool {
+    fn show(&self) -> Option<Toml> {
+        Some(Toml::Boolean(*self))
+    }
+}
+
+impl Setting for String {
+    fn show(&self) -> Option<Toml> {
+        Some(Toml::String(self.clone()))
+    }
+}
+
+impl Setting for Duration {
+    fn show(&self) -> Option<Toml> {
+        Some(Toml::String(duration::show(*self)))
+    }
+}
+
+impl Setting for SocketAddr {
+    fn show(&self) -> Option<Toml> {
+        Some(Toml::String(self.to_string()))
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    fn show(&self) -> Option<Toml> {
+        self.as_ref().and_then(T::show)
+    }
+}
+
+/// Names or paths, each where it was written.
+pub type Names = Vec<Located<String>>;
+
+impl Setting for Names {
+    fn show(&self) -> Option<Toml> {
+        let names = self.iter().map(|name| Toml::String(name.value.clone()));
+        (!self.is_empty()).then(|| Toml::Array(names.collect()))
+    }
+}
+
+/// Variables of an instance. Unlike other settings they add up: a layer replaces single variables.
+#[derive(Clone, Debug, Default)]
+pub struct Env(pub BTreeMap<String, Located<String>>);
+
+impl Setting for Env {
+    fn over(self, below: Self) -> Self {
+        let mut variables = below.0;
+        variables.extend(self.0);
+        Self(variables)
+    }
+
+    fn show(&self) -> Option<Toml> {
+        None
+    }
+
+    fn lines(&self, path: &str, _place: &Place) -> Vec<Line> {
+        let line = |(key, text): (&String, &Located<String>)| Line {
+            path: vec![path.to_owned(), key.clone()],
+            value: Toml::String(if is_secret(key) { "***".to_owned() } else { text.value.clone() }),
+            place: text.place.clone(),
+        };
+        self.0.iter().map(line).collect()
+    }
+}
+
+/// Words in the name of a variable whose value is not printed. A guess that errs on the side of hiding.
+const SECRET_WORDS: [&str; 7] = ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "AUTH"];
+
+fn is_secret(variable: &str) -> bool {
+    let variable = variable.to_ascii_uppercase();
+    SECRET_WORDS.iter().any(|word| variable.contains(word))
+}
+
+/// A signal that ends a process, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal(pub i32);
+
+impl Signal {
+    /// The signals that make sense to stop a program with.
+    pub const NAMES: [(&str, Self); 7] = [
+        ("TERM", Self(libc::SIGTERM)),
+        ("INT", Self(libc::SIGINT)),
+        ("QUIT", Self(libc::SIGQUIT)),
+        ("HUP", Self(libc::SIGHUP)),
+        ("USR1", Self(libc::SIGUSR1)),
+        ("USR2", Self(libc::SIGUSR2)),
+        ("KILL", Self(libc::SIGKILL)),
+    ];
+
+    /// `TERM` or `SIGTERM`.
+    pub fn named(name: &str) -> Option<Self> {
+        let short = name.strip_prefix("SIG").unwrap_or(name);
+        Self::NAMES.iter().find(|(known, _)| *known == short).map(|(_, signal)| *signal)
+    }
+}
+
+impl Setting for Signal {
+    fn show(&self) -> Option<Toml> {
+        let (name, _) = Self::NAMES.iter().find(|(_, signal)| signal == self)?;
+        Some(Toml::String((*name).to_owned()))
+    }
+}

@@ -1,0 +1,146 @@
+//! The command line's end of the control API: one typed method per request.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::{Method, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+use crate::protocol::control::{
+    CallAnswer, CallRequest, Problem, RestartRequest, ScaleRequest, Status, route,
+};
+
+/// Requests that the hub answers from what it knows.
+const QUICK_MAX: Duration = Duration::from_secs(10);
+/// Requests that wait for instances; the hub bounds each start and drain much more tightly.
+const SLOW_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// A connection to one hub.
+pub struct Client {
+    http: reqwest::Client,
+    socket: PathBuf,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The hub answered, and the answer is no.
+    #[error("{}", .0.message)]
+    Refused(Box<Problem>),
+    /// Nothing listens on the socket.
+    #[error("the hub does not accept a connection on {}: {reason}", socket.display())]
+    Unreachable { socket: PathBuf, reason: String },
+    /// The hub ended, or stopped answering, in the middle of a request.
+    #[error("the connection to the hub was lost: {0}")]
+    Lost(String),
+    #[error("the hub did not answer within {} s", .0.as_secs())]
+    Slow(Duration),
+    /// Another version, or a defect.
+    #[error("the answer of the hub cannot be read: {0}")]
+    Malformed(String),
+}
+
+impl Client {
+    pub fn new(socket: &Path) -> Result<Self, ClientError> {
+        let built = reqwest::Client::builder().unix_socket(socket).build();
+        let http = built.map_err(|e| unreachable_hub(socket, &e))?;
+        Ok(Self { http, socket: socket.to_path_buf() })
+    }
+
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        json(self.send(Method::GET, route::STATUS, None::<&()>, Some(QUICK_MAX)).await?).await
+    }
+
+    /// Waits until the call ends, however long that is; dropping the future cancels the call.
+    pub async fn call(&self, call: &CallRequest) -> Result<CallAnswer, ClientError> {
+        json(self.send(Method::POST, route::CALL, Some(call), None).await?).await
+    }
+
+    pub async fn scale(&self, scale: &ScaleRequest) -> Result<(), ClientError> {
+        self.send(Method::POST, route::SCALE, Some(scale), Some(SLOW_MAX)).await.map(drop)
+    }
+
+    pub async fn restart(&self, restart: &RestartRequest) -> Result<(), ClientError> {
+        self.send(Method::POST, route::RESTART, Some(restart), Some(SLOW_MAX)).await.map(drop)
+    }
+
+    /// Asks the hub to drain and end; it has not ended when this returns.
+    pub async fn down(&self) -> Result<(), ClientError> {
+        self.send(Method::POST, route::DOWN, None::<&()>, Some(QUICK_MAX)).await.map(drop)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        bound: Option<Duration>,
+    ) -> Result<Response, ClientError> {
+        // The host is never resolved: the socket is what is connected to.
+        let mut request = self.http.request(method, format!("http://localhost{path}"));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if let Some(bound) = bound {
+            request = request.timeout(bound);
+        }
+        let response = request.send().await.map_err(|e| self.broken(&e, bound))?;
+        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+    }
+
+    fn broken(&self, error: &reqwest::Error, bound: Option<Duration>) -> ClientError {
+        match bound {
+            _ if error.is_connect() => unreachable_hub(&self.socket, error),
+            Some(bound) if error.is_timeout() => ClientError::Slow(bound),
+            _ => ClientError::Lost(cause(error)),
+        }
+    }
+}
+
+async fn json<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
+    let body = response.bytes().await.map_err(|e| ClientError::Lost(cause(&e)))?;
+    serde_json::from_slice(&body).map_err(|e| ClientError::Malformed(e.to_string()))
+}
+
+async fn refusal(response: Response) -> ClientError {
+    let status = response.status();
+    match json::<Problem>(response).await {
+        Ok(problem) => ClientError::Refused(Box::new(problem)),
+        Err(ClientError::Malformed(_)) => ClientError::Malformed(format!("HTTP status {status}")),
+        Err(other) => other,
+    }
+}
+
+fn unreachable_hub(socket: &Path, error: &reqwest::Error) -> ClientError {
+    ClientError::Unreachable { socket: socket.to_path_buf(), reason: cause(error) }
+}
+
+/// The innermost reason: reqwest's own text names only the URL.
+fn cause(error: &reqwest::Error) -> String {
+    let mut source: &dyn std::error::Error = error;
+    while let Some(inner) = source.source() {
+        source = inner;
+    }
+    source.to_string()
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let message = error.to_string();
+        match error {
+            ClientError::Refused(problem) => (*problem).into(),
+            ClientError::Unreachable { .. } => {
+                Self::failed(message).with_help("it may be starting or ending: try again in a moment")
+            }
+            ClientError::Lost(_) => Self::failed(message)
+                .with_help("`msx ps` shows whether a hub runs; `.msx/logs/hub.log` may say why it ended"),
+            ClientError::Slow(_) => {
+                Self::failed(message).with_help("`msx ps` shows what its services are doing")
+            }
+            ClientError::Malformed(_) => Self::failed(message)
+                .with_help("it may be of another version: `msx version`, then `msx down` and `msx up`"),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `msx.orchestrator`: the hub as a service. Its functions are called like any other and answered here.
+
+use serde_json::{Value, json};
+
+use crate::control::status::Reporter;
+use crate::model::{Outcome, ServiceName};
+use crate::protocol::error::RemoteError;
+use crate::protocol::json;
+use crate::protocol::signature::Signature;
+use crate::registry::Registry;
+use crate::supervisor::Supervisor;
+
+/// Name of the module whose functions the hub answers.
+const MODULE: &str = "msx.orchestrator";
+
+/// The functions, with their parameters as a person would write them.
+const FUNCTIONS: [(&str, &[(&str, &str)]); 5] = [
+    ("services", &[]),
+    ("access", &[("name", "str")]),
+    ("instances", &[("name", "str")]),
+    ("scale", &[("name", "str"), ("n", "int")]),
+    ("health", &[]),
+];
+
+/// Canonical names of the functions.
+pub fn names() -> impl Iterator<Item = ServiceName> {
+    FUNCTIONS.iter().map(|(function, _)| ServiceName::new(format!("{MODULE}.{function}")))
+}
+
+/// The signature of a function, in the form that discovery gives for others.
+pub fn signature(name: &ServiceName) -> Signature {
+    let parameters = FUNCTIONS.iter().find(|(function, _)| *function == name.alias());
+    let parameters = parameters.map_or(&[][..], |(_, parameters)| parameters);
+    let text: Vec<String> = parameters.iter().map(|(name, kind)| format!("{name}: {kind}")).collect();
+    let described = parameters.iter().map(|(name, kind)| {
+        let schema = json!({"type": if *kind == "int" { "integer" } else { "string" }});
+        json!({"name": name, "kind": "positional_or_keyword", "annotation": kind, "required": true, "schema": schema})
+    });
+    let described: Vec<Value> = described.collect();
+    let signature =
+        json!({"text": format!("({})", text.join(", ")), "doc": null, "returns": null, "params": described});
+    Signature::parse(signature.to_string().as_bytes()).expect("this is the form of a signature")
+}
+
+/// What the functions look at and act on.
+#[derive(Clone)]
+pub struct Orchestrator {
+    pub registry: Registry,
+    pub supervisor: Supervisor,
+    pub reporter: Reporter,
+}
+
+impl Orchestrator {
+    /// Answers one call; `arguments` is its payload.
+    pub async fn answer(&self, name: &ServiceName, arguments: &[u8]) -> Outcome {
+        let result = match bound(name, arguments) {
+            Ok(arguments) => self.run(name.alias(), &arguments).await,
+            Err(message) => Err(raised("builtins.TypeError", name, message)),
+        };
+        match result.and_then(|value| encoded(name, &value)) {
+            Ok(payload) => Outcome::Value(payload),
+            Err(error) => Outcome::Error(RemoteError { service: name.to_string(), ..*error }.encode()),
+        }
+    }
+
+    async fn run(&self, function: &str, arguments: &[Value]) -> Result<Value, Box<RemoteError>> {
+        let text = |at: usize| arguments.get(at).and_then(Value::as_str).unwrap_or_default();
+        match function {
+            "services" => Ok(self.services()),
+            "access" => self.access(text(0)),
+            "instances" => self.instances(text(0)),
+            "scale" => self.scale(text(0), arguments.get(1).and_then(Value::as_u64)).await,
+            _ => Ok(self.health()),
+        }
+    }
+
+    fn services(&self) -> Value {
+        let snapshot = self.registry.snapshot();
+        snapshot.services.iter().map(|service| service.spec.name.as_str()).collect()
+    }
+
+    fn access(&self, name: &str) -> Result<Value, Box<RemoteError>> {
+        let snapshot = self.registry.snapshot();
+        let id = snapshot.resolve(name).map_err(unknown)?;
+        let address = snapshot.get(id).and_then(|service| service.address);
+        Ok(address.map_or(Value::Null, |address| json!(format!("http://{address}/"))))
+    }
+
+    fn instances(&self, name: &str) -> Result<Value, Box<RemoteError>> {
+        let snapshot = self.registry.snapshot();
+        let id = snapshot.resolve(name).map_err(unknown)?;
+        let instances = snapshot.get(id).map_or(&[][..], |service| &service.instances);
+        let described = instances
+            .iter()
+            .map(|i| json!({"id": i.label, "state": i.state, "pid": i.pid, "restarts": i.restarts}));
+        Ok(described.collect())
+    }
+
+    async fn scale(&self, name: &str, instances: Option<u64>) -> Result<Value, Box<RemoteError>> {
+        let id = self.registry.resolve(name).map_err(unknown)?;
+        let instances = instances.and_then(|n| u32::try_from(n).ok());
+        let instances = instances.ok_or_else(|| value_error("n must be a whole number from 0"))?;
+        self.supervisor
+            .scale(id, Some(instances), true)
+            .await
+            .map_err(|error| value_error(error.to_string()))?;
+        Ok(Value::Null)
+    }
+
+    fn health(&self) -> Value {
+        let snapshot = self.registry.snapshot();
+        let services = snapshot.services.iter().map(|service| {
+            let ready = service.instances.iter().filter(|i| i.ready.is_some()).count();
+            (service.spec.name.to_string(), json!({"ready": ready, "desired": service.desired}))
+        });
+        let is_ok = snapshot
+            .services
+            .iter()
+            .all(|service| service.desired == 0 || service.instances.iter().any(|i| i.ready.is_some()));
+        json!({"ok": is_ok, "uptime": self.reporter.uptime().as_secs_f64(), "services": services.collect::<serde_json::Map<_, _>>()})
+    }
+}
+
+/// The arguments in the order of the parameters.
+fn bound(name: &ServiceName, payload: &[u8]) -> Result<Vec<Value>, String> {
+    let mut text = Vec::new();
+    json::to_json(payload, &mut text).map_err(|error| error.to_string())?;
+    let (args, mut kwargs): (Vec<Value>, serde_json::Map<String, Value>) =
+        serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let parameters = FUNCTIONS.iter().find(|(function, _)| *function == name.alias());
+    let parameters = parameters.map_or(&[][..], |(_, parameters)| parameters);
+    let missing = |parameter: &str| format!("{name}() misses its argument `{parameter}`");
+    let mut given = args.into_iter();
+    let bound: Result<Vec<Value>, String> = parameters
+        .iter()
+        .map(|(parameter, _)| {
+            given.next().or_else(|| kwargs.remove(*parameter)).ok_or_else(|| missing(parameter))
+        })
+        .collect();
+    match given.next().is_some() || !kwargs.is_empty() {
+        true => Err(format!("{name}() takes {} argument(s)", parameters.len())),
+        false => bound,
+    }
+}
+
+fn encoded(name: &ServiceName, value: &Value) -> Result<bytes::Bytes, Box<RemoteError>> {
+    json::from_json(value.to_string().as_bytes())
+        .map_err(|error| raised("builtins.ValueError", name, error.to_string()))
+}
+
+fn raised(kind: &str, name: &ServiceName, message: impl Into<String>) -> Box<RemoteError> {
+    Box::new(RemoteError {
+        kind: kind.to_owned(),
+        message: message.into(),
+        mro: vec!["builtins.Exception".into()],
+        service: name.to_string(),
+        ..RemoteError::default()
+    })
+}
+
+fn value_error(message: impl Into<String>) -> Box<RemoteError> {
+    raised("builtins.ValueError", &ServiceName::new(MODULE), message)
+}
+
+fn unknown(error: crate::registry::NameError) -> Box<RemoteError> {
+    let text = format!("{error}; {}", error.help());
+    raised("builtins.LookupError", &ServiceName::new(MODULE), text)
+}

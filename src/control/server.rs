@@ -1,0 +1,287 @@
+//! The hub's end of the control API: axum on a Unix socket that only its owner may open.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::Listener;
+use axum::{Json, Router};
+use serde_json::value::RawValue;
+use tokio::net::unix::SocketAddr as UnixSocketAddr;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::control::orchestrator::Orchestrator;
+use crate::core::{Answer, Reason};
+use crate::model::{Outcome, ServiceId};
+use crate::protocol::control::{
+    CallAnswer, CallRequest, Problem, ProblemKind, RestartRequest, ScaleRequest, route,
+};
+use crate::protocol::error::RemoteError;
+use crate::protocol::json;
+use crate::protocol::signature::Signature;
+use crate::registry::{NameError, Registry};
+use crate::shard::Shard;
+
+/// Everything that the control API acts on.
+pub struct Control {
+    pub registry: Registry,
+    pub shard: Shard,
+    pub orchestrator: Orchestrator,
+    /// Functions of `msx.orchestrator`: name, id and signature.
+    pub hub_services: Vec<(String, ServiceId, Arc<Signature>)>,
+}
+
+/// Where requests come in: at first the hub can only be told to stop.
+pub struct Entry {
+    /// Cancelled by `down`.
+    stop: CancellationToken,
+    control: OnceLock<Arc<Control>>,
+}
+
+impl Entry {
+    pub fn new(stop: CancellationToken) -> Self {
+        Self { stop, control: OnceLock::new() }
+    }
+
+    /// Everything is there; once.
+    pub fn open(&self, control: Control) {
+        let _ = self.control.set(Arc::new(control));
+    }
+}
+
+/// What a request acts on; refused while the hub starts.
+struct Shared(Arc<Control>);
+
+impl FromRequestParts<Arc<Entry>> for Shared {
+    type Rejection = Refused;
+
+    async fn from_request_parts(_: &mut Parts, entry: &Arc<Entry>) -> Result<Self, Refused> {
+        entry.control.get().cloned().map(Self).ok_or_else(|| {
+            Refused::new(ProblemKind::Unavailable, "the hub is starting").help("try again in a moment")
+        })
+    }
+}
+
+/// A socket whose other ends belong to the user of the hub. The file's mode says so already; this holds even where
+/// the mode was changed.
+pub struct OwnerOnly(UnixListener);
+
+impl Listener for OwnerOnly {
+    type Io = UnixStream;
+    type Addr = UnixSocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.0).await;
+            if stream.peer_cred().is_ok_and(|peer| peer.uid() == nix::unistd::getuid().as_raw()) {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
+/// Listens on `path`, in place of what an earlier hub left there.
+pub fn listen(path: &Path) -> std::io::Result<OwnerOnly> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => (),
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(OwnerOnly(listener))
+}
+
+pub fn router(entry: Arc<Entry>) -> Router {
+    Router::new()
+        .route(route::STATUS, get(status))
+        .route(route::CALL, post(call))
+        .route(route::SCALE, post(scale))
+        .route(route::RESTART, post(restart))
+        .route(route::DOWN, post(down))
+        .with_state(entry)
+}
+
+async fn status(Shared(control): Shared) -> Response {
+    Json(control.orchestrator.reporter.status().await).into_response()
+}
+
+async fn down(State(entry): State<Arc<Entry>>) -> StatusCode {
+    entry.stop.cancel();
+    StatusCode::ACCEPTED
+}
+
+async fn call(
+    Shared(control): Shared,
+    Json(request): Json<CallRequest>,
+) -> Result<Json<CallAnswer>, Refused> {
+    let (id, signature) = control.find(&request.service)?;
+    let arguments = signature.bind_words(&request.arguments).map_err(|error| {
+        Refused::usage(signature.explain(&request.service, &error))
+            .help("`k=v` gives a parameter by name; lists and objects are written as JSON")
+    })?;
+    let ask = control.shard.ask(id, arguments);
+    let answer = match request.timeout_ms.map(Duration::from_millis) {
+        None => ask.await,
+        Some(bound) => tokio::time::timeout(bound, ask).await.map_err(|_| {
+            let message = format!(
+                "{} did not answer within {} s, so the call was cancelled",
+                request.service,
+                bound.as_secs_f64()
+            );
+            Refused::new(ProblemKind::Timeout, message)
+        })?,
+    };
+    answered(answer)
+}
+
+fn answered(answer: Answer) -> Result<Json<CallAnswer>, Refused> {
+    match answer {
+        Answer::Done(Outcome::Value(payload)) => {
+            let mut text = Vec::new();
+            json::to_json(&payload, &mut text).map_err(|e| Refused::unreadable(&e.to_string()))?;
+            let text = String::from_utf8(text).map_err(|e| Refused::unreadable(&e.to_string()))?;
+            let result = RawValue::from_string(text).map_err(|e| Refused::unreadable(&e.to_string()))?;
+            Ok(Json(CallAnswer { result }))
+        }
+        Answer::Done(Outcome::Error(payload)) => Err(Refused::remote(&RemoteError::decode(&payload))),
+        Answer::Refused(refusal) => {
+            let help = match refusal.reason {
+                Reason::QueueFull | Reason::QueueTimeout => "`msx ps` shows the queue; try again later",
+                Reason::ScaledToZero => "`msx scale NAME=auto` lets it scale itself again",
+                Reason::Stopping => "`msx up` starts it again",
+                Reason::CrashLoop => "`msx logs NAME` has the whole log; it is tried again every 30 s",
+            };
+            let mut refused = Refused::new(ProblemKind::Unavailable, refusal.message).help(help);
+            refused.0.detail = refusal.detail;
+            Err(refused)
+        }
+    }
+}
+
+async fn scale(Shared(control): Shared, Json(request): Json<ScaleRequest>) -> Result<StatusCode, Refused> {
+    let mut targets = Vec::new();
+    for target in &request.targets {
+        let id = control.registry.resolve(&target.service)?;
+        control.check_max(id, target.instances, request.force)?;
+        targets.push((id, target.instances));
+    }
+    // All are asked for before the first is waited for.
+    let waits = targets.into_iter().map(|(id, instances)| {
+        let control = control.clone();
+        tokio::spawn(async move { control.orchestrator.supervisor.scale(id, instances, request.wait).await })
+    });
+    for wait in waits.collect::<Vec<_>>() {
+        let scaled = wait.await.map_err(|error| Refused::new(ProblemKind::Internal, error.to_string()))?;
+        scaled.map_err(|error| Refused::unavailable(error.to_string(), error.help(), error.detail()))?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn restart(
+    Shared(control): Shared,
+    Json(request): Json<RestartRequest>,
+) -> Result<StatusCode, Refused> {
+    let ids = match request.services.is_empty() {
+        true => control.registry.snapshot().services.iter().map(|service| service.id).collect(),
+        false => request
+            .services
+            .iter()
+            .map(|name| control.registry.resolve(name))
+            .collect::<Result<Vec<ServiceId>, NameError>>()?,
+    };
+    let restarted = control.orchestrator.supervisor.restart(ids, false).await;
+    restarted.map_err(|error| {
+        let first = error.0.first();
+        Refused::unavailable(error.to_string(), first.and_then(|f| f.help()), first.and_then(|f| f.detail()))
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Control {
+    /// A service of the project or a function of the hub.
+    fn find(&self, name: &str) -> Result<(ServiceId, Arc<Signature>), Refused> {
+        if let Some((_, id, signature)) = self.hub_services.iter().find(|(known, ..)| known == name) {
+            return Ok((*id, signature.clone()));
+        }
+        let snapshot = self.registry.snapshot();
+        let id = snapshot.resolve(name)?;
+        let signature = snapshot.get(id).map(|service| service.signature.clone());
+        Ok((id, signature.ok_or_else(|| Refused::new(ProblemKind::Internal, "a service without an entry"))?))
+    }
+
+    fn check_max(&self, id: ServiceId, instances: Option<u32>, force: bool) -> Result<(), Refused> {
+        let snapshot = self.registry.snapshot();
+        let Some((service, wanted)) = snapshot.get(id).zip(instances) else { return Ok(()) };
+        let max = service.spec.instances.max;
+        if force || wanted <= max {
+            return Ok(());
+        }
+        let message = format!("cannot scale {} to {wanted} instances: its max is {max}", service.short());
+        Err(Refused::usage(message).help("raise `instances = { max = … }` in services.toml, or use --force"))
+    }
+}
+
+/// A request that was not done.
+struct Refused(Box<Problem>);
+
+impl Refused {
+    fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Problem { kind, message: message.into(), help: None, detail: None }))
+    }
+
+    fn usage(message: impl Into<String>) -> Self {
+        Self::new(ProblemKind::Usage, message)
+    }
+
+    fn unavailable(message: String, help: Option<String>, detail: Option<String>) -> Self {
+        Self(Box::new(Problem { kind: ProblemKind::Unavailable, message, help, detail }))
+    }
+
+    fn unreadable(error: &str) -> Self {
+        Self::new(ProblemKind::Internal, format!("the result cannot be shown as JSON: {error}"))
+    }
+
+    fn remote(error: &RemoteError) -> Self {
+        let kind = error.kind.strip_prefix("builtins.").unwrap_or(&error.kind);
+        let message = match error.message.as_str() {
+            "" => kind.to_owned(),
+            message => format!("{kind}: {message}"),
+        };
+        let mut refused = Self::new(ProblemKind::Remote, message);
+        refused.0.detail = Some(error.traceback.clone()).filter(|text| !text.is_empty());
+        refused
+    }
+
+    fn help(mut self, help: &str) -> Self {
+        self.0.help = Some(help.to_owned());
+        self
+    }
+}
+
+impl From<NameError> for Refused {
+    fn from(error: NameError) -> Self {
+        Self::usage(error.to_string()).help(&error.help())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = match self.0.kind {
+            ProblemKind::Usage => StatusCode::UNPROCESSABLE_ENTITY,
+            ProblemKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            ProblemKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ProblemKind::Remote | ProblemKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(*self.0)).into_response()
+    }
+}

@@ -1,0 +1,145 @@
+//! Puts together what `msx ps` shows: the registry's table, the core's numbers and what was measured.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::core::ServiceReport;
+use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::protocol::control::{HubStatus, InstanceStatus, Reason, ServiceStatus, Status};
+use crate::registry::{InstanceEntry, Registry, ServiceEntry};
+use crate::shard::Shard;
+
+/// Decisions of the autoscaler that are kept per service.
+const REASONS_MAX: usize = 8;
+
+/// What was measured of one instance in the last second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measured {
+    /// Calls finished per second.
+    pub rate: f64,
+    /// Cores used.
+    pub cpu: Option<f64>,
+    pub memory_bytes: Option<u64>,
+}
+
+/// What the sampling task knows, shared with whoever shows it.
+#[derive(Debug, Default)]
+pub struct Measurements {
+    pub instances: HashMap<InstanceId, Measured>,
+    /// Calls finished per second over the last 10 s.
+    pub rates: HashMap<ServiceId, f64>,
+    reasons: HashMap<ServiceId, VecDeque<Reason>>,
+}
+
+impl Measurements {
+    /// Keeps a decision, unless it says the same as the last one.
+    pub fn decided(&mut self, service: ServiceId, text: &str) {
+        let reasons = self.reasons.entry(service).or_default();
+        if reasons.front().is_some_and(|last| last.text == text) {
+            return;
+        }
+        reasons.push_front(Reason { at: jiff::Timestamp::now().to_string(), text: text.to_owned() });
+        reasons.truncate(REASONS_MAX);
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Reporter {
+    pub project: Arc<str>,
+    pub gateway: Arc<str>,
+    pub guard_pid: u32,
+    pub python: Arc<str>,
+    pub registry: Registry,
+    pub shard: Shard,
+    pub measurements: Arc<Mutex<Measurements>>,
+    pub started: Instant,
+}
+
+impl Reporter {
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub async fn status(&self) -> Status {
+        let reports = self.shard.report().await;
+        let snapshot = self.registry.snapshot();
+        let measured = self.measurements.lock();
+        let services = snapshot.services.iter().map(|service| {
+            let report = reports.iter().find(|report| report.service == service.id);
+            service_status(service, report, &measured)
+        });
+        let hub = HubStatus {
+            pid: std::process::id(),
+            guard_pid: self.guard_pid,
+            python: self.python.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            age_s: self.uptime().as_secs_f64(),
+            gateway: self.gateway.to_string(),
+            memory_bytes: own_memory_bytes(),
+        };
+        Status { project: self.project.to_string(), hub, services: services.collect() }
+    }
+}
+
+fn service_status(
+    service: &ServiceEntry,
+    report: Option<&ServiceReport>,
+    measured: &Measurements,
+) -> ServiceStatus {
+    let reasons = measured.reasons.get(&service.id);
+    ServiceStatus {
+        name: service.spec.name.to_string(),
+        alias: service.alias.as_deref().map(str::to_owned),
+        address: service.address.map_or_else(String::new, |address| format!("http://{address}/")),
+        kind: match service.kind {
+            WorkerKind::Def => "def",
+            WorkerKind::Async => "async",
+        }
+        .to_owned(),
+        queue: report.map_or(0, |report| report.queued as u64),
+        suspended: report.map_or(0, |report| report.suspended as u64),
+        slots: service.spec.slots,
+        min: service.spec.instances.min,
+        max: service.spec.instances.max,
+        desired: service.desired,
+        mode: service.mode.as_str().to_owned(),
+        rate: measured.rates.get(&service.id).copied().unwrap_or(0.0),
+        p50_ms: report.and_then(|report| report.p50_ms),
+        p99_ms: report.and_then(|report| report.p99_ms),
+        why: reasons.map_or_else(Vec::new, |reasons| reasons.iter().cloned().collect()),
+        instances: service.instances.iter().map(|i| instance_status(i, report, measured)).collect(),
+    }
+}
+
+fn instance_status(
+    instance: &InstanceEntry,
+    report: Option<&ServiceReport>,
+    measured: &Measurements,
+) -> InstanceStatus {
+    let counts = report.and_then(|report| report.instances.iter().find(|i| i.instance == instance.id));
+    let measured = measured.instances.get(&instance.id).copied().unwrap_or_default();
+    InstanceStatus {
+        id: instance.label.clone(),
+        state: instance.state,
+        pid: instance.pid,
+        age_s: instance.started.elapsed().as_secs_f64(),
+        restarts: instance.restarts,
+        busy: counts.map_or(0, |counts| counts.busy as u32),
+        parked: counts.map_or(0, |counts| counts.parked as u32),
+        rate: measured.rate,
+        cpu: measured.cpu,
+        memory_bytes: measured.memory_bytes,
+        reason: instance.reason.clone(),
+    }
+}
+
+/// Resident memory of the hub; 0 where the kernel does not tell.
+fn own_memory_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as u64
+}

@@ -1,0 +1,486 @@
+//! The core: the call machine joined with one dispatcher per service. One plain struct, fed with events, that
+//! answers with effects; it does no IO and asks no clock.
+//!
+//! Life of a call: `ask` or a worker's `calls` queues it, `pump` binds it to a slot and emits `Run`, the worker's
+//! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
+
+mod closing;
+mod instances;
+mod report;
+#[cfg(test)]
+mod simulation;
+mod tick;
+mod workers;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::balancer::{Bound, Dispatcher, Work};
+use crate::calls::{Asked, Calls, Ended, Fault, Place, Suspension};
+use crate::config::spec::QueuePolicy;
+use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
+use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
+use closing::Stage;
+
+pub use report::ServiceReport;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    Attached {
+        instance: InstanceId,
+        kind: WorkerKind,
+        slots: u32,
+        max_parked: u32,
+    },
+    Ready(InstanceId),
+    /// No new work; `replay_now`: parked calls are evicted at once instead of at the drain bound.
+    Drain {
+        instance: InstanceId,
+        replay_now: bool,
+    },
+    /// A channel to it broke: nothing can be sent to it any more. `Gone` follows.
+    Severed(InstanceId),
+    Gone {
+        instance: InstanceId,
+        reason: String,
+    },
+    /// A crash loop began (with what is known of it) or ended.
+    Down {
+        service: ServiceId,
+        reason: Option<String>,
+    },
+    /// Whether somebody pinned the service to no instances at all.
+    ScaledToZero {
+        service: ServiceId,
+        is_zero: bool,
+    },
+    Worker {
+        instance: InstanceId,
+        lane: u32,
+        message: FromWorker,
+    },
+    /// The stack of a call that was interrupted.
+    Stack {
+        instance: InstanceId,
+        call: CallKey,
+        attempt: u32,
+        text: String,
+    },
+    /// The hub's own answer to `Effect::Orchestrate`.
+    Orchestrated {
+        call: CallKey,
+        outcome: Outcome,
+    },
+    /// Whoever asked does not wait any more.
+    Cancel(CallKey),
+    /// msx stops: no more root calls. Those that were admitted go on, with the calls that they make.
+    Close,
+    /// They had their time: what has not ended fails now, and holds no instance back any more.
+    Abandon,
+    /// Time passed; due every `TICK`.
+    Tick,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Make a lane with this number; messages for it may follow at once.
+    OpenLane {
+        instance: InstanceId,
+        lane: u32,
+    },
+    Send {
+        instance: InstanceId,
+        lane: u32,
+        message: ToWorker,
+    },
+    Interrupt {
+        instance: InstanceId,
+        call: CallKey,
+        attempt: u32,
+        reason: &'static str,
+    },
+    Answer {
+        token: u64,
+        answer: Answer,
+    },
+    /// The root call of this token was cancelled: it has no answer.
+    Forget {
+        token: u64,
+    },
+    Orchestrate {
+        call: CallKey,
+        service: ServiceId,
+        arguments: Bytes,
+    },
+    Drained(InstanceId),
+    Unresponsive {
+        instance: InstanceId,
+        why: String,
+    },
+}
+
+/// What a root call ends with.
+#[derive(Debug)]
+pub enum Answer {
+    Done(Outcome),
+    Refused(Refusal),
+}
+
+/// Why a root call was not run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    pub reason: Reason,
+    /// One sentence.
+    pub message: String,
+    /// Text of the service itself, such as the last lines of its log.
+    pub detail: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    QueueFull,
+    QueueTimeout,
+    ScaledToZero,
+    CrashLoop,
+    /// The hub takes no new root calls.
+    Stopping,
+}
+
+/// How often `Event::Tick` is due while there are calls.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// What the core needs to know of a service.
+#[derive(Clone, Debug)]
+pub struct ServiceSetup {
+    pub name: ServiceName,
+    pub queue: QueuePolicy,
+    pub run_timeout: Duration,
+    /// Answered by the hub itself (`msx.orchestrator`).
+    pub is_hub: bool,
+}
+
+impl ServiceSetup {
+    /// A function that the hub answers itself, which needs no bounds.
+    pub fn of_hub(name: ServiceName) -> Self {
+        let queue = QueuePolicy { max: u32::MAX, timeout: Duration::MAX };
+        Self { name, queue, run_timeout: Duration::MAX, is_hub: true }
+    }
+}
+
+struct Service {
+    setup: ServiceSetup,
+    dispatcher: Dispatcher,
+    /// Why calls fail at once: it crash-loops and nothing of it is ready.
+    down: Option<String>,
+    is_zero: bool,
+}
+
+/// See the module.
+pub struct Core {
+    services: Vec<Service>,
+    by_name: HashMap<ServiceName, ServiceId>,
+    /// What a memo is called on the wire.
+    memo_name: ServiceName,
+    calls: Calls,
+    /// `MSX_REPLAY=always`: evict right after parking.
+    replays_always: bool,
+    /// Services whose dispatcher may have something to bind.
+    dirty: Vec<ServiceId>,
+    stage: Stage,
+}
+
+impl Core {
+    /// The position of a service in `services` is its id.
+    pub fn new(services: Vec<ServiceSetup>, replays_always: bool) -> Self {
+        let by_name = services.iter().enumerate();
+        let by_name = by_name.map(|(at, setup)| (setup.name.clone(), ServiceId(at as u32))).collect();
+        let services = services.into_iter().map(|setup| Service {
+            setup,
+            dispatcher: Dispatcher::default(),
+            down: None,
+            is_zero: false,
+        });
+        Self {
+            services: services.collect(),
+            by_name,
+            memo_name: ServiceName::new("msx.run"),
+            calls: Calls::default(),
+            replays_always,
+            dirty: Vec::new(),
+            stage: Stage::Open,
+        }
+    }
+
+    /// Starts a root call, whose answer will carry `token`.
+    pub fn ask(
+        &mut self,
+        now: Instant,
+        service: ServiceId,
+        arguments: Bytes,
+        token: u64,
+        out: &mut Vec<Effect>,
+    ) -> Result<CallKey, Refusal> {
+        self.admit(service)?;
+        let call = self.calls.add_root(service, arguments, token, now);
+        self.queue_new(call, now, out);
+        self.pump(now, out);
+        Ok(call)
+    }
+
+    fn admit(&mut self, id: ServiceId) -> Result<(), Refusal> {
+        if self.stage != Stage::Open {
+            let message = "the hub is stopping and takes no new calls".to_owned();
+            return Err(Refusal { reason: Reason::Stopping, message, detail: None });
+        }
+        let service = &mut self.services[id.0 as usize];
+        let name = &service.setup.name;
+        let refusal = if service.is_zero {
+            Refusal {
+                reason: Reason::ScaledToZero,
+                message: format!(
+                    "{name} is scaled to 0 instances; `msx scale {name}=1` starts one, `{name}=auto` lets it scale itself"
+                ),
+                detail: None,
+            }
+        } else if let Some(detail) = service.down.clone().filter(|_| !service.dispatcher.has_ready()) {
+            let message = format!("{name} crashes at every start and has no ready instance");
+            Refusal { reason: Reason::CrashLoop, message, detail: Some(detail) }
+        } else if service.dispatcher.roots_queued() >= service.setup.queue.max {
+            let message = format!("the queue of {name} is full ({} calls)", service.setup.queue.max);
+            Refusal { reason: Reason::QueueFull, message, detail: None }
+        } else {
+            return Ok(());
+        };
+        service.dispatcher.meter.offered += 1;
+        service.dispatcher.meter.refused += 1;
+        Err(refusal)
+    }
+
+    /// Takes one event and appends what is to be done, in order.
+    pub fn handle(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Worker { instance, lane, message } => self.on_worker(now, instance, lane, message, out),
+            Event::Attached { instance, kind, slots, max_parked } => {
+                self.dispatcher(instance.service).attach(instance, kind, slots, max_parked);
+            }
+            Event::Ready(instance) => self.on_ready(instance),
+            Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
+            Event::Severed(instance) => self.on_severed(instance),
+            Event::Gone { instance, reason } => self.on_gone(now, instance, &reason, out),
+            Event::Down { service, reason } => self.on_down(now, service, reason, out),
+            Event::ScaledToZero { service, is_zero } => self.on_scaled(now, service, is_zero, out),
+            Event::Stack { instance, call, attempt, text } => {
+                self.on_stack(now, instance, call, attempt, text, out)
+            }
+            Event::Orchestrated { call, outcome } => self.end(now, call, outcome, out),
+            Event::Cancel(call) => self.cancel(now, call, out),
+            Event::Close => self.close(),
+            Event::Abandon => self.abandon(now, out),
+            Event::Tick => self.on_tick(now, out),
+        }
+        self.pump(now, out);
+    }
+
+    fn service(&self, id: ServiceId) -> &Service {
+        &self.services[id.0 as usize]
+    }
+
+    fn dispatcher(&mut self, id: ServiceId) -> &mut Dispatcher {
+        &mut self.services[id.0 as usize].dispatcher
+    }
+
+    fn touch(&mut self, service: ServiceId) {
+        if self.dirty.last() != Some(&service) {
+            self.dirty.push(service);
+        }
+    }
+
+    // ---- binding ----
+
+    /// Binds whatever can run now in the services that changed.
+    fn pump(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        while let Some(service) = self.dirty.pop() {
+            while let Some(bound) = self.dispatcher(service).next(now) {
+                self.start(bound, out);
+            }
+            self.say_drained(service, out);
+        }
+    }
+
+    fn start(&mut self, bound: Bound, out: &mut Vec<Effect>) {
+        let Bound { call: key, instance, lane, work } = bound;
+        let message = match work {
+            Work::Run { opens_lane } => {
+                if opens_lane {
+                    out.push(Effect::OpenLane { instance, lane });
+                }
+                self.run_message(key)
+            }
+            Work::Resume => self.resume_message(key),
+        };
+        debug_assert!(message.is_some(), "a queued call exists");
+        let Some(message) = message else { return };
+        if let Some(call) = self.calls.get_mut(key) {
+            call.place = Place::Running(instance);
+        }
+        out.push(Effect::Send { instance, lane, message });
+    }
+
+    fn run_message(&mut self, key: CallKey) -> Option<ToWorker> {
+        let call = self.calls.get_mut(key)?;
+        call.begin_attempt();
+        let (attempt, arguments, parent) = (call.attempt, call.arguments.clone(), call.parent);
+        let via = parent.and_then(|(parent, _)| self.calls.get(parent)).map(|parent| parent.service);
+        let via = via.map(|service| self.service(service).setup.name.clone());
+        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key) })
+    }
+
+    fn recorded(&self, key: CallKey) -> Vec<Recorded> {
+        let Some(call) = self.calls.get(key) else { return Vec::new() };
+        let recorded = call.recorded().map(|(seq, asked, ident, outcome)| {
+            let service = self.name_of(asked);
+            Recorded { seq, service, ident, outcome: outcome.clone() }
+        });
+        recorded.collect()
+    }
+
+    fn name_of(&self, asked: &Asked) -> ServiceName {
+        match asked {
+            Asked::Service(service) => self.service(*service).setup.name.clone(),
+            Asked::Unknown(name) => name.clone(),
+            Asked::Memo => self.memo_name.clone(),
+        }
+    }
+
+    fn resume_message(&mut self, key: CallKey) -> Option<ToWorker> {
+        let call = self.calls.get_mut(key)?;
+        Some(ToWorker::Resume { call: key, attempt: call.attempt, results: call.take_undelivered() })
+    }
+
+    // ---- transitions ----
+
+    /// Puts a call that was just made where it belongs.
+    fn queue_new(&mut self, key: CallKey, now: Instant, out: &mut Vec<Effect>) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let (id, root_age, depth) = (call.service, call.root_age, call.depth);
+        let service = &mut self.services[id.0 as usize];
+        if service.setup.is_hub {
+            call.place = Place::Hub;
+            out.push(Effect::Orchestrate { call: key, service: id, arguments: call.arguments.clone() });
+            return;
+        }
+        call.place = Place::Queued(service.dispatcher.push_new(key, root_age, depth, now));
+        self.touch(id);
+    }
+
+    /// Queues a suspended call for a new run on any instance.
+    fn queue_replay(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let dispatcher = &mut self.services[call.service.0 as usize].dispatcher;
+        call.place = Place::Queued(dispatcher.push_replay(key, call.root_age, call.depth));
+        let service = call.service;
+        self.touch(service);
+    }
+
+    /// What a suspended call waited for is there.
+    fn wake(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        match call.place {
+            Place::Parked { instance, resuming: false } => {
+                call.place = Place::Parked { instance, resuming: true };
+                self.dispatcher(instance.service).request_resume(instance, key, now);
+                self.touch(instance.service);
+            }
+            Place::Evicted => self.queue_replay(key),
+            // Running: it will ask. Unwinding: its acknowledgement queues it. Queued: already on its way.
+            _ => (),
+        }
+    }
+
+    /// The call has ended with this outcome.
+    fn end(&mut self, now: Instant, key: CallKey, outcome: Outcome, out: &mut Vec<Effect>) {
+        let root = self.calls.get(key).map(|call| call.root);
+        let Some((call, ended)) = self.calls.end(key, &outcome) else { return };
+        let dispatcher = self.dispatcher(call.service);
+        dispatcher.meter.completed += 1;
+        dispatcher.latency.record(now, now.saturating_duration_since(call.accepted));
+        for child in call.pending_children() {
+            self.cancel(now, child, out);
+        }
+        match ended {
+            Ended::Root { token } => out.push(Effect::Answer { token, answer: Answer::Done(outcome) }),
+            Ended::Child { parent, suspension: Suspension::Over } => self.wake(now, parent),
+            Ended::Child { .. } | Ended::Orphan => (),
+        }
+        if let Some(root) = root
+            && let Some(fault) = self.calls.holds_too_much(root)
+        {
+            self.fail(now, root, fault, out);
+        }
+    }
+
+    /// Ends a call with an error of the hub, wherever it is.
+    fn fail(&mut self, now: Instant, key: CallKey, fault: Fault, out: &mut Vec<Effect>) {
+        let Some(call) = self.calls.get(key) else { return };
+        let payload = fault.payload(&self.service(call.service).setup.name);
+        self.stop_in_place(now, key, out);
+        self.end(now, key, Outcome::Error(payload), out);
+    }
+
+    /// Takes a call and everything below it out; nobody waits for it.
+    fn cancel(&mut self, now: Instant, key: CallKey, out: &mut Vec<Effect>) {
+        let mut doomed = vec![key];
+        while let Some(key) = doomed.pop() {
+            self.stop_in_place(now, key, out);
+            if let Some(token) = self.calls.disown(key) {
+                out.push(Effect::Forget { token });
+            }
+            if let Some(call) = self.calls.take(key) {
+                doomed.extend(call.pending_children());
+            }
+        }
+    }
+
+    /// Frees the place of a call that ends from outside. A running one keeps its slot until the worker answers.
+    fn stop_in_place(&mut self, now: Instant, key: CallKey, out: &mut Vec<Effect>) {
+        let Some(call) = self.calls.get(key) else { return };
+        match call.place {
+            Place::Queued(rank) => {
+                let service = call.service;
+                self.dispatcher(service).remove(rank);
+            }
+            Place::Running(instance) => self.interrupt(now, instance, key, "cancelled", out),
+            Place::Parked { instance, .. } => self.evict(instance, key, out),
+            Place::Unwinding(_) | Place::Evicted | Place::Hub => (),
+        }
+    }
+
+    fn interrupt(
+        &mut self,
+        now: Instant,
+        id: InstanceId,
+        key: CallKey,
+        reason: &'static str,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(attempt) = self.calls.get(key).map(|call| call.attempt) else { return };
+        let running = self.dispatcher(id.service).instance(id).and_then(|i| i.running_mut(key));
+        if let Some(running) = running.filter(|running| running.interrupted.is_none()) {
+            running.interrupted = Some(now);
+            out.push(Effect::Interrupt { instance: id, call: key, attempt, reason });
+        }
+    }
+
+    /// Tells a parked call to unwind; it is replayed, or forgotten, once the worker has acknowledged it.
+    fn evict(&mut self, instance: InstanceId, key: CallKey, out: &mut Vec<Effect>) {
+        let Some(lane) = self.dispatcher(instance.service).unwind(instance, key) else { return };
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.place = Place::Unwinding(instance);
+        let message = ToWorker::Evict { call: key, attempt: call.attempt };
+        out.push(Effect::Send { instance, lane, message });
+    }
+}

@@ -1,0 +1,34 @@
+//! The end of the core: first no new root calls, then no calls at all.
+
+use std::time::Instant;
+
+use super::{Core, Effect};
+use crate::calls::Fault;
+use crate::model::ServiceId;
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Open,
+    /// Root calls are refused; what was admitted before goes on.
+    Closed,
+    /// What was not done was failed; no instance is held back by what runs in it.
+    Abandoned,
+}
+
+impl Core {
+    pub(super) fn close(&mut self) {
+        if self.stage == Stage::Open {
+            self.stage = Stage::Closed;
+        }
+    }
+
+    pub(super) fn abandon(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.stage = Stage::Abandoned;
+        for root in self.calls.root_keys() {
+            let text = "msx stopped before the call had ended".to_owned();
+            self.fail(now, root, Fault::ServiceUnavailable(text), out);
+        }
+        (0..self.services.len()).for_each(|at| self.touch(ServiceId(at as u32)));
+    }
+}

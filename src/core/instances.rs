@@ -1,0 +1,171 @@
+//! What the core does when instances come, drain and go.
+
+use std::time::{Duration, Instant};
+
+use super::{Answer, Core, Effect, Reason, Refusal, Stage};
+use crate::balancer::Intake;
+use crate::calls::{Ended, Fault, Place, Suspension};
+use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
+
+impl Core {
+    pub(super) fn on_ready(&mut self, id: InstanceId) {
+        if let Some(instance) = self.dispatcher(id.service).instance(id)
+            && instance.intake == Intake::Starting
+        {
+            instance.intake = Intake::Ready;
+        }
+        self.services[id.service.0 as usize].down = None;
+        self.touch(id.service);
+    }
+
+    pub(super) fn on_drain(&mut self, now: Instant, id: InstanceId, replay_now: bool, out: &mut Vec<Effect>) {
+        let Some(instance) = self.dispatcher(id.service).instance(id) else { return };
+        if instance.intake == Intake::Severed {
+            return;
+        }
+        instance.intake = Intake::Draining;
+        instance.draining_since.get_or_insert(now);
+        if replay_now {
+            self.evict_parked(id, out);
+        }
+        self.touch(id.service);
+    }
+
+    /// Evicts every call that is parked in the instance, to be replayed elsewhere.
+    pub(super) fn evict_parked(&mut self, id: InstanceId, out: &mut Vec<Effect>) {
+        let Some(instance) = self.dispatcher(id.service).instance(id) else { return };
+        let parked: Vec<CallKey> = instance.parked.iter().map(|parked| parked.call).collect();
+        for call in parked {
+            self.evict(id, call, out);
+        }
+    }
+
+    /// Says once that a draining instance holds nothing any more.
+    pub(super) fn say_drained(&mut self, service: ServiceId, out: &mut Vec<Effect>) {
+        let is_abandoned = self.stage == Stage::Abandoned;
+        let dispatcher = self.dispatcher(service);
+        let draining: Vec<InstanceId> = dispatcher
+            .instances()
+            .iter()
+            .filter(|i| i.intake == Intake::Draining && !i.drained_said && (i.is_empty() || is_abandoned))
+            .map(|i| i.id)
+            .collect();
+        for id in draining {
+            if let Some(instance) = dispatcher.instance(id) {
+                instance.drained_said = true;
+            }
+            out.push(Effect::Drained(id));
+        }
+    }
+
+    pub(super) fn on_severed(&mut self, id: InstanceId) {
+        if let Some(instance) = self.dispatcher(id.service).instance(id) {
+            instance.intake = Intake::Severed;
+        }
+    }
+
+    /// The process is gone: what ran there fails, what was parked there is replayed.
+    pub(super) fn on_gone(&mut self, now: Instant, id: InstanceId, reason: &str, out: &mut Vec<Effect>) {
+        let Some(instance) = self.dispatcher(id.service).detach(id) else { return };
+        for call in instance.parked.iter().chain(&instance.unwinding).map(|parked| parked.call) {
+            self.replay_lost(id, call);
+        }
+        for call in instance.running.iter().map(|running| running.call) {
+            self.fail_lost(now, id, call, reason, out);
+        }
+        self.touch(id.service);
+    }
+
+    fn replay_lost(&mut self, id: InstanceId, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let was_here = match call.place {
+            Place::Parked { instance, .. } | Place::Unwinding(instance) => instance == id,
+            _ => false,
+        };
+        if !was_here {
+            return;
+        }
+        call.place = Place::Evicted;
+        if call.suspension() == Suspension::Over {
+            self.queue_replay(key);
+        }
+    }
+
+    fn fail_lost(&mut self, now: Instant, id: InstanceId, key: CallKey, reason: &str, out: &mut Vec<Effect>) {
+        if self.calls.get(key).is_none_or(|call| call.place != Place::Running(id)) {
+            return;
+        }
+        let name = &self.service(id.service).setup.name;
+        let text = format!(
+            "the instance that ran {name} ended in the middle of the call ({reason}); \
+             it may have done part of its work, so it is not run again"
+        );
+        let payload = Fault::InstanceDied(text).payload(name);
+        self.end(now, key, Outcome::Error(payload), out);
+    }
+
+    pub(super) fn on_down(
+        &mut self,
+        now: Instant,
+        id: ServiceId,
+        reason: Option<String>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.services[id.0 as usize].down = reason.clone();
+        if let Some(detail) = reason.filter(|_| !self.service(id).dispatcher.has_ready()) {
+            let message =
+                format!("{} crashes at every start and has no ready instance", self.service(id).setup.name);
+            self.refuse_queued(
+                now,
+                id,
+                &Refusal { reason: Reason::CrashLoop, message, detail: Some(detail) },
+                out,
+            );
+        }
+    }
+
+    pub(super) fn on_scaled(&mut self, now: Instant, id: ServiceId, is_zero: bool, out: &mut Vec<Effect>) {
+        self.services[id.0 as usize].is_zero = is_zero;
+        if is_zero {
+            let message = format!("{} was scaled to 0 instances", self.service(id).setup.name);
+            self.refuse_queued(
+                now,
+                id,
+                &Refusal { reason: Reason::ScaledToZero, message, detail: None },
+                out,
+            );
+        }
+    }
+
+    /// Nothing will run what waits here: roots are refused, children fail.
+    fn refuse_queued(&mut self, now: Instant, id: ServiceId, refusal: &Refusal, out: &mut Vec<Effect>) {
+        for key in self.dispatcher(id).drain_queue() {
+            let Some(call) = self.calls.get_mut(key) else { continue };
+            call.place = Place::Evicted;
+            if call.parent.is_none() {
+                self.refuse(now, key, refusal.clone(), out);
+                continue;
+            }
+            let text = match &refusal.detail {
+                Some(detail) => format!("{}\n{detail}", refusal.message),
+                None => refusal.message.clone(),
+            };
+            self.fail(now, key, Fault::ServiceUnavailable(text), out);
+        }
+    }
+
+    /// Answers a root call, which holds no place any more, without running it.
+    pub(super) fn refuse(&mut self, now: Instant, key: CallKey, refusal: Refusal, out: &mut Vec<Effect>) {
+        let Some((call, ended)) = self.calls.end(key, &Outcome::Error(bytes::Bytes::new())) else { return };
+        self.dispatcher(call.service).meter.refused += 1;
+        for child in call.pending_children() {
+            self.cancel(now, child, out);
+        }
+        if let Ended::Root { token } = ended {
+            out.push(Effect::Answer { token, answer: Answer::Refused(refusal) });
+        }
+    }
+
+    /// How long parked calls of a draining instance may stay there.
+    pub(super) const DRAIN_BOUND: Duration = Duration::from_secs(30);
+}

@@ -1,0 +1,419 @@
+//! The core against simulated workers: seeded programs of calls, with messages in any order, crashes, drains,
+//! evictions and callers that leave. The invariants are checked after every step.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::{Answer, Core, Effect, Event, ServiceSetup};
+use crate::config::spec::QueuePolicy;
+use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
+use crate::protocol::worker::{Entry, FromWorker, ToWorker, Wait};
+
+const SERVICES: u32 = 2;
+
+/// What a simulated function does next, given the results it has.
+enum Step {
+    Calls { service: u32, arguments: Vec<u64>, all: bool },
+    Return(u64),
+}
+
+/// fib over two services in turn; the number's parity decides between one call after the other and both at once.
+fn step(service: u32, n: u64, results: &[u64]) -> Step {
+    let other = (service + 1) % SERVICES;
+    match (n, results) {
+        (0 | 1, _) => Step::Return(n),
+        (_, [first, second]) => Step::Return(first + second),
+        (_, []) if n.is_multiple_of(2) => {
+            Step::Calls { service: other, arguments: vec![n - 1, n - 2], all: true }
+        }
+        (_, [_]) if n.is_multiple_of(2) => Step::Calls { service: other, arguments: vec![], all: true },
+        (_, done) => Step::Calls { service: other, arguments: vec![n - 1 - done.len() as u64], all: false },
+    }
+}
+
+fn fib(n: u64) -> u64 {
+    (0..n).fold((0, 1), |(a, b), _| (b, a + b)).0
+}
+
+fn payload(n: u64) -> Bytes {
+    Bytes::copy_from_slice(&n.to_le_bytes())
+}
+
+fn number(payload: &Bytes) -> u64 {
+    u64::from_le_bytes(payload.as_ref().try_into().expect("a payload of this simulation"))
+}
+
+/// One attempt of a call in a simulated worker.
+struct Attempt {
+    attempt: u32,
+    lane: u32,
+    argument: u64,
+    made: u32,
+    results: BTreeMap<u32, Outcome>,
+    waits: bool,
+}
+
+#[derive(Default)]
+struct Worker {
+    calls: HashMap<CallKey, Attempt>,
+    /// Messages on their way to the hub, per lane in order.
+    outbox: VecDeque<(u32, FromWorker)>,
+    most_running: usize,
+}
+
+struct Simulation {
+    core: Core,
+    now: Instant,
+    workers: BTreeMap<InstanceId, Worker>,
+    slots: u32,
+    max_parked: u32,
+    generation: u32,
+    answers: HashMap<u64, Answer>,
+    effects: Vec<Effect>,
+}
+
+impl Simulation {
+    fn new(instances: u32, slots: u32, max_parked: u32, replays_always: bool) -> Self {
+        let setup = |name: &str| ServiceSetup {
+            name: ServiceName::new(name),
+            queue: QueuePolicy { max: 1024, timeout: Duration::from_secs(1000) },
+            run_timeout: Duration::from_secs(1000),
+            is_hub: false,
+        };
+        let core = Core::new(vec![setup("s.0"), setup("s.1")], replays_always);
+        let mut simulation = Self {
+            core,
+            now: Instant::now(),
+            workers: BTreeMap::new(),
+            slots,
+            max_parked,
+            generation: 0,
+            answers: HashMap::new(),
+            effects: Vec::new(),
+        };
+        for service in 0..SERVICES {
+            for number in 1..=instances {
+                simulation.start(ServiceId(service), number);
+            }
+        }
+        simulation
+    }
+
+    fn start(&mut self, service: ServiceId, number: u32) {
+        self.generation += 1;
+        let instance = InstanceId { service, number, generation: Generation(self.generation) };
+        self.workers.insert(instance, Worker::default());
+        let (slots, max_parked) = (self.slots, self.max_parked);
+        self.event(Event::Attached { instance, kind: WorkerKind::Def, slots, max_parked });
+        self.event(Event::Ready(instance));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.now += Duration::from_millis(1);
+        self.core.handle(self.now, event, &mut self.effects);
+        self.settle();
+    }
+
+    fn ask(&mut self, service: u32, n: u64, token: u64) -> Option<CallKey> {
+        let asked = self.core.ask(self.now, ServiceId(service), payload(n), token, &mut self.effects);
+        self.settle();
+        asked.ok()
+    }
+
+    fn settle(&mut self) {
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Send { instance, lane, message } => self.deliver(instance, lane, message),
+                Effect::Answer { token, answer } => {
+                    assert!(self.answers.insert(token, answer).is_none(), "a root is answered once");
+                }
+                Effect::Drained(instance) => {
+                    let worker = self.workers.remove(&instance).expect("a drained instance is alive");
+                    assert!(worker.calls.is_empty(), "a drained instance holds nothing");
+                    self.core.handle(
+                        self.now,
+                        Event::Gone { instance, reason: "stopped".into() },
+                        &mut self.effects,
+                    );
+                }
+                _ => (),
+            }
+        }
+        if !self.effects.is_empty() {
+            self.settle();
+        }
+        self.check();
+    }
+
+    fn check(&mut self) {
+        let (slots, lanes) = (self.slots as usize, (self.slots + self.max_parked) as usize);
+        for report in self.core.report(self.now) {
+            for instance in report.instances {
+                assert!(instance.busy <= slots, "running calls stay within the slots");
+                assert!(instance.busy + instance.parked <= lanes + 1, "lanes stay within their bound");
+            }
+        }
+    }
+
+    fn deliver(&mut self, instance: InstanceId, lane: u32, message: ToWorker) {
+        let Some(worker) = self.workers.get_mut(&instance) else {
+            assert!(matches!(message, ToWorker::Evict { .. }), "a severed instance gets no work");
+            return;
+        };
+        match message {
+            ToWorker::Run { call, attempt, arguments, results, .. } => {
+                let results: BTreeMap<_, _> = results.into_iter().map(|r| (r.seq, r.outcome)).collect();
+                let argument = number(&arguments);
+                let fresh = Attempt { attempt, lane, argument, made: 0, results, waits: false };
+                assert!(worker.calls.insert(call, fresh).is_none(), "a call is in one place");
+                let running = worker.calls.values().filter(|attempt| !attempt.waits).count();
+                worker.most_running = worker.most_running.max(running);
+                worker.go_on(instance.service.0, call);
+            }
+            ToWorker::Resume { call, results, .. } => {
+                let attempt = worker.calls.get_mut(&call).expect("a resumed call is parked here");
+                assert!(std::mem::take(&mut attempt.waits), "a resumed call waits");
+                for (seq, outcome) in results {
+                    assert!(attempt.results.insert(seq, outcome).is_none(), "a result is delivered once");
+                }
+                worker.go_on(instance.service.0, call);
+            }
+            ToWorker::Evict { call, attempt } => {
+                if let Some(attempt) = worker.calls.remove(&call) {
+                    worker
+                        .outbox
+                        .push_back((attempt.lane, FromWorker::Evicted { call, attempt: attempt.attempt }));
+                } else {
+                    worker.outbox.push_back((lane, FromWorker::Evicted { call, attempt }));
+                }
+            }
+        }
+    }
+
+    /// One message of some worker arrives. False: there was none.
+    fn arrive(&mut self, choice: usize) -> bool {
+        let busy = self.workers.iter().filter(|(_, worker)| !worker.outbox.is_empty());
+        let busy: Vec<InstanceId> = busy.map(|(id, _)| *id).collect();
+        if busy.is_empty() {
+            return false;
+        }
+        let instance = busy[choice % busy.len()];
+        let worker = self.workers.get_mut(&instance).expect("just found");
+        let (lane, message) = worker.outbox.pop_front().expect("not empty");
+        self.event(Event::Worker { instance, lane, message });
+        true
+    }
+
+    fn crash(&mut self, choice: usize) {
+        let ids: Vec<InstanceId> = self.workers.keys().copied().collect();
+        let instance = ids[choice % ids.len()];
+        self.workers.remove(&instance);
+        self.event(Event::Severed(instance));
+        // Others go on between the end of its channel and the news of its exit.
+        (0..choice % 8).for_each(|turn| {
+            self.arrive(choice.wrapping_add(turn));
+        });
+        self.event(Event::Gone { instance, reason: "killed".into() });
+        self.start(instance.service, instance.number);
+    }
+
+    fn roll(&mut self, choice: usize, replay_now: bool) {
+        let ids: Vec<InstanceId> = self.workers.keys().copied().collect();
+        let instance = ids[choice % ids.len()];
+        self.start(instance.service, instance.number + 100);
+        self.event(Event::Drain { instance, replay_now });
+    }
+
+    fn is_at_rest(&mut self) -> bool {
+        let reports = self.core.report(self.now);
+        self.core.unfinished() == 0
+            && reports.iter().all(|r| {
+                r.queued == 0 && r.busy == 0 && r.instances.iter().all(|i| i.busy == 0 && i.parked == 0)
+            })
+    }
+}
+
+impl Worker {
+    /// Runs a call until it waits or returns.
+    fn go_on(&mut self, service: u32, call: CallKey) {
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        let failed = state.results.values().find(|outcome| matches!(outcome, Outcome::Error(_)));
+        if let Some(Outcome::Error(error)) = failed {
+            let message = FromWorker::Raise { call, attempt: state.attempt, error: error.clone() };
+            return self.finish(call, message);
+        }
+        let known: Vec<u64> = (0..)
+            .map_while(|seq| state.results.get(&seq))
+            .filter_map(|outcome| match outcome {
+                Outcome::Value(value) => Some(number(value)),
+                Outcome::Error(_) => None,
+            })
+            .collect();
+        match step(service, state.argument, &known) {
+            Step::Return(value) => {
+                let message = FromWorker::Return { call, attempt: state.attempt, value: payload(value) };
+                self.finish(call, message);
+            }
+            Step::Calls { service, arguments, all } => {
+                let first = known.len() as u32;
+                let new = arguments.iter().enumerate().map(|(at, n)| Entry {
+                    seq: first + at as u32,
+                    service: format!("s.{service}"),
+                    ident: *n as u32,
+                    arguments: payload(*n),
+                });
+                let entries: Vec<Entry> = new.collect();
+                state.made = state.made.max(first + entries.len() as u32);
+                let seqs = (first..state.made).collect();
+                state.waits = true;
+                let message = FromWorker::Calls {
+                    call,
+                    attempt: state.attempt,
+                    entries,
+                    wait: Some(Wait { all, seqs }),
+                };
+                self.outbox.push_back((state.lane, message));
+            }
+        }
+    }
+
+    fn finish(&mut self, call: CallKey, message: FromWorker) {
+        if let Some(state) = self.calls.remove(&call) {
+            self.outbox.push_back((state.lane, message));
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Arrive(usize),
+    Crash(usize),
+    Roll(usize, bool),
+    Cancel(usize),
+    Tick,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        60 => any::<usize>().prop_map(Action::Arrive),
+        1 => any::<usize>().prop_map(Action::Crash),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(choice, now)| Action::Roll(choice, now)),
+        1 => any::<usize>().prop_map(Action::Cancel),
+        2 => Just(Action::Tick),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, every root is answered once, with the right value or with an error, or was cancelled;
+    /// and nothing is left.
+    #[test]
+    fn nothing_is_lost(
+        instances in 1u32..3,
+        slots in 1u32..3,
+        max_parked in 1u32..6,
+        replays_always: bool,
+        roots in prop::collection::vec((0u32..SERVICES, 0u64..9), 1..6),
+        actions in prop::collection::vec(action(), 0..400),
+    ) {
+        let mut simulation = Simulation::new(instances, slots, max_parked, replays_always);
+        let mut keys = Vec::new();
+        for (token, (service, n)) in roots.iter().enumerate() {
+            keys.extend(simulation.ask(*service, *n, token as u64));
+        }
+        let mut cancelled = Vec::new();
+        for action in actions {
+            match action {
+                Action::Arrive(choice) => {
+                    simulation.arrive(choice);
+                }
+                Action::Crash(choice) => simulation.crash(choice),
+                Action::Roll(choice, replay_now) => simulation.roll(choice, replay_now),
+                Action::Tick => simulation.event(Event::Tick),
+                Action::Cancel(choice) => {
+                    let at = choice % keys.len();
+                    simulation.event(Event::Cancel(keys[at]));
+                    cancelled.push(at as u64);
+                }
+            }
+        }
+        let mut steps = 0;
+        while simulation.arrive(steps) {
+            steps += 1;
+            prop_assert!(steps < 1_000_000, "the calls come to an end");
+        }
+        for (token, (_, n)) in roots.iter().enumerate() {
+            match simulation.answers.get(&(token as u64)) {
+                Some(Answer::Done(Outcome::Value(value))) => prop_assert_eq!(number(value), fib(*n)),
+                Some(Answer::Done(Outcome::Error(_))) => (),
+                Some(Answer::Refused(refusal)) => prop_assert!(false, "refused: {refusal:?}"),
+                None => prop_assert!(cancelled.contains(&(token as u64)), "root {token} has no answer"),
+            }
+        }
+        prop_assert!(simulation.is_at_rest());
+    }
+}
+
+#[test]
+fn one_slot_is_enough_for_a_deep_tree() {
+    for (max_parked, replays_always) in [(256, false), (2, false), (256, true)] {
+        let mut simulation = Simulation::new(1, 1, max_parked, replays_always);
+        simulation.ask(0, 15, 7);
+        let mut steps = 0;
+        while simulation.arrive(steps) {
+            steps += 1;
+        }
+        let answer = simulation.answers.get(&7);
+        assert!(
+            matches!(answer, Some(Answer::Done(Outcome::Value(value))) if number(value) == 610),
+            "{answer:?}"
+        );
+        assert!(simulation.is_at_rest());
+    }
+}
+
+#[test]
+fn a_closed_core_finishes_what_it_admitted_and_takes_no_more() {
+    let mut simulation = Simulation::new(1, 1, 256, false);
+    simulation.ask(0, 8, 1);
+    simulation.event(Event::Close);
+    assert_eq!(simulation.ask(0, 1, 2), None);
+    let mut steps = 0;
+    while simulation.arrive(steps) {
+        steps += 1;
+    }
+    let answer = simulation.answers.get(&1);
+    assert!(
+        matches!(answer, Some(Answer::Done(Outcome::Value(value))) if number(value) == fib(8)),
+        "{answer:?}"
+    );
+    assert!(simulation.is_at_rest());
+}
+
+#[test]
+fn an_abandoned_core_answers_every_root_and_is_held_back_by_nothing() {
+    let mut simulation = Simulation::new(1, 2, 256, false);
+    (0..4).for_each(|token| {
+        simulation.ask(0, 8, token);
+    });
+    (0..20).for_each(|choice| {
+        simulation.arrive(choice);
+    });
+    simulation.event(Event::Abandon);
+    for token in 0..4 {
+        let answer = simulation.answers.get(&token);
+        assert!(matches!(answer, Some(Answer::Done(Outcome::Error(_)))), "{answer:?}");
+    }
+    // None of the messages that are on their way has arrived.
+    for instance in simulation.workers.keys().copied().collect::<Vec<_>>() {
+        simulation.core.handle(
+            simulation.now,
+            Event::Drain { instance, replay_now: false },
+            &mut simulation.effects,
+        );
+        let drained = |effect: &Effect| matches!(effect, Effect::Drained(id) if *id == instance);
+        assert!(simulation.effects.iter().any(drained), "{instance:?}");
+    }
+}

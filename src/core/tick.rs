@@ -1,0 +1,134 @@
+//! What the core does because time passed: bounds of running, waiting and draining.
+
+use std::time::{Duration, Instant};
+
+use super::{Core, Effect, Reason, Refusal};
+use crate::balancer::{Instance, Intake, Running};
+use crate::calls::Fault;
+use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
+
+/// How long the worker may take to send the stack of an interrupted call.
+const STACK_BOUND: Duration = Duration::from_millis(500);
+/// How long an interrupted call may go on before its instance counts as unresponsive.
+const INTERRUPT_BOUND: Duration = Duration::from_secs(1);
+/// How long a resume waits for its own instance while another has a free slot.
+const RESUME_BOUND: Duration = Duration::from_secs(1);
+/// How long a root call waits while the service has no ready instance at all.
+const COLD_QUEUE_BOUND: Duration = Duration::from_secs(60);
+
+impl Core {
+    pub(super) fn on_tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for at in 0..self.services.len() {
+            let service = ServiceId(at as u32);
+            self.refuse_overdue(now, service, out);
+            let instances: Vec<InstanceId> =
+                self.service(service).dispatcher.instances().iter().map(|i| i.id).collect();
+            for instance in instances {
+                self.check_running(now, instance, out);
+                self.move_stuck_resumes(now, instance, out);
+                self.end_long_drain(now, instance, out);
+            }
+            self.touch(service);
+        }
+    }
+
+    fn refuse_overdue(&mut self, now: Instant, id: ServiceId, out: &mut Vec<Effect>) {
+        let service = &self.services[id.0 as usize];
+        let warm = service.setup.queue.timeout;
+        let bound = if service.dispatcher.has_ready() { warm } else { warm.max(COLD_QUEUE_BOUND) };
+        while let Some(key) = self.dispatcher(id).pop_overdue_root(now, bound) {
+            let message = format!(
+                "no slot of {} became free within {} s; more instances (`msx scale`) or fewer callers would help",
+                self.service(id).setup.name,
+                bound.as_secs_f64()
+            );
+            self.refuse(now, key, Refusal { reason: Reason::QueueTimeout, message, detail: None }, out);
+        }
+    }
+
+    fn instance(&mut self, id: InstanceId) -> Option<&mut Instance> {
+        self.dispatcher(id.service).instance(id)
+    }
+
+    /// Holds running calls to `run_timeout`: ask, answer the caller, give up on the instance.
+    fn check_running(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {
+        let bound = self.service(id.service).setup.run_timeout;
+        let Some(instance) = self.instance(id) else { return };
+        let late = |r: &&Running| now.saturating_duration_since(r.since) >= bound;
+        let late: Vec<Running> = instance.running.iter().filter(late).cloned().collect();
+        for running in late {
+            let Some(asked) = running.interrupted else {
+                self.interrupt(now, id, running.call, "run_timeout", out);
+                continue;
+            };
+            let waited = now.saturating_duration_since(asked);
+            if waited >= STACK_BOUND && self.calls.get(running.call).is_some() {
+                self.time_out(now, id, running.call, String::new(), out);
+            }
+            if waited >= INTERRUPT_BOUND
+                && now.saturating_duration_since(running.since) >= bound + INTERRUPT_BOUND
+            {
+                self.give_up_on(now, id, out);
+            }
+        }
+    }
+
+    fn give_up_on(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {
+        let Some(instance) = self.instance(id) else { return };
+        if matches!(instance.intake, Intake::Starting | Intake::Ready) {
+            instance.intake = Intake::Draining;
+            instance.draining_since = Some(now);
+            let why = "a call went on for 1 s after its run_timeout had ended it".to_owned();
+            out.push(Effect::Unresponsive { instance: id, why });
+        }
+    }
+
+    pub(super) fn on_stack(
+        &mut self,
+        now: Instant,
+        id: InstanceId,
+        call: CallKey,
+        attempt: u32,
+        text: String,
+        out: &mut Vec<Effect>,
+    ) {
+        let is_asked =
+            self.instance(id).and_then(|i| i.running_mut(call)).is_some_and(|r| r.interrupted.is_some());
+        if is_asked && self.calls.get(call).is_some_and(|call| call.attempt == attempt) {
+            self.time_out(now, id, call, text, out);
+        }
+    }
+
+    /// Answers the caller; the slot stays held until the worker is done with the call.
+    fn time_out(
+        &mut self,
+        now: Instant,
+        id: InstanceId,
+        call: CallKey,
+        stack: String,
+        out: &mut Vec<Effect>,
+    ) {
+        let setup = &self.service(id.service).setup;
+        let fault = Fault::RunTimeout { bound: setup.run_timeout, stack };
+        let payload = fault.payload(&setup.name);
+        self.end(now, call, Outcome::Error(payload), out);
+    }
+
+    fn move_stuck_resumes(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {
+        let Some(instance) = self.instance(id) else { return };
+        let late = |(_, since): &&(CallKey, Instant)| now.saturating_duration_since(*since) >= RESUME_BOUND;
+        let late: Vec<CallKey> = instance.resumes.iter().filter(late).map(|(call, _)| *call).collect();
+        let free = self.dispatcher(id.service).instances().iter().filter(|i| i.id != id && i.takes_new());
+        let free: u32 = free.map(|i| i.slots - i.running.len() as u32).sum();
+        for call in late.into_iter().take(free as usize) {
+            self.evict(id, call, out);
+        }
+    }
+
+    fn end_long_drain(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {
+        let Some(since) = self.instance(id).and_then(|i| i.draining_since) else { return };
+        if now.saturating_duration_since(since) >= Self::DRAIN_BOUND {
+            self.evict_parked(id, out);
+        }
+    }
+}

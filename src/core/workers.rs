@@ -1,0 +1,275 @@
+//! What the core does with the messages of workers.
+
+use std::time::Instant;
+
+use super::{Core, Effect};
+use crate::calls::{Admission, Asked, Child, Fault, Place, Suspension};
+use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
+use crate::protocol::worker::{Entry, FromWorker, Memo, ToWorker, Wait};
+
+/// Memos of one call that may be in the making while later calls are made.
+const UNTOLD_MAX: usize = 10_000;
+
+/// A sender: the call of this attempt, on this lane of this instance.
+#[derive(Clone, Copy)]
+struct Sender {
+    instance: InstanceId,
+    lane: u32,
+    call: CallKey,
+    attempt: u32,
+}
+
+impl Core {
+    pub(super) fn on_worker(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        lane: u32,
+        message: FromWorker,
+        out: &mut Vec<Effect>,
+    ) {
+        let sender = |call, attempt| Sender { instance, lane, call, attempt };
+        match message {
+            FromWorker::Return { call, attempt, value } => {
+                self.on_done(now, sender(call, attempt), Outcome::Value(value), out)
+            }
+            FromWorker::Raise { call, attempt, error } => {
+                self.on_done(now, sender(call, attempt), Outcome::Error(error), out)
+            }
+            FromWorker::Calls { call, attempt, entries, wait } => {
+                self.on_calls(now, sender(call, attempt), entries, wait, out)
+            }
+            FromWorker::Evicted { call, attempt } => self.on_evicted(now, sender(call, attempt)),
+            FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
+        }
+    }
+
+    /// Whether the sender is the attempt that counts. Any other is the rest of a call that was answered or cancelled.
+    fn is_current(&self, sender: Sender) -> bool {
+        self.calls.get(sender.call).is_some_and(|call| {
+            call.attempt == sender.attempt
+                && match call.place {
+                    Place::Running(instance) | Place::Parked { instance, .. } => instance == sender.instance,
+                    _ => false,
+                }
+        })
+    }
+
+    /// Whether the sender was told to unwind, and has not acknowledged it yet.
+    fn is_unwinding(&self, sender: Sender) -> bool {
+        self.calls.get(sender.call).is_some_and(|call| {
+            call.attempt == sender.attempt && call.place == Place::Unwinding(sender.instance)
+        })
+    }
+
+    fn on_done(&mut self, now: Instant, sender: Sender, outcome: Outcome, out: &mut Vec<Effect>) {
+        let is_current = self.is_current(sender);
+        self.free(now, sender);
+        if is_current {
+            self.end(now, sender.call, outcome, out);
+        } else {
+            self.unwound(sender);
+        }
+    }
+
+    fn on_evicted(&mut self, now: Instant, sender: Sender) {
+        self.free(now, sender);
+        self.unwound(sender);
+    }
+
+    /// The worker is done with this attempt: its slot and lane are free.
+    fn free(&mut self, now: Instant, sender: Sender) {
+        let service = sender.instance.service;
+        self.dispatcher(service).end(sender.instance, sender.call, now);
+        self.touch(service);
+    }
+
+    /// An evicted call has left the instance: replay it as soon as its wait is over.
+    fn unwound(&mut self, sender: Sender) {
+        if !self.is_unwinding(sender) {
+            return;
+        }
+        let Some(call) = self.calls.get_mut(sender.call) else { return };
+        call.place = Place::Evicted;
+        if call.suspension() == Suspension::Over {
+            self.queue_replay(sender.call);
+        }
+    }
+
+    fn on_calls(
+        &mut self,
+        now: Instant,
+        sender: Sender,
+        entries: Vec<Entry>,
+        wait: Option<Wait>,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.is_current(sender) {
+            return self.on_late_calls(sender, wait.is_some(), out);
+        }
+        for entry in entries {
+            if let Err(fault) = self.add_child(now, sender.call, entry, out) {
+                self.fail(now, sender.call, fault, out);
+                return self.on_late_calls(sender, wait.is_some(), out);
+            }
+        }
+        if let Some(wait) = wait {
+            self.on_wait(now, sender, &wait, out);
+        }
+    }
+
+    /// A call that was answered already wants to wait: nothing will come, so it unwinds.
+    fn on_late_calls(&mut self, sender: Sender, waits: bool, out: &mut Vec<Effect>) {
+        let Sender { instance, lane, call, attempt } = sender;
+        let holds_slot =
+            self.dispatcher(instance.service).instance(instance).and_then(|i| i.running_mut(call)).is_some();
+        if waits && holds_slot {
+            out.push(Effect::Send { instance, lane, message: ToWorker::Evict { call, attempt } });
+        }
+    }
+
+    fn on_wait(&mut self, now: Instant, sender: Sender, wait: &Wait, out: &mut Vec<Effect>) {
+        let Sender { instance, lane, call: key, .. } = sender;
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let (suspension, place, root_age) = (call.wait_for(wait), call.place, call.root_age);
+        if place == Place::Running(instance) {
+            if suspension == Suspension::Over {
+                if let Some(message) = self.resume_message(key) {
+                    out.push(Effect::Send { instance, lane, message });
+                }
+                return;
+            }
+            self.park(now, instance, key, root_age, out);
+        } else if suspension == Suspension::Over {
+            self.wake(now, key);
+        }
+    }
+
+    fn park(&mut self, now: Instant, id: InstanceId, key: CallKey, root_age: u64, out: &mut Vec<Effect>) {
+        self.dispatcher(id.service).park(id, key, root_age, now);
+        self.touch(id.service);
+        if let Some(call) = self.calls.get_mut(key) {
+            call.place = Place::Parked { instance: id, resuming: false };
+        }
+        if let Some(victim) = self.victim(id, key) {
+            self.evict(id, victim, out);
+        }
+    }
+
+    /// Which call gives way now that `parked` is parked here.
+    fn victim(&mut self, id: InstanceId, parked: CallKey) -> Option<CallKey> {
+        let replays_always = self.replays_always;
+        let instance = self.dispatcher(id.service).instance(id)?;
+        if replays_always {
+            return Some(parked);
+        }
+        (instance.parked.len() > instance.max_parked as usize).then(|| instance.victim()).flatten()
+    }
+
+    /// Makes the child of this entry, or attaches to the one that has its seq.
+    fn add_child(
+        &mut self,
+        now: Instant,
+        parent: CallKey,
+        entry: Entry,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Fault> {
+        let asked = match self.by_name.get(entry.service.as_str()) {
+            Some(service) => Asked::Service(*service),
+            None => Asked::Unknown(ServiceName::new(entry.service)),
+        };
+        let (seq, ident) = (entry.seq, entry.ident);
+        if self.attaches(parent, seq, &asked, ident)? {
+            return Ok(());
+        }
+        let fault = match asked {
+            Asked::Service(service) => {
+                match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
+                    Admission::Admitted(child) => {
+                        self.admit_child(now, child, service, out);
+                        return Ok(());
+                    }
+                    Admission::Refused(fault) => fault,
+                }
+            }
+            _ => Fault::ServiceUnavailable(format!(
+                "there is no service {}; `msx ps` lists them, and the module of a service must be among `modules` in \
+                 services.toml",
+                self.name_of(&asked)
+            )),
+        };
+        let outcome = Outcome::Error(fault.payload(&self.name_of(&asked)));
+        let Some(root) = self.calls.get(parent).map(|call| call.root) else { return Ok(()) };
+        self.calls.count_recorded(root, &outcome);
+        if let Some(call) = self.calls.get_mut(parent) {
+            call.add_refused(seq, asked, ident, outcome);
+        }
+        Ok(())
+    }
+
+    fn admit_child(&mut self, now: Instant, child: CallKey, id: ServiceId, out: &mut Vec<Effect>) {
+        let service = self.service(id);
+        if service.is_zero {
+            let message = format!("{} is scaled to 0 instances", service.setup.name);
+            return self.fail(now, child, Fault::ServiceUnavailable(message), out);
+        }
+        match service.down.clone().filter(|_| !service.dispatcher.has_ready()) {
+            Some(reason) => {
+                let message = format!(
+                    "{} crashes at every start and has no ready instance\n{reason}",
+                    service.setup.name
+                );
+                self.fail(now, child, Fault::ServiceUnavailable(message), out);
+            }
+            None => self.queue_new(child, now, out),
+        }
+    }
+
+    /// Whether the call made this child already, in an earlier attempt. It must have been the same.
+    fn attaches(&self, parent: CallKey, seq: u32, asked: &Asked, ident: u32) -> Result<bool, Fault> {
+        let Some(call) = self.calls.get(parent) else { return Ok(true) };
+        let (asked_before, ident_before) = match call.child(seq) {
+            None if seq as usize >= call.children_count() + UNTOLD_MAX => {
+                return Err(Fault::LimitExceeded(format!(
+                    "more than {UNTOLD_MAX} functions given to msx.run would be running at once; run them in portions"
+                )));
+            }
+            None | Some(Child::Untold) => return Ok(false),
+            Some(Child::Pending { service, ident, .. }) => (Asked::Service(*service), *ident),
+            Some(Child::Recorded { asked, ident, .. }) => (asked.clone(), *ident),
+        };
+        if asked_before == *asked && ident_before == ident {
+            return Ok(true);
+        }
+        let change = if asked_before == *asked { "with other arguments" } else { "instead" };
+        Err(Fault::NonDeterminism(format!(
+            "call number {seq} was {} before and is {} {change} now: between two calls a function must do the same \
+             when it is replayed; wrap what may differ in msx.run",
+            self.name_of(&asked_before),
+            self.name_of(asked)
+        )))
+    }
+
+    /// Records a memo, also of a call that unwinds: what was done once must not be done again.
+    fn on_memo(&mut self, now: Instant, sender: Sender, memo: Memo, out: &mut Vec<Effect>) {
+        if !self.is_current(sender) && !self.is_unwinding(sender) {
+            return;
+        }
+        let Memo { seq, ident, outcome, known } = memo;
+        let fault = match self.attaches(sender.call, seq, &Asked::Memo, ident) {
+            Ok(true) => return,
+            Ok(false) => {
+                let Some(root) = self.calls.get(sender.call).map(|call| call.root) else { return };
+                self.calls.count_recorded(root, &outcome);
+                if let Some(call) = self.calls.get_mut(sender.call) {
+                    call.add_memo(seq, ident, outcome, known);
+                }
+                self.calls.holds_too_much(root).map(|fault| (root, fault))
+            }
+            Err(fault) => Some((sender.call, fault)),
+        };
+        if let Some((call, fault)) = fault {
+            self.fail(now, call, fault, out);
+        }
+    }
+}

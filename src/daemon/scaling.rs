@@ -1,0 +1,192 @@
+//! Once a second: measure, let the autoscaler decide for each service, tell the supervisor.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::autoscaler::history::History;
+use crate::autoscaler::plan::{Observed, Policy, plan};
+use crate::autoscaler::sample::{Sample, Sampler};
+use crate::control::status::{Measured, Measurements, Reporter};
+use crate::core::ServiceReport;
+use crate::model::{InstanceId, ServiceId};
+use crate::protocol::control::InstanceState;
+use crate::registry::{InstanceEntry, Mode, ServiceEntry};
+use crate::supervisor::Supervisor;
+
+/// How often the autoscaler looks.
+const PERIOD: Duration = Duration::from_secs(1);
+/// What an instance burns before it has been ready for this long is its start, not load.
+const SETTLED: Duration = Duration::from_secs(5);
+/// Samples that a rate in `msx ps` spans, one per period.
+const RATE_SAMPLES: usize = 10;
+
+/// Runs until the hub ends.
+pub async fn run(reporter: Reporter, supervisor: Supervisor) {
+    let sampler = match Sampler::new() {
+        Ok(sampler) => sampler,
+        Err(error) => return tracing::error!("no autoscaling: CPU and memory cannot be read: {error}"),
+    };
+    let mut scaling =
+        Scaling { reporter, supervisor, sampler, services: HashMap::new(), completed: HashMap::new() };
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let reports = scaling.reporter.shard.report().await;
+        scaling.look(Instant::now(), &reports);
+    }
+}
+
+struct Scaling {
+    reporter: Reporter,
+    supervisor: Supervisor,
+    sampler: Sampler,
+    services: HashMap<ServiceId, Seen>,
+    /// By instance: calls finished until the last look, and when that was.
+    completed: HashMap<InstanceId, (Instant, u64)>,
+}
+
+/// What is kept of a service from one look to the next.
+#[derive(Default)]
+struct Seen {
+    history: History,
+    last: Option<ServiceReport>,
+    finished: VecDeque<(Instant, u64)>,
+    /// How long starts take, by the last one seen.
+    start_time: Option<Duration>,
+}
+
+impl Scaling {
+    fn look(&mut self, now: Instant, reports: &[ServiceReport]) {
+        let snapshot = self.reporter.registry.snapshot();
+        let instances = snapshot.services.iter().flat_map(|service| &service.instances);
+        let pids: Vec<u32> = instances.filter_map(|instance| instance.pid).collect();
+        let sample = self.sampler.sample(now, &pids);
+        let measurements = self.reporter.measurements.clone();
+        let mut measured = measurements.lock();
+        measured.instances = self.measure(now, &snapshot.services, reports, &sample);
+        for service in &snapshot.services {
+            let Some(report) = reports.iter().find(|report| report.service == service.id) else { continue };
+            let seen = self.services.entry(service.id).or_default();
+            measured.rates.insert(service.id, seen.rate(now, report.meter.completed));
+            decide(now, service, report, seen, &sample, &self.supervisor, &mut measured);
+            seen.last = Some(report.clone());
+        }
+    }
+
+    fn measure(
+        &mut self,
+        now: Instant,
+        services: &[ServiceEntry],
+        reports: &[ServiceReport],
+        sample: &Sample,
+    ) -> HashMap<InstanceId, Measured> {
+        let counts = reports.iter().flat_map(|report| &report.instances);
+        let completed: HashMap<InstanceId, (Instant, u64)> =
+            counts.map(|i| (i.instance, (now, i.completed))).collect();
+        let instances = services.iter().flat_map(|service| &service.instances);
+        let measured = instances.map(|instance| {
+            let usage = instance.pid.and_then(|pid| sample.instances.get(&pid));
+            let rate = self.completed.get(&instance.id).zip(completed.get(&instance.id));
+            let measured = Measured {
+                rate: rate.map_or(0.0, |(before, after)| per_second(*before, *after)),
+                cpu: usage.and_then(|usage| usage.cores),
+                memory_bytes: usage.map(|usage| usage.memory_bytes),
+            };
+            (instance.id, measured)
+        });
+        let measured = measured.collect();
+        self.completed = completed;
+        measured
+    }
+}
+
+impl Seen {
+    fn rate(&mut self, now: Instant, completed: u64) -> f64 {
+        self.finished.push_back((now, completed));
+        if self.finished.len() > RATE_SAMPLES + 1 {
+            self.finished.pop_front();
+        }
+        self.finished.front().map_or(0.0, |first| per_second(*first, (now, completed)))
+    }
+}
+
+fn per_second(before: (Instant, u64), after: (Instant, u64)) -> f64 {
+    let seconds = after.0.saturating_duration_since(before.0).as_secs_f64();
+    if seconds > 0.0 { after.1.saturating_sub(before.1) as f64 / seconds } else { 0.0 }
+}
+
+fn decide(
+    now: Instant,
+    service: &ServiceEntry,
+    report: &ServiceReport,
+    seen: &mut Seen,
+    sample: &Sample,
+    supervisor: &Supervisor,
+    measured: &mut Measurements,
+) {
+    let observed = observe(now, service, report, seen, sample);
+    let policy = Policy { instances: service.spec.instances, scale: service.spec.scale };
+    let decision = plan(now, &policy, &mut seen.history, &observed);
+    match service.mode {
+        Mode::Fixed => measured.decided(service.id, &format!("fixed at {} in the manifest", service.desired)),
+        Mode::Pinned => {
+            let (name, desired) = (service.short(), service.desired);
+            let text = format!("pinned at {desired} by `msx scale`; `msx scale {name}=auto` releases it");
+            measured.decided(service.id, &text);
+        }
+        Mode::Auto => {
+            measured.decided(service.id, &decision.reason);
+            supervisor.steer(service.id, decision.desired);
+        }
+    }
+}
+
+fn observe(
+    now: Instant,
+    service: &ServiceEntry,
+    report: &ServiceReport,
+    seen: &mut Seen,
+    sample: &Sample,
+) -> Observed {
+    let in_state = |state| service.instances.iter().filter(move |instance| instance.state == state);
+    let before = seen.last.as_ref();
+    let since = |now: u64, then: Option<u64>| now.saturating_sub(then.unwrap_or(0));
+    let mut started =
+        service.instances.iter().filter_map(|i| Some(i.ready?.saturating_duration_since(i.started)));
+    seen.start_time = started.next_back().or(seen.start_time);
+    let settled = in_state(InstanceState::Ready).filter(|i| is_settled(now, i));
+    let busy = report.busy_total.saturating_sub(before.map_or(Duration::ZERO, |last| last.busy_total));
+    let memory = service
+        .instances
+        .iter()
+        .filter_map(|i| sample.instances.get(&i.pid?))
+        .map(|usage| usage.memory_bytes);
+    Observed {
+        ready: in_state(InstanceState::Ready).count() as u32,
+        // One that is to be tried again counts too: it is on its way.
+        starting: service.instances.iter().filter(|i| is_coming(i)).count() as u32,
+        slots: service.spec.slots,
+        busy_seconds: busy.as_secs_f64(),
+        completions: since(report.meter.completed, before.map(|last| last.meter.completed)),
+        offered: since(report.meter.offered, before.map(|last| last.meter.offered)),
+        queued: report.queued as u64,
+        running: report.busy as u32,
+        cores_used_by_ready: settled
+            .filter_map(|i| sample.instances.get(&i.pid?)?.cores)
+            .reduce(|sum, cores| sum + cores),
+        machine_cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+        machine_busy: sample.machine_busy.unwrap_or(0.0),
+        memory_free: sample.memory_free,
+        instance_memory: memory.max(),
+        start_time: seen.start_time,
+    }
+}
+
+fn is_settled(now: Instant, instance: &InstanceEntry) -> bool {
+    instance.ready.is_some_and(|ready| now.saturating_duration_since(ready) >= SETTLED)
+}
+
+fn is_coming(instance: &InstanceEntry) -> bool {
+    matches!(instance.state, InstanceState::Starting | InstanceState::Backoff | InstanceState::Crashloop)
+}

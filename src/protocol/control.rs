@@ -1,0 +1,174 @@
+//! What the CLI and the hub say to each other over the control API: JSON, one type per request and answer.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Paths of the control API. Answers other than 2xx carry a [`Problem`].
+pub mod route {
+    /// `GET` → [`Status`](super::Status)
+    pub const STATUS: &str = "/v1/status";
+    /// `POST` [`CallRequest`](super::CallRequest) → [`CallAnswer`](super::CallAnswer); a dropped connection cancels the call.
+    pub const CALL: &str = "/v1/call";
+    /// `POST` [`ScaleRequest`](super::ScaleRequest) → 204
+    pub const SCALE: &str = "/v1/scale";
+    /// `POST` [`RestartRequest`](super::RestartRequest) → 204 when the new instances serve.
+    pub const RESTART: &str = "/v1/restart";
+    /// `POST` → 202; the hub has ended when `.msx/lock` is free.
+    pub const DOWN: &str = "/v1/down";
+}
+
+/// Everything `msx ps` shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    pub project: String,
+    pub hub: HubStatus,
+    pub services: Vec<ServiceStatus>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HubStatus {
+    pub pid: u32,
+    pub guard_pid: u32,
+    /// Version of the interpreter that runs the services.
+    pub python: String,
+    pub version: String,
+    /// Seconds since the hub started.
+    pub age_s: f64,
+    /// `http://127.0.0.1:8080/`
+    pub gateway: String,
+    pub memory_bytes: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Canonical name.
+    pub name: String,
+    /// The short name, absent while it is ambiguous.
+    pub alias: Option<String>,
+    /// The service's own front, `http://127.0.0.1:PORT/`.
+    pub address: String,
+    /// `def` or `async`.
+    pub kind: String,
+    /// Calls that wait for a slot.
+    pub queue: u64,
+    /// Calls that wait for another call.
+    pub suspended: u64,
+    /// Slots of one instance.
+    pub slots: u32,
+    pub min: u32,
+    pub max: u32,
+    /// How many instances are wanted now, and by whom: `auto`, `pinned` or `fixed`.
+    pub desired: u32,
+    pub mode: String,
+    /// Calls finished per second over the last 10 s.
+    pub rate: f64,
+    /// Time from accepted to answered of calls that ended in the last 60 s, in milliseconds.
+    pub p50_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    /// Last decisions of the autoscaler, newest first.
+    pub why: Vec<Reason>,
+    pub instances: Vec<InstanceStatus>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reason {
+    /// RFC 3339, UTC.
+    pub at: String,
+    pub text: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    /// `a-1`
+    pub id: String,
+    pub state: InstanceState,
+    pub pid: Option<u32>,
+    /// Seconds since this process started.
+    pub age_s: f64,
+    pub restarts: u32,
+    pub busy: u32,
+    pub parked: u32,
+    pub rate: f64,
+    /// Cores used, 1.0 = one core.
+    pub cpu: Option<f64>,
+    pub memory_bytes: Option<u64>,
+    /// Why it is in backoff or crashloop: exit status and the last log lines.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InstanceState {
+    Starting,
+    Ready,
+    Draining,
+    Backoff,
+    Crashloop,
+    Stopped,
+}
+
+/// One ask from the command line. Arguments are the words as typed; the hub knows the signature.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CallRequest {
+    pub service: String,
+    pub arguments: Vec<String>,
+    /// Milliseconds; absent: until the call ends.
+    pub timeout_ms: Option<u64>,
+}
+
+/// Answer when the call returned.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CallAnswer {
+    /// As the hub wrote it: the order of keys and the digits of numbers are the program's.
+    pub result: Box<RawValue>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScaleRequest {
+    pub targets: Vec<ScaleTarget>,
+    /// Answer only when the instances are ready (or gone).
+    pub wait: bool,
+    /// Allow more than the service's `max`.
+    pub force: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScaleTarget {
+    pub service: String,
+    /// Absent: back to automatic.
+    pub instances: Option<u32>,
+}
+
+/// No names: every service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RestartRequest {
+    pub services: Vec<String>,
+}
+
+/// Every refusal of the control API, with the HTTP status it travels under.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    pub kind: ProblemKind,
+    /// What was being done, to what, and why it failed: one sentence without a full stop. For `Remote` the last line of
+    /// a Python traceback, `ValueError: no such order`.
+    pub message: String,
+    /// What to do next.
+    pub help: Option<String>,
+    /// Text of the other side, shown as it is: a remote traceback or log lines.
+    pub detail: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemKind {
+    /// The request itself is wrong (unknown name, wrong argument): exit code 2.
+    Usage,
+    /// The call raised.
+    Remote,
+    /// The call did not end in time.
+    Timeout,
+    /// The hub could not do it now.
+    Unavailable,
+    /// A defect in msx.
+    Internal,
+}

@@ -1,0 +1,375 @@
+//! Messages between the hub and a native worker ↔ their bytes, as docs/protocol.md describes them.
+//!
+//! Payloads stay unread: `decode` hands each one to a `keep` function, which copies it or takes a slice of the
+//! buffer it stands in.
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use rmp::decode::{self, RmpRead};
+use rmp::encode;
+
+use crate::model::{CallKey, Outcome, ServiceName};
+
+/// The protocol version that this hub speaks.
+pub const VERSION: u32 = 1;
+/// Largest payload of one message, in bytes (design: 32 MiB by default).
+pub const PAYLOAD_BYTES_MAX: usize = 32 << 20;
+/// Largest message: a payload and its headers.
+pub const MESSAGE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + (64 << 10);
+/// Bytes before the fields: the length and the tag.
+pub const PREFIX_BYTES: usize = 5;
+
+/// A recorded result, as `run` carries it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    pub seq: u32,
+    pub service: ServiceName,
+    pub ident: u32,
+    pub outcome: Outcome,
+}
+
+/// Hub → worker, on a lane.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToWorker {
+    Run { call: CallKey, attempt: u32, arguments: Bytes, via: Option<ServiceName>, results: Vec<Recorded> },
+    Resume { call: CallKey, attempt: u32, results: Vec<(u32, Outcome)> },
+    Evict { call: CallKey, attempt: u32 },
+}
+
+/// Hub → worker, on the control channel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToControl {
+    /// Accompanied by one descriptor.
+    Lane(u32),
+    Ping(u64),
+    Interrupt {
+        call: CallKey,
+        attempt: u32,
+        reason: String,
+    },
+    Drain,
+}
+
+/// One child call that a worker asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub seq: u32,
+    pub service: String,
+    pub ident: u32,
+    pub arguments: Bytes,
+}
+
+/// What a parked call waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wait {
+    /// All of the seqs, or any one of them.
+    pub all: bool,
+    pub seqs: Vec<u32>,
+}
+
+/// The result of `msx.run`, to be recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Memo {
+    pub seq: u32,
+    pub ident: u32,
+    pub outcome: Outcome,
+    /// How many results the attempt had been told, or made itself, when this one was made.
+    pub known: u32,
+}
+
+/// Worker → hub, on a lane.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FromWorker {
+    Calls { call: CallKey, attempt: u32, entries: Vec<Entry>, wait: Option<Wait> },
+    Return { call: CallKey, attempt: u32, value: Bytes },
+    Raise { call: CallKey, attempt: u32, error: Bytes },
+    Evicted { call: CallKey, attempt: u32 },
+    Memo { call: CallKey, attempt: u32, memo: Memo },
+}
+
+/// Worker → hub, on the control channel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FromControl {
+    Hello {
+        version: u32,
+        sdk: String,
+        python: String,
+        pid: u32,
+        service: String,
+        kind: String,
+        signature: Bytes,
+    },
+    Pong(u64),
+    Stack {
+        call: CallKey,
+        attempt: u32,
+        text: String,
+    },
+}
+
+/// Why bytes are not a message. The channel they came from is closed.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum DecodeError {
+    #[error("a message of {0} bytes is larger than the limit of {MESSAGE_BYTES_MAX}")]
+    TooLarge(usize),
+    #[error("unknown message tag {0}")]
+    UnknownTag(u8),
+    #[error("message {tag} ends early or has a field of the wrong type")]
+    Malformed { tag: u8 },
+}
+
+/// Length of the first whole message in `buffer`, prefix included; `None` while more bytes are needed.
+pub fn whole_message(buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
+    let Some(prefix) = buffer.first_chunk::<4>() else { return Ok(None) };
+    let length = u32::from_le_bytes(*prefix) as usize;
+    if length > MESSAGE_BYTES_MAX {
+        return Err(DecodeError::TooLarge(length));
+    }
+    if length == 0 {
+        return Err(DecodeError::Malformed { tag: 0 });
+    }
+    Ok((buffer.len() >= 4 + length).then_some(4 + length))
+}
+
+impl ToWorker {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Run { call, attempt, arguments, via, results } => message(out, 32, 6, |out| {
+                head(out, *call, *attempt);
+                bin(out, arguments);
+                match via {
+                    Some(name) => text(out, name.as_str()),
+                    None => ok(encode::write_nil(out)),
+                }
+                array(out, results.len());
+                for result in results {
+                    array(out, 5);
+                    uint(out, u64::from(result.seq));
+                    text(out, result.service.as_str());
+                    uint(out, u64::from(result.ident));
+                    outcome(out, &result.outcome);
+                }
+                uint(out, PAYLOAD_BYTES_MAX as u64);
+            }),
+            Self::Resume { call, attempt, results } => message(out, 33, 3, |out| {
+                head(out, *call, *attempt);
+                array(out, results.len());
+                for (seq, result) in results {
+                    array(out, 3);
+                    uint(out, u64::from(*seq));
+                    outcome(out, result);
+                }
+            }),
+            Self::Evict { call, attempt } => message(out, 34, 2, |out| head(out, *call, *attempt)),
+        }
+    }
+}
+
+impl ToControl {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Lane(lane) => message(out, 16, 1, |out| uint(out, u64::from(*lane))),
+            Self::Ping(nonce) => message(out, 17, 1, |out| uint(out, *nonce)),
+            Self::Interrupt { call, attempt, reason } => message(out, 18, 3, |out| {
+                head(out, *call, *attempt);
+                text(out, reason);
+            }),
+            Self::Drain => message(out, 19, 0, |_| ()),
+        }
+    }
+}
+
+impl FromWorker {
+    /// Reads one whole message, prefix included.
+    pub fn decode(message: &[u8], keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Self, DecodeError> {
+        let tag = tag_of(message)?;
+        let mut fields = Fields { tag, rest: &message[PREFIX_BYTES..] };
+        let count = fields.array()?;
+        let call = CallKey(fields.uint()?);
+        let attempt = fields.uint32()?;
+        let decoded = match (tag, count) {
+            (48, 4..) => Self::Calls { call, attempt, entries: fields.entries(keep)?, wait: fields.wait()? },
+            (49, 3..) => Self::Return { call, attempt, value: fields.payload(keep)? },
+            (50, 3..) => Self::Raise { call, attempt, error: fields.payload(keep)? },
+            (51, 2..) => Self::Evicted { call, attempt },
+            (52, 7..) => Self::Memo { call, attempt, memo: fields.memo(keep)? },
+            (48..=52, _) => return Err(DecodeError::Malformed { tag }),
+            _ => return Err(DecodeError::UnknownTag(tag)),
+        };
+        Ok(decoded)
+    }
+}
+
+impl FromControl {
+    /// Reads one whole message, prefix included.
+    pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
+        let tag = tag_of(message)?;
+        let mut fields = Fields { tag, rest: &message[PREFIX_BYTES..] };
+        let decoded = match (tag, fields.array()?) {
+            (1, 7..) => Self::Hello {
+                version: fields.uint32()?,
+                sdk: fields.text()?,
+                python: fields.text()?,
+                pid: fields.uint32()?,
+                service: fields.text()?,
+                kind: fields.text()?,
+                signature: fields.payload(&Bytes::copy_from_slice)?,
+            },
+            (2, 1..) => Self::Pong(fields.uint()?),
+            (3, 3..) => {
+                Self::Stack { call: CallKey(fields.uint()?), attempt: fields.uint32()?, text: fields.text()? }
+            }
+            (1..=3, _) => return Err(DecodeError::Malformed { tag }),
+            _ => return Err(DecodeError::UnknownTag(tag)),
+        };
+        Ok(decoded)
+    }
+}
+
+fn tag_of(message: &[u8]) -> Result<u8, DecodeError> {
+    message.get(PREFIX_BYTES - 1).copied().ok_or(DecodeError::Malformed { tag: 0 })
+}
+
+/// Reads the fields of one message from left to right.
+struct Fields<'a> {
+    tag: u8,
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn malformed(&self) -> DecodeError {
+        DecodeError::Malformed { tag: self.tag }
+    }
+
+    fn array(&mut self) -> Result<u32, DecodeError> {
+        decode::read_array_len(&mut self.rest).map_err(|_| self.malformed())
+    }
+
+    fn uint(&mut self) -> Result<u64, DecodeError> {
+        decode::read_int(&mut self.rest).map_err(|_| self.malformed())
+    }
+
+    fn uint32(&mut self) -> Result<u32, DecodeError> {
+        u32::try_from(self.uint()?).map_err(|_| self.malformed())
+    }
+
+    fn boolean(&mut self) -> Result<bool, DecodeError> {
+        decode::read_bool(&mut self.rest).map_err(|_| self.malformed())
+    }
+
+    fn take(&mut self, length: u32) -> Result<&'a [u8], DecodeError> {
+        let (taken, rest) = self.rest.split_at_checked(length as usize).ok_or_else(|| self.malformed())?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn text(&mut self) -> Result<String, DecodeError> {
+        let length = decode::read_str_len(&mut self.rest).map_err(|_| self.malformed())?;
+        let bytes = self.take(length)?;
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| self.malformed())
+    }
+
+    fn payload(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Bytes, DecodeError> {
+        let length = decode::read_bin_len(&mut self.rest).map_err(|_| self.malformed())?;
+        self.take(length).map(keep)
+    }
+
+    fn outcome(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Outcome, DecodeError> {
+        let is_value = self.boolean()?;
+        let payload = self.payload(keep)?;
+        Ok(if is_value { Outcome::Value(payload) } else { Outcome::Error(payload) })
+    }
+
+    /// A count that the remaining bytes can hold (each element takes at least one), so that it bounds an allocation.
+    fn count(&mut self) -> Result<usize, DecodeError> {
+        let count = self.array()? as usize;
+        if count > self.rest.len() { Err(self.malformed()) } else { Ok(count) }
+    }
+
+    fn entries(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Vec<Entry>, DecodeError> {
+        let count = self.count()?;
+        let mut entries = Vec::with_capacity(count.min(1024));
+        for _ in 0..count {
+            if self.array()? < 4 {
+                return Err(self.malformed());
+            }
+            entries.push(Entry {
+                seq: self.uint32()?,
+                service: self.text()?,
+                ident: self.uint32()?,
+                arguments: self.payload(keep)?,
+            });
+        }
+        Ok(entries)
+    }
+
+    fn memo(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Memo, DecodeError> {
+        Ok(Memo {
+            seq: self.uint32()?,
+            ident: self.uint32()?,
+            outcome: self.outcome(keep)?,
+            known: self.uint32()?,
+        })
+    }
+
+    fn wait(&mut self) -> Result<Option<Wait>, DecodeError> {
+        if self.rest.first() == Some(&0xc0) {
+            self.rest.read_u8().map_err(|_| self.malformed())?;
+            return Ok(None);
+        }
+        if self.array()? < 2 {
+            return Err(self.malformed());
+        }
+        let all = self.uint()? == 0;
+        let count = self.count()?;
+        let seqs = (0..count).map(|_| self.uint32()).collect::<Result<_, _>>()?;
+        Ok(Some(Wait { all, seqs }))
+    }
+}
+
+/// Writes one message: its length is filled in once the fields are written.
+fn message(out: &mut Vec<u8>, tag: u8, fields: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, tag]);
+    array(out, fields);
+    write(out);
+    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+fn head(out: &mut Vec<u8>, call: CallKey, attempt: u32) {
+    uint(out, call.0);
+    uint(out, u64::from(attempt));
+}
+
+fn outcome(out: &mut Vec<u8>, outcome: &Outcome) {
+    let (is_value, payload) = match outcome {
+        Outcome::Value(payload) => (true, payload),
+        Outcome::Error(payload) => (false, payload),
+    };
+    ok(encode::write_bool(out, is_value));
+    bin(out, payload);
+}
+
+fn uint(out: &mut Vec<u8>, value: u64) {
+    ok(encode::write_uint(out, value));
+}
+
+fn text(out: &mut Vec<u8>, value: &str) {
+    ok(encode::write_str(out, value));
+}
+
+fn bin(out: &mut Vec<u8>, value: &[u8]) {
+    ok(encode::write_bin(out, value));
+}
+
+fn array(out: &mut Vec<u8>, length: usize) {
+    ok(encode::write_array_len(out, u32::try_from(length).unwrap_or(u32::MAX)));
+}
+
+/// Writing to a `Vec` cannot fail; the encoder's signature cannot say so.
+fn ok<T, E>(result: Result<T, E>) {
+    debug_assert!(result.is_ok());
+}

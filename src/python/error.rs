@@ -1,0 +1,44 @@
+//! The one error of this room: what failed, what to do next, and the words of the other side.
+
+use std::io;
+use std::path::Path;
+
+/// Why Python could not be made ready, in the parts that a terminal shows apart.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct PythonError {
+    /// What was being done, to what, and why it failed: one sentence.
+    pub message: String,
+    /// What to do next.
+    pub help: Option<String>,
+    /// The last lines that the failed program printed, as they are.
+    pub detail: Option<String>,
+}
+
+impl PythonError {
+    pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: Some(help.into()), detail: None }
+    }
+
+    /// Adds what a program printed; nothing when it printed nothing.
+    pub(super) fn with_detail(mut self, text: &str) -> Self {
+        self.detail = (!text.is_empty()).then(|| text.to_owned());
+        self
+    }
+
+    /// A file operation that failed: `verb` as in "could not read".
+    pub(super) fn io(verb: &str, path: &Path, error: &io::Error) -> Self {
+        let help = match error.kind() {
+            io::ErrorKind::StorageFull => "free some disk space and try again".to_owned(),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "check who may use this path; XDG_CACHE_HOME moves the cache of msx elsewhere".to_owned()
+            }
+            io::ErrorKind::NotADirectory => {
+                "a part of this path is a file: remove it; XDG_CACHE_HOME moves the cache of msx elsewhere"
+                    .to_owned()
+            }
+            _ => "check this path and try again".to_owned(),
+        };
+        Self::new(format!("could not {verb} `{}`: {error}", path.display()), help)
+    }
+}

@@ -1,0 +1,126 @@
+//! The Python of a project: which interpreter runs it, the packages that it and msx need, and the services that its
+//! modules define.
+//!
+//! Everything made here is kept, under a name made from what it depends on, so that it is made once: the SDK and
+//! the packages that msx needs in the user's cache, the project's own packages in `.msx/env/`. The names are 64-bit
+//! hashes: nobody but the owner of those folders chooses what goes in. Programs are started by the caller's
+//! [`Runner`] only.
+
+mod cache;
+mod candidates;
+mod discover;
+mod error;
+mod host;
+mod install;
+mod interpreter;
+mod packages;
+mod requirements;
+mod run;
+mod script;
+mod sdk;
+mod source;
+mod specifier;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::protocol::progress::Progress;
+use host::Host;
+use requirements::Requirements;
+
+pub use candidates::{Candidate, candidates};
+pub use discover::{Discovery, ModuleError, discover};
+pub use error::PythonError;
+pub use run::{Command, Finished, Runner, Tail};
+
+/// What a project asks for. Paths are absolute, or relative to the project.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The folder of the manifest.
+    pub project: &'a Path,
+    /// Its `.msx`.
+    pub state: &'a Path,
+    /// The cache that all projects of a user share: `$XDG_CACHE_HOME/msx`.
+    pub cache: &'a Path,
+    /// `[python] interpreter`: a path, or a command on PATH.
+    pub interpreter: Option<&'a str>,
+    /// `[python] requirements`: a requirements file or a `pyproject.toml`.
+    pub requirements: Option<&'a Path>,
+    /// Files whose PEP 723 blocks are read (zero configuration).
+    pub scripts: &'a [Candidate],
+    /// Folders for `sys.path`.
+    pub path: &'a [PathBuf],
+}
+
+/// A Python that is ready to run the project.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    pub interpreter: PathBuf,
+    /// `3.11.7`
+    pub version: String,
+    /// Value of PYTHONPATH: the SDK, the packages, the project's folders, and what PYTHONPATH was.
+    pub python_path: OsString,
+    /// A folder for short-lived files.
+    pub scratch: PathBuf,
+}
+
+/// Makes Python ready. The slow steps are told to `progress`; a second time there are none.
+pub async fn prepare(
+    request: &Request<'_>,
+    run: &Runner,
+    progress: &dyn Fn(Progress),
+) -> Result<Environment, PythonError> {
+    Context { request, run, progress, host: Host::of_this_process() }.prepare().await
+}
+
+/// What every step of a preparation needs.
+struct Context<'a> {
+    request: &'a Request<'a>,
+    run: &'a Runner,
+    progress: &'a dyn Fn(Progress),
+    host: Host,
+}
+
+impl Context<'_> {
+    async fn prepare(&self) -> Result<Environment, PythonError> {
+        let base = interpreter::choose(self).await?;
+        let requirements = Requirements::read(self.request)?;
+        requirements.check_python(&base.interpreter)?;
+        let sdk = sdk::install(self.request.cache).await?;
+        let (python, own) = packages::of_project(self, base, &requirements).await?;
+        let needed = packages::of_msx(self, &python).await?;
+        let folders = [sdk].into_iter().chain(needed).chain(own);
+        Ok(Environment {
+            python_path: self.python_path(folders)?,
+            version: python.interpreter.version_text(),
+            interpreter: python.interpreter.path,
+            scratch: self.request.state.join("tmp"),
+        })
+    }
+
+    fn python_path(&self, first: impl Iterator<Item = PathBuf>) -> Result<OsString, PythonError> {
+        let project = self.project_path()?;
+        let inherited = self.host.var("PYTHONPATH").map(std::env::split_paths).into_iter().flatten();
+        std::env::join_paths(first.chain(project).chain(inherited)).map_err(|error| {
+            let message = format!("could not put the project's folders on PYTHONPATH: {error}");
+            PythonError::new(message, "move the project or the cache to a path without a colon")
+        })
+    }
+
+    fn project_path(&self) -> Result<Vec<PathBuf>, PythonError> {
+        let folders: Vec<PathBuf> =
+            self.request.path.iter().map(|path| self.request.project.join(path)).collect();
+        if let Some(missing) = folders.iter().find(|folder| !folder.is_dir()) {
+            let message =
+                format!("`[python] path` in services.toml names `{}`, which is no folder", missing.display());
+            return Err(PythonError::new(message, "correct it: paths are relative to services.toml"));
+        }
+        Ok(folders)
+    }
+
+    fn preparing(&self, what: &str, done: u64, total: u64) {
+        (self.progress)(Progress::Preparing { what: what.to_owned(), done, total });
+    }
+}

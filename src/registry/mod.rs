@@ -1,0 +1,173 @@
+//! Who provides what, and where: the table of services and the snapshot of it that everyone reads.
+//!
+//! The table is fixed when the hub starts (a [`ServiceId`] is a position in it); what changes are instances, targets,
+//! signatures and addresses. The supervisor is the one writer of those; a reader takes an `Arc<Snapshot>` without a lock
+//! and sees one consistent moment.
+
+mod names;
+#[cfg(test)]
+pub mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::config::spec::ServiceSpec;
+use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::protocol::control::InstanceState;
+use crate::protocol::signature::Signature;
+pub use names::{NameError, Names};
+
+/// What is known of a service before anything runs.
+pub struct Offer {
+    pub spec: ServiceSpec,
+    pub kind: WorkerKind,
+    pub signature: Arc<Signature>,
+    /// The service's own front, once it is bound.
+    pub address: Option<SocketAddr>,
+}
+
+/// Who decides how many instances a service has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The autoscaler, between `min` and `max`.
+    Auto,
+    /// A person, by `msx scale`, until `auto` releases it.
+    Pinned,
+    /// The manifest: `min == max`.
+    Fixed,
+}
+
+impl Mode {
+    /// The word that `msx ps` shows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Auto => "auto",
+            Mode::Pinned => "pinned",
+            Mode::Fixed => "fixed",
+        }
+    }
+}
+
+/// One service at one moment.
+#[derive(Clone, Debug)]
+pub struct ServiceEntry {
+    pub id: ServiceId,
+    pub spec: Arc<ServiceSpec>,
+    /// The short name, absent while it is ambiguous.
+    pub alias: Option<Arc<str>>,
+    pub kind: WorkerKind,
+    /// As in docs/protocol.md, "Signature".
+    pub signature: Arc<Signature>,
+    pub address: Option<SocketAddr>,
+    pub desired: u32,
+    pub mode: Mode,
+    pub instances: Vec<InstanceEntry>,
+}
+
+impl ServiceEntry {
+    /// What a person calls it: the alias while it is unique, else the canonical name.
+    pub fn short(&self) -> &str {
+        self.alias.as_deref().unwrap_or(self.spec.name.as_str())
+    }
+
+    /// Name of its instance with this number, `a-1`.
+    pub fn label(&self, number: u32) -> String {
+        format!("{}-{number}", self.short())
+    }
+}
+
+/// One instance at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstanceEntry {
+    pub id: InstanceId,
+    /// `a-1`
+    pub label: String,
+    pub state: InstanceState,
+    pub pid: Option<u32>,
+    /// When this process was started (or, in backoff, the last one).
+    pub started: Instant,
+    /// When it said hello.
+    pub ready: Option<Instant>,
+    /// How many processes in this place ended unasked.
+    pub restarts: u32,
+    /// Why it is in backoff or in a crash loop: exit status, then the last log lines.
+    pub reason: Option<String>,
+}
+
+/// All services at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Position is the [`ServiceId`].
+    pub services: Vec<ServiceEntry>,
+    names: Arc<Names>,
+}
+
+impl Snapshot {
+    pub fn get(&self, id: ServiceId) -> Option<&ServiceEntry> {
+        self.services.get(id.0 as usize)
+    }
+
+    /// Finds a service by its canonical name or, while that is unique, by its alias.
+    pub fn resolve(&self, name: &str) -> Result<ServiceId, NameError> {
+        self.names.resolve(name)
+    }
+}
+
+/// Handle on the published table; clones share it.
+#[derive(Clone)]
+pub struct Registry {
+    published: Arc<ArcSwap<Snapshot>>,
+}
+
+impl Registry {
+    /// Makes the table: the position of an offer becomes its id.
+    pub fn new(offers: Vec<Offer>) -> Self {
+        let names = Names::new(offers.iter().map(|offer| offer.spec.name.clone()).collect());
+        let services =
+            (0..).zip(offers).map(|(index, offer)| entry(ServiceId(index), offer, &names)).collect();
+        let snapshot = Snapshot { services, names: Arc::new(names) };
+        Self { published: Arc::new(ArcSwap::from_pointee(snapshot)) }
+    }
+
+    /// The table as it is now, to keep.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.load_full()
+    }
+
+    /// The table as it is now, for a short look: cheaper than [`Registry::snapshot`].
+    pub fn peek(&self) -> Guard<Arc<Snapshot>> {
+        self.published.load()
+    }
+
+    /// See [`Snapshot::resolve`].
+    pub fn resolve(&self, name: &str) -> Result<ServiceId, NameError> {
+        self.peek().resolve(name)
+    }
+
+    /// Publishes the table with a change made to it. `change` may run more than once when two writers meet.
+    pub fn update(&self, change: impl Fn(&mut [ServiceEntry])) {
+        self.published.rcu(|current| {
+            let mut services = current.services.clone();
+            change(&mut services);
+            Snapshot { services, names: current.names.clone() }
+        });
+    }
+}
+
+fn entry(id: ServiceId, offer: Offer, names: &Names) -> ServiceEntry {
+    let range = offer.spec.instances;
+    ServiceEntry {
+        id,
+        alias: names.alias(&offer.spec.name).map(Arc::from),
+        spec: Arc::new(offer.spec),
+        kind: offer.kind,
+        signature: offer.signature,
+        address: offer.address,
+        desired: range.min,
+        mode: if range.min == range.max { Mode::Fixed } else { Mode::Auto },
+        instances: Vec::new(),
+    }
+}

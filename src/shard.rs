@@ -1,0 +1,289 @@
+//! The I/O thread of the hub: it owns the core, the links to the instances and the HTTP connections.
+//!
+//! Between a call that arrives here and a lane there is no task, channel or wake-up. Messages are gathered per lane
+//! and flushed once per turn of the loop. Whoever is on another thread pushes a command into the inbox.
+
+mod local;
+
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::LocalSet;
+
+use crate::core::{Answer, Core, Event, Reason, Refusal, ServiceReport, TICK};
+use crate::model::{CallKey, InstanceId, ServiceId};
+use crate::protocol::worker::{FromControl, ToControl};
+use local::Local;
+
+/// What the shard tells the rest of the hub.
+pub enum Told {
+    /// A message of a control channel that is not about a call: hello.
+    Hello(InstanceId, FromControl),
+    /// The worker is gone or broke the protocol (`Some`: how).
+    Closed(InstanceId, Option<String>),
+    Drained(InstanceId),
+    Unresponsive(InstanceId, String),
+    /// A call of one of the hub's own services; answered by `Event::Orchestrated`.
+    Orchestrate {
+        call: CallKey,
+        service: ServiceId,
+        arguments: Bytes,
+    },
+}
+
+/// Where it is told; it must not block.
+pub type Teller = Box<dyn Fn(Told) + Send>;
+
+/// Commands from other threads that may wait at once. Each comes from a bounded number of callers, so that reaching
+/// this means that the shard stands still.
+const INBOX_MAX: usize = 100_000;
+/// How often links are asked for a sign of life.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
+enum Command {
+    Event(Event),
+    Attach { event: Event, instance: InstanceId, control: OwnedFd },
+    Control { instance: InstanceId, message: ToControl },
+    Ask { service: ServiceId, arguments: Bytes, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
+    Report(oneshot::Sender<Vec<ServiceReport>>),
+    Serve { listener: TcpListener, router: Router },
+    Close(oneshot::Sender<()>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// Where an ask from another thread stands.
+enum AskKey {
+    Sent,
+    Running(CallKey),
+    Dropped,
+}
+
+#[derive(Default)]
+struct Inbox {
+    commands: Mutex<Vec<Command>>,
+    wake: Notify,
+}
+
+/// Handle on the shard, for any thread.
+#[derive(Clone)]
+pub struct Shard {
+    inbox: Arc<Inbox>,
+}
+
+impl Shard {
+    /// Starts the thread.
+    pub fn start(core: Core, tell: Teller) -> io::Result<Self> {
+        let inbox = Arc::new(Inbox::default());
+        let shard = Self { inbox: inbox.clone() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("shard".into()).spawn(move || {
+            let local = LocalSet::new();
+            runtime.block_on(local.run_until(serve(core, tell, inbox)));
+        })?;
+        Ok(shard)
+    }
+
+    fn push(&self, command: Command) -> bool {
+        let mut commands = self.inbox.commands.lock();
+        if commands.len() >= INBOX_MAX {
+            return false;
+        }
+        commands.push(command);
+        drop(commands);
+        self.inbox.wake.notify_one();
+        true
+    }
+
+    pub fn event(&self, event: Event) {
+        self.push(Command::Event(event));
+    }
+
+    /// Serves the control channel of a new instance. `event` is its `Attached`.
+    pub fn attach(&self, event: Event, instance: InstanceId, control: OwnedFd) {
+        self.push(Command::Attach { event, instance, control });
+    }
+
+    /// Sends an instance a message on its control channel.
+    pub fn control(&self, instance: InstanceId, message: ToControl) {
+        self.push(Command::Control { instance, message });
+    }
+
+    pub fn serve(&self, listener: TcpListener, router: Router) {
+        self.push(Command::Serve { listener, router });
+    }
+
+    pub async fn report(&self) -> Vec<ServiceReport> {
+        let (sender, receiver) = oneshot::channel();
+        self.push(Command::Report(sender));
+        receiver.await.unwrap_or_default()
+    }
+
+    /// Takes no root call any more. Returns when those that were admitted have ended.
+    pub async fn close(&self) {
+        let (sender, ended) = oneshot::channel();
+        self.push(Command::Close(sender));
+        // A shard that has ended has no calls.
+        let _ = ended.await;
+    }
+
+    /// Ends the thread, once the answers that were given have left it.
+    pub async fn stop(&self) {
+        let (sender, ended) = oneshot::channel();
+        self.push(Command::Stop(sender));
+        let _ = ended.await;
+    }
+
+    /// Starts a root call. Dropping the answer's future cancels the call.
+    pub fn ask(&self, service: ServiceId, arguments: Bytes) -> Ask {
+        let (sender, receiver) = oneshot::channel();
+        let Some(local) = local::here() else {
+            return self.ask_from_afar(service, arguments, receiver, sender);
+        };
+        let state = match local.ask(service, arguments, sender) {
+            Ok(key) => State::Here(key),
+            Err((refusal, _)) => State::Refused(Some(refusal)),
+        };
+        Ask { state, receiver, shard: self.clone() }
+    }
+
+    fn ask_from_afar(
+        &self,
+        service: ServiceId,
+        arguments: Bytes,
+        receiver: oneshot::Receiver<Answer>,
+        answer: oneshot::Sender<Answer>,
+    ) -> Ask {
+        let key = Arc::new(Mutex::new(AskKey::Sent));
+        let state = match self.push(Command::Ask { service, arguments, answer, key: key.clone() }) {
+            true => State::Away(key),
+            false => {
+                State::Refused(Some(refusal(Reason::QueueFull, "the hub does not keep up with its callers")))
+            }
+        };
+        Ask { state, receiver, shard: self.clone() }
+    }
+}
+
+fn refusal(reason: Reason, message: &str) -> Refusal {
+    Refusal { reason, message: message.to_owned(), detail: None }
+}
+
+enum State {
+    Here(CallKey),
+    Away(Arc<Mutex<AskKey>>),
+    Refused(Option<Refusal>),
+    Answered,
+}
+
+/// The answer of a root call.
+pub struct Ask {
+    state: State,
+    receiver: oneshot::Receiver<Answer>,
+    shard: Shard,
+}
+
+impl Future for Ask {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        if let State::Refused(refusal) = &mut self.state
+            && let Some(refusal) = refusal.take()
+        {
+            return Poll::Ready(Answer::Refused(refusal));
+        }
+        let answer = std::task::ready!(Pin::new(&mut self.receiver).poll(context));
+        self.state = State::Answered;
+        Poll::Ready(
+            answer.unwrap_or_else(|_| Answer::Refused(refusal(Reason::Stopping, "the hub is stopping"))),
+        )
+    }
+}
+
+impl Drop for Ask {
+    fn drop(&mut self) {
+        match &self.state {
+            State::Here(key) => self.shard.cancel(*key),
+            State::Away(state) => {
+                let was = std::mem::replace(&mut *state.lock(), AskKey::Dropped);
+                if let AskKey::Running(key) = was {
+                    self.shard.cancel(key);
+                }
+            }
+            State::Refused(_) | State::Answered => (),
+        }
+    }
+}
+
+impl Shard {
+    /// Never in the middle of another event: the connection that is dropped may belong to the running one.
+    fn cancel(&self, key: CallKey) {
+        self.event(Event::Cancel(key));
+    }
+}
+
+async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
+    let local = Local::install(core, tell);
+    let flusher = tokio::task::spawn_local(local.clone().flush_each_turn());
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut pings = tokio::time::interval(PING_EVERY);
+    pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = inbox.wake.notified() => {
+                let commands = std::mem::take(&mut *inbox.commands.lock());
+                for command in commands {
+                    if let Command::Stop(stopped) = command {
+                        local.end_connections().await;
+                        flusher.abort();
+                        Local::uninstall();
+                        // Whoever waited may have given up.
+                        let _ = stopped.send(());
+                        return;
+                    }
+                    obey(&local, command);
+                }
+                local.tell_if_idle();
+            }
+            _ = ticks.tick() => {
+                local.handle([Event::Tick]);
+                local.tell_if_idle();
+            }
+            _ = pings.tick() => local.ping_all(Instant::now()),
+        }
+    }
+}
+
+fn obey(local: &std::rc::Rc<Local>, command: Command) {
+    match command {
+        Command::Event(event) => local.handle([event]),
+        Command::Attach { event, instance, control } => local.attach(event, instance, control),
+        Command::Control { instance, message } => local.control(instance, &message),
+        Command::Ask { service, arguments, answer, key } => {
+            let mut state = key.lock();
+            if matches!(*state, AskKey::Dropped) {
+                return;
+            }
+            match local.ask(service, arguments, answer) {
+                Ok(call) => *state = AskKey::Running(call),
+                Err((refusal, answer)) => drop(answer.send(Answer::Refused(refusal))),
+            }
+        }
+        // The one who asked may have gone; then nobody needs the answer.
+        Command::Report(answer) => drop(answer.send(local.report())),
+        Command::Serve { listener, router } => local::listen(local.clone(), listener, router),
+        Command::Close(idle) => local.close(idle),
+        // Taken by the loop itself.
+        Command::Stop(_) => (),
+    }
+}

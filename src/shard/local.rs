@@ -1,0 +1,324 @@
+//! What belongs to the shard's thread alone.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::TcpListener as StdTcpListener;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use bytes::Bytes;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use slab::Slab;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::spawn_local;
+use tokio_util::sync::CancellationToken;
+
+use super::{Teller, Told};
+use crate::core::{Answer, Core, Effect, Event, Refusal, ServiceReport};
+use crate::model::{CallKey, InstanceId, ServiceId};
+use crate::protocol::worker::{FromControl, FromWorker, ToControl, ToWorker};
+use crate::worker::{Lane, Link, LinkHandlers};
+
+thread_local! {
+    static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
+}
+
+/// HTTP connections of all listeners that may be open at once.
+const CONNECTIONS_MAX: usize = 10_000;
+/// How long a client may take to send the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long clients may take to read the last answers when the shard ends.
+const END_BOUND: Duration = Duration::from_secs(1);
+
+/// The shard, if this is its thread.
+pub fn here() -> Option<Rc<Local>> {
+    LOCAL.with_borrow(Option::clone)
+}
+
+fn with(action: impl FnOnce(&Rc<Local>)) {
+    if let Some(local) = here() {
+        action(&local);
+    }
+}
+
+/// See the module.
+pub struct Local {
+    core: RefCell<Core>,
+    /// Kept to use its memory again.
+    effects: RefCell<Vec<Effect>>,
+    links: RefCell<HashMap<InstanceId, Rc<Link>>>,
+    waiters: RefCell<Slab<oneshot::Sender<Answer>>>,
+    unflushed: RefCell<Vec<Rc<Lane>>>,
+    flush: Notify,
+    link_handlers: Rc<LinkHandlers>,
+    tell: Teller,
+    connections: Cell<usize>,
+    /// The shard ends: listeners close, connections too when their answer is out.
+    ending: CancellationToken,
+    /// The last connection is gone.
+    deserted: Notify,
+    /// Who waits until there is no call any more.
+    closers: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+impl Local {
+    /// Makes this thread the shard.
+    pub fn install(core: Core, tell: Teller) -> Rc<Self> {
+        let local = Rc::new(Self {
+            core: RefCell::new(core),
+            effects: RefCell::default(),
+            links: RefCell::default(),
+            waiters: RefCell::default(),
+            unflushed: RefCell::default(),
+            flush: Notify::new(),
+            link_handlers: Rc::new(link_handlers()),
+            tell,
+            connections: Cell::new(0),
+            ending: CancellationToken::new(),
+            deserted: Notify::new(),
+            closers: RefCell::default(),
+        });
+        LOCAL.set(Some(local.clone()));
+        local
+    }
+
+    pub fn uninstall() {
+        LOCAL.set(None);
+    }
+
+    /// Gives the core events, all at once, and does what it answers.
+    pub fn handle(self: &Rc<Self>, events: impl IntoIterator<Item = Event>) {
+        let now = Instant::now();
+        let mut effects = self.effects.take();
+        {
+            let mut core = self.core.borrow_mut();
+            for event in events {
+                core.handle(now, event, &mut effects);
+            }
+        }
+        self.run(effects);
+    }
+
+    fn run(self: &Rc<Self>, mut effects: Vec<Effect>) {
+        for effect in effects.drain(..) {
+            self.do_one(effect);
+        }
+        self.effects.replace(effects);
+    }
+
+    fn do_one(self: &Rc<Self>, effect: Effect) {
+        match effect {
+            Effect::Send { instance, lane, message } => self.send(instance, lane, &message),
+            Effect::Answer { token, answer } => {
+                let waiter = self.waiters.borrow_mut().try_remove(token as usize);
+                // The one who asked may have gone in this very turn.
+                waiter.map(|waiter| waiter.send(answer));
+            }
+            Effect::Forget { token } => drop(self.waiters.borrow_mut().try_remove(token as usize)),
+            Effect::OpenLane { instance, lane } => self.open_lane(instance, lane),
+            Effect::Interrupt { instance, call, attempt, reason } => {
+                self.control(instance, &ToControl::Interrupt { call, attempt, reason: reason.to_owned() });
+            }
+            Effect::Orchestrate { call, service, arguments } => {
+                (self.tell)(Told::Orchestrate { call, service, arguments });
+            }
+            Effect::Drained(instance) => (self.tell)(Told::Drained(instance)),
+            Effect::Unresponsive { instance, why } => (self.tell)(Told::Unresponsive(instance, why)),
+        }
+    }
+
+    fn link(&self, instance: InstanceId) -> Option<Rc<Link>> {
+        self.links.borrow().get(&instance).cloned()
+    }
+
+    fn send(&self, instance: InstanceId, lane: u32, message: &ToWorker) {
+        let Some(lane) = self.link(instance).and_then(|link| link.push(lane, message)) else { return };
+        let mut unflushed = self.unflushed.borrow_mut();
+        if unflushed.is_empty() {
+            self.flush.notify_one();
+        }
+        unflushed.push(lane);
+    }
+
+    /// Runs behind the tasks that are ready now, so that what they send to one lane goes in one write.
+    pub async fn flush_each_turn(self: Rc<Self>) {
+        loop {
+            self.flush.notified().await;
+            let lanes = self.unflushed.take();
+            for lane in &lanes {
+                lane.flush();
+            }
+        }
+    }
+
+    fn open_lane(self: &Rc<Self>, instance: InstanceId, lane: u32) {
+        let Some(link) = self.link(instance) else { return };
+        if let Err(error) = link.open_lane(lane) {
+            (self.tell)(Told::Closed(instance, Some(format!("cannot open a lane: {error}"))));
+        }
+    }
+
+    pub fn control(&self, instance: InstanceId, message: &ToControl) {
+        if let Some(link) = self.link(instance) {
+            link.send(message);
+        }
+    }
+
+    pub fn attach(self: &Rc<Self>, event: Event, instance: InstanceId, control: OwnedFd) {
+        match Link::new(instance, control, self.link_handlers.clone()) {
+            Ok(link) => {
+                self.links.borrow_mut().insert(instance, link);
+                self.handle([event]);
+            }
+            Err(error) => {
+                (self.tell)(Told::Closed(
+                    instance,
+                    Some(format!("cannot serve its control channel: {error}")),
+                ));
+            }
+        }
+    }
+
+    /// Starts a root call whose answer goes to `answer`.
+    pub fn ask(
+        self: &Rc<Self>,
+        service: ServiceId,
+        arguments: Bytes,
+        answer: oneshot::Sender<Answer>,
+    ) -> Result<CallKey, (Refusal, oneshot::Sender<Answer>)> {
+        let mut effects = self.effects.take();
+        let token = self.waiters.borrow_mut().insert(answer);
+        let asked =
+            self.core.borrow_mut().ask(Instant::now(), service, arguments, token as u64, &mut effects);
+        let result = asked.map_err(|refusal| (refusal, self.waiters.borrow_mut().remove(token)));
+        self.run(effects);
+        result
+    }
+
+    pub fn ping_all(&self, now: Instant) {
+        for (instance, link) in self.links.borrow().iter() {
+            if !link.ping(now) {
+                let why = "its control thread did not answer for 30 s".to_owned();
+                (self.tell)(Told::Unresponsive(*instance, why));
+            }
+        }
+    }
+
+    pub fn report(&self) -> Vec<ServiceReport> {
+        self.core.borrow_mut().report(Instant::now())
+    }
+
+    /// No more root calls; `idle` hears when those that were admitted have ended.
+    pub fn close(self: &Rc<Self>, idle: oneshot::Sender<()>) {
+        self.closers.borrow_mut().push(idle);
+        self.handle([Event::Close]);
+    }
+
+    /// Asked between turns and not after each call, to keep it off the path of calls.
+    pub fn tell_if_idle(&self) {
+        if !self.closers.borrow().is_empty() && self.core.borrow().unfinished() == 0 {
+            for closer in self.closers.take() {
+                // Who asked may have stopped waiting.
+                let _ = closer.send(());
+            }
+        }
+    }
+
+    /// Closes the listeners, and the connections as soon as they are idle.
+    pub async fn end_connections(&self) {
+        self.ending.cancel();
+        let deserted = async {
+            while self.connections.get() > 0 {
+                self.deserted.notified().await;
+            }
+        };
+        // Who does not read in time does not get the rest.
+        let _ = tokio::time::timeout(END_BOUND, deserted).await;
+    }
+
+    fn on_messages(self: &Rc<Self>, instance: InstanceId, lane: u32, messages: &mut Vec<FromWorker>) {
+        self.handle(messages.drain(..).map(|message| Event::Worker { instance, lane, message }));
+    }
+
+    fn on_control(self: &Rc<Self>, instance: InstanceId, message: FromControl) {
+        match message {
+            FromControl::Stack { call, attempt, text } => {
+                self.handle([Event::Stack { instance, call, attempt, text }]);
+            }
+            hello => (self.tell)(Told::Hello(instance, hello)),
+        }
+    }
+}
+
+/// The handlers find the shard by its thread, so that links do not keep it alive.
+fn link_handlers() -> LinkHandlers {
+    LinkHandlers {
+        messages: Box::new(|instance, lane, messages| {
+            with(|local| local.on_messages(instance, lane, messages));
+        }),
+        control: Box::new(|instance, message| {
+            with(|local| local.on_control(instance, message));
+        }),
+        closed: Box::new(|instance, why| {
+            with(|local| {
+                local.links.borrow_mut().remove(&instance);
+                local.handle([Event::Severed(instance)]);
+                (local.tell)(Told::Closed(instance, why));
+            });
+        }),
+    }
+}
+
+/// Serves HTTP/1.1 connections of a listener as long as the shard lives.
+pub fn listen(local: Rc<Local>, listener: StdTcpListener, router: Router) {
+    spawn_local(async move {
+        let ending = local.ending.clone();
+        ending.run_until_cancelled(accept_all(local, listener, router)).await;
+    });
+}
+
+async fn accept_all(local: Rc<Local>, listener: StdTcpListener, router: Router) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => accept(&local, stream, router.clone()),
+            // Out of descriptors: connections that are open must end first.
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+fn accept(local: &Rc<Local>, stream: TcpStream, router: Router) {
+    if local.connections.get() >= CONNECTIONS_MAX {
+        return;
+    }
+    local.connections.update(|count| count + 1);
+    // Small answers must not wait for the client's acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let local = local.clone();
+    spawn_local(async move {
+        serve(stream, router, &local.ending).await;
+        local.connections.update(|count| count - 1);
+        if local.connections.get() == 0 {
+            local.deserted.notify_one();
+        }
+    });
+}
+
+/// How a connection ends is its client's affair.
+async fn serve(stream: TcpStream, router: Router, ending: &CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = ending.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}

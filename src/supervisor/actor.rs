@@ -1,0 +1,253 @@
+//! The supervisor's task: it feeds the fleet with events and does what the fleet wants done.
+//!
+//! Every turn: events → the fleet decides → the registry shows it → the effects run, replies among them. So who got a
+//! reply finds the registry up to date.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep_until;
+
+use super::event::{Effect, Event, Failure, Ticket};
+use super::fleet::Fleet;
+use super::inbox::{Inbox, Notice};
+use super::keeper::Keeper;
+use super::launch::{Launch, prepare};
+use super::publish::Publisher;
+use super::{Hello, Outward, Wiring};
+use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::registry::ServiceEntry;
+
+/// Reports of keepers on their way; a keeper waits when they are more.
+const REPORTS_MAX: usize = 256;
+
+/// Who waits for the outcome of a command.
+pub type Reply = oneshot::Sender<Result<(), Failure>>;
+
+/// What is asked of the supervisor and answered after its effect.
+pub enum Command {
+    Scale {
+        service: ServiceId,
+        target: Option<u32>,
+        wait: bool,
+        reply: Reply,
+    },
+    Restart {
+        service: ServiceId,
+        replay_now: bool,
+        reply: Reply,
+    },
+    AwaitReady {
+        reply: Reply,
+    },
+    /// Answered with the survivors.
+    Shutdown {
+        reply: oneshot::Sender<Vec<u32>>,
+    },
+    Kill,
+}
+
+/// A process whose group is not proven empty.
+struct Kept {
+    signals: watch::Sender<Option<Signal>>,
+    /// The kind that the core was told.
+    kind: WorkerKind,
+}
+
+/// Everything the task owns.
+pub struct Actor {
+    wiring: Wiring,
+    fleet: Fleet,
+    publisher: Publisher,
+    commands: mpsc::Receiver<Command>,
+    inbox: Arc<Inbox>,
+    report: mpsc::Sender<Event>,
+    reports: mpsc::Receiver<Event>,
+    kept: HashMap<InstanceId, Kept>,
+    replies: HashMap<Ticket, Reply>,
+    tickets: u64,
+    /// Who waits for the end; a shutdown may be asked for more than once.
+    ended: Vec<oneshot::Sender<Vec<u32>>>,
+}
+
+impl Actor {
+    pub fn new(wiring: Wiring, fleet: Fleet, commands: mpsc::Receiver<Command>, inbox: Arc<Inbox>) -> Self {
+        let (report, reports) = mpsc::channel(REPORTS_MAX);
+        Self {
+            wiring,
+            fleet,
+            publisher: Publisher::default(),
+            commands,
+            inbox,
+            report,
+            reports,
+            kept: HashMap::new(),
+            replies: HashMap::new(),
+            tickets: 0,
+            ended: Vec::new(),
+        }
+    }
+
+    /// Runs until a shutdown is complete.
+    pub async fn run(mut self) {
+        let mut events = vec![Event::Tick];
+        loop {
+            self.turn(events);
+            if self.fleet.has_ended() {
+                return;
+            }
+            events = self.next_events().await;
+        }
+    }
+
+    fn turn(&mut self, events: Vec<Event>) {
+        let mut effects = Vec::new();
+        for event in events {
+            self.fleet.handle(Instant::now(), event, &mut effects);
+        }
+        self.publisher.publish(&self.fleet, &self.wiring);
+        effects.into_iter().for_each(|effect| self.perform(effect));
+    }
+
+    async fn next_events(&mut self) -> Vec<Event> {
+        let deadline = self.fleet.next_deadline();
+        let due = sleep_until(deadline.unwrap_or_else(Instant::now).into());
+        tokio::select! {
+            Some(command) = self.commands.recv() => vec![self.admit(command)],
+            Some(event) = self.reports.recv() => vec![event],
+            () = self.inbox.filled() => self.inbox.take().into_iter().map(|notice| self.heard(notice)).collect(),
+            () = due, if deadline.is_some() => vec![Event::Tick],
+        }
+    }
+
+    // ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    fn admit(&mut self, command: Command) -> Event {
+        match command {
+            Command::Scale { service, target, wait, reply } => {
+                Event::Scale { service, target, wait, ticket: self.ticket(reply) }
+            }
+            Command::Restart { service, replay_now, reply } => {
+                Event::Restart { service, replay_now, ticket: self.ticket(reply) }
+            }
+            Command::AwaitReady { reply } => Event::AwaitReady { ticket: self.ticket(reply) },
+            Command::Shutdown { reply } => {
+                self.ended.push(reply);
+                Event::Shutdown
+            }
+            Command::Kill => Event::Kill,
+        }
+    }
+
+    fn ticket(&mut self, reply: Reply) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.replies.insert(ticket, reply);
+        ticket
+    }
+
+    fn heard(&mut self, notice: Notice) -> Event {
+        match notice {
+            Notice::Hello(instance, hello) => self.heard_hello(instance, hello),
+            Notice::Severed(instance, why) => Event::Severed { instance, why },
+            Notice::Drained(instance) => Event::Drained { instance },
+            Notice::Unresponsive(instance, why) => Event::Unresponsive { instance, why },
+            Notice::Steer(service, instances) => Event::Steer { service, instances },
+        }
+    }
+
+    /// A hello tells what the code is now, which may have changed since it was discovered.
+    fn heard_hello(&mut self, instance: InstanceId, hello: Hello) -> Event {
+        tracing::debug!(?instance, hello.pid, hello.python, "hello");
+        let signature = hello.signature;
+        self.wiring.registry.update(|services| {
+            if let Some(service) = services.get_mut(instance.service.0 as usize) {
+                (service.kind, service.signature) = (hello.kind, signature.clone());
+            }
+        });
+        match self.kept.get(&instance).is_none_or(|kept| kept.kind == hello.kind) {
+            true => Event::Hello { instance },
+            // The core feeds it as the other kind; its successor is announced as what it is.
+            false => {
+                let why = "it changed between `def` and `async def`, and is started again as what it is now";
+                Event::Refused { instance, why: why.to_owned() }
+            }
+        }
+    }
+
+    // ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Spawn { instance } => self.spawn(instance),
+            Effect::Terminate { instance } => {
+                let signal = self.stop_signal(instance.service);
+                self.signal(instance, signal);
+            }
+            Effect::Kill { instance } => self.signal(instance, Signal::SIGKILL),
+            Effect::Ready { instance } => self.tell(Outward::Ready { instance }),
+            Effect::Drain { instance, replay_now } => self.tell(Outward::Drain { instance, replay_now }),
+            Effect::Finish { instance } => self.tell(Outward::Finish { instance }),
+            Effect::Gone { instance, reason } => self.tell(Outward::Gone { instance, reason }),
+            Effect::Down { service, reason } => self.tell(Outward::Down { service, reason }),
+            Effect::Zero { service, is_zero } => self.tell(Outward::Zero { service, is_zero }),
+            Effect::Reply { ticket, outcome } => {
+                // Who asked may have stopped waiting.
+                let _ = self.replies.remove(&ticket).map(|reply| reply.send(outcome));
+            }
+            Effect::Ended { survivors } => {
+                for reply in self.ended.drain(..) {
+                    let _ = reply.send(survivors.clone());
+                }
+            }
+        }
+    }
+
+    fn tell(&self, what: Outward) {
+        (self.wiring.outward)(what);
+    }
+
+    fn spawn(&mut self, instance: InstanceId) {
+        let snapshot = self.wiring.registry.snapshot();
+        let Some(service) = snapshot.get(instance.service) else { return };
+        let label = service.label(instance.number);
+        let launch =
+            prepare(&self.wiring.settings, service, &label).map(|Launch { spec, control, output }| {
+                self.tell(attach(instance, service, control));
+                (spec, output)
+            });
+        let (signals, orders) = watch::channel(None);
+        let keeper = Keeper {
+            instance,
+            service: service.spec.name.clone(),
+            label,
+            guard: self.wiring.guard.clone(),
+            logs: self.wiring.logs.clone(),
+            signals: orders,
+            report: self.report.clone(),
+        };
+        // Those whose group is proven empty need no signals any more.
+        self.kept.retain(|_, kept| !kept.signals.is_closed());
+        self.kept.insert(instance, Kept { signals, kind: service.kind });
+        tokio::spawn(keeper.run(launch));
+    }
+
+    fn signal(&self, instance: InstanceId, signal: Signal) {
+        if let Some(kept) = self.kept.get(&instance) {
+            kept.signals.send_replace(Some(signal));
+        }
+    }
+
+    fn stop_signal(&self, service: ServiceId) -> Signal {
+        let number = self.wiring.registry.peek().get(service).map(|service| service.spec.stop.signal);
+        number.and_then(|number| Signal::try_from(number).ok()).unwrap_or(Signal::SIGTERM)
+    }
+}
+
+fn attach(instance: InstanceId, service: &ServiceEntry, control: std::os::fd::OwnedFd) -> Outward {
+    let (slots, max_parked) = (service.spec.slots, service.spec.max_parked);
+    Outward::Attach { instance, control, slots, max_parked, kind: service.kind }
+}

@@ -1,0 +1,169 @@
+//! What goes into the pure part of the supervisor and what comes out of it.
+
+use crate::model::{InstanceId, ServiceId};
+
+/// Names a request that waits for its effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// How a process ended, and the last lines of its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fall {
+    pub status: String,
+    pub log: Vec<String>,
+}
+
+impl Fall {
+    /// The status and, below it, the log.
+    pub fn text(&self) -> String {
+        std::iter::once(&self.status).chain(&self.log).map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Why something that was asked of the supervisor did not come about.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("{instance} did not stay up: {}", fall.status)]
+    Fell { instance: String, fall: Fall },
+    #[error("{service} is not as it was asked for after {seconds} s: {pending}")]
+    Late { service: String, seconds: u64, pending: String },
+    #[error("msx is stopping")]
+    Stopping,
+}
+
+impl Failure {
+    /// What to do next.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Failure::Fell { instance, .. } => {
+                let service = instance.rsplit_once('-').map_or(instance.as_str(), |(service, _)| service);
+                Some(format!("`msx logs {service}` shows the whole log; msx keeps trying to start it"))
+            }
+            Failure::Late { .. } => {
+                Some("it goes on in the background; `msx ps` shows how far it is".to_owned())
+            }
+            Failure::Stopping => None,
+        }
+    }
+
+    /// The last lines of the log of what failed.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Failure::Fell { fall, .. } if !fall.log.is_empty() => Some(fall.log.join("\n")),
+            _ => None,
+        }
+    }
+}
+
+/// What the fleet is told.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The process runs.
+    Spawned {
+        instance: InstanceId,
+        pid: u32,
+    },
+    Hello {
+        instance: InstanceId,
+    },
+    /// It said a hello that it cannot be used with: to be replaced at once.
+    Refused {
+        instance: InstanceId,
+        why: String,
+    },
+    Severed {
+        instance: InstanceId,
+        why: Option<String>,
+    },
+    Drained {
+        instance: InstanceId,
+    },
+    Unresponsive {
+        instance: InstanceId,
+        why: String,
+    },
+    /// The leader of the group ended; `jitter` is from -1 to 1.
+    Exited {
+        instance: InstanceId,
+        fall: Fall,
+        jitter: f64,
+    },
+    /// Its group is empty.
+    Emptied {
+        instance: InstanceId,
+    },
+    /// The autoscaler's wish.
+    Steer {
+        service: ServiceId,
+        instances: u32,
+    },
+    /// A person's; `None` releases.
+    Scale {
+        service: ServiceId,
+        target: Option<u32>,
+        wait: bool,
+        ticket: Ticket,
+    },
+    Restart {
+        service: ServiceId,
+        replay_now: bool,
+        ticket: Ticket,
+    },
+    /// Answered when every service has what it wants, or by the first start that fails.
+    AwaitReady {
+        ticket: Ticket,
+    },
+    /// Answered by [`Effect::Ended`].
+    Shutdown,
+    /// No more patience with what is still there.
+    Kill,
+    /// A deadline passed.
+    Tick,
+}
+
+/// What the fleet wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Spawn {
+        instance: InstanceId,
+    },
+    /// The service's `stop.signal` to the group.
+    Terminate {
+        instance: InstanceId,
+    },
+    /// KILL to the group.
+    Kill {
+        instance: InstanceId,
+    },
+    Ready {
+        instance: InstanceId,
+    },
+    Drain {
+        instance: InstanceId,
+        replay_now: bool,
+    },
+    Finish {
+        instance: InstanceId,
+    },
+    Gone {
+        instance: InstanceId,
+        reason: String,
+    },
+    Down {
+        service: ServiceId,
+        reason: Option<String>,
+    },
+    /// Whether the service was told to have no instance at all.
+    Zero {
+        service: ServiceId,
+        is_zero: bool,
+    },
+    Reply {
+        ticket: Ticket,
+        outcome: Result<(), Failure>,
+    },
+    /// The shutdown is complete, but for the process groups with these leaders.
+    Ended {
+        survivors: Vec<u32>,
+    },
+}

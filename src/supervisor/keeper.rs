@@ -1,0 +1,103 @@
+//! One process, from its start to the proof that its group is empty: a task that reports and passes signals on.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use super::event::{Event, Fall};
+use super::launch::Output;
+use super::logs::{LogStore, Pump};
+use crate::guard::{Guard, Process, SpawnSpec};
+use crate::model::{InstanceId, ServiceName};
+
+/// Lines of the log that say why a process ended.
+const REASON_LINES: usize = 20;
+/// How long the last lines may take after the exit: a grandchild can hold the pipe open for ever.
+const OUTPUT_BOUND: Duration = Duration::from_millis(200);
+
+/// What a keeper needs to know.
+pub struct Keeper {
+    pub instance: InstanceId,
+    pub service: ServiceName,
+    pub label: String,
+    pub guard: Guard,
+    pub logs: LogStore,
+    /// The latest signal to send; a later one supersedes it.
+    pub signals: watch::Receiver<Option<Signal>>,
+    pub report: mpsc::Sender<Event>,
+}
+
+impl Keeper {
+    /// Starts the process and stays with it. A process that could not start has ended, as far as others can tell.
+    pub async fn run(mut self, launch: io::Result<(SpawnSpec, Output)>) {
+        let instance = self.instance;
+        match self.start(launch).await {
+            Ok((process, output)) => self.keep(process, output).await,
+            Err(status) => self.tell_exit(Fall { status, log: Vec::new() }).await,
+        }
+        self.tell(Event::Emptied { instance }).await;
+    }
+
+    async fn start(&self, launch: io::Result<(SpawnSpec, Output)>) -> Result<(Process, Output), String> {
+        let (spec, output) = launch.map_err(|error| format!("cannot open its channels: {error}"))?;
+        let process = self.guard.spawn(spec).await.map_err(|error| error.to_string())?;
+        Ok((process, output))
+    }
+
+    async fn keep(&mut self, mut process: Process, output: Output) {
+        let pump = self.logs.pump(&self.service, &self.label, output.stdout, output.stderr);
+        self.tell(Event::Spawned { instance: self.instance, pid: process.pid }).await;
+        let signaller = process.signaller();
+        let status = loop {
+            tokio::select! {
+                status = process.exited() => break status,
+                signal = next(&mut self.signals) => signaller.signal(signal),
+            }
+        };
+        let log = last_lines(&pump).await;
+        self.tell_exit(Fall { status: status.to_string(), log }).await;
+        loop {
+            tokio::select! {
+                () = process.emptied() => return,
+                signal = next(&mut self.signals) => signaller.signal(signal),
+            }
+        }
+    }
+
+    async fn tell_exit(&self, fall: Fall) {
+        self.tell(Event::Exited { instance: self.instance, fall, jitter: dice() }).await;
+    }
+
+    /// A supervisor that has ended needs no news.
+    async fn tell(&self, event: Event) {
+        let _ = self.report.send(event).await;
+    }
+}
+
+async fn last_lines(pump: &Pump) -> Vec<String> {
+    let _ = timeout(OUTPUT_BOUND, pump.finished()).await;
+    pump.last_lines(REASON_LINES)
+}
+
+async fn next(signals: &mut watch::Receiver<Option<Signal>>) -> Signal {
+    loop {
+        match signals.changed().await {
+            Ok(()) => {
+                if let Some(signal) = *signals.borrow_and_update() {
+                    return signal;
+                }
+            }
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// A number from -1 to 1.
+fn dice() -> f64 {
+    let bits = RandomState::new().hash_one(()) >> 32;
+    2.0 * bits as f64 / f64::from(u32::MAX) - 1.0
+}

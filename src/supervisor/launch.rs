@@ -1,0 +1,118 @@
+//! What a native instance is started with: its command, environment and descriptors.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::path::PathBuf;
+
+use nix::fcntl::OFlag;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::pipe2;
+
+use crate::guard::SpawnSpec;
+use crate::registry::ServiceEntry;
+
+/// Number of the control channel in an instance, as its `MSX_FD` says.
+const CONTROL_FD: RawFd = 3;
+
+/// What all instances of the project have in common.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub interpreter: PathBuf,
+    /// Laid over the hub's environment, under the service's own: `PYTHONPATH`, `PYTHONHASHSEED`, …
+    pub env: Vec<(OsString, OsString)>,
+    pub project: PathBuf,
+}
+
+/// A process ready to be spawned, and the hub's ends of its channels.
+pub struct Launch {
+    pub spec: SpawnSpec,
+    pub control: OwnedFd,
+    pub output: Output,
+}
+
+/// The hub's ends of the pipes that the process prints to.
+pub struct Output {
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+}
+
+/// Opens the channels of an instance.
+pub fn prepare(settings: &Settings, service: &ServiceEntry, label: &str) -> io::Result<Launch> {
+    let (control, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+    let (stdout, child_stdout) = pipe2(OFlag::O_CLOEXEC)?;
+    let (stderr, child_stderr) = pipe2(OFlag::O_CLOEXEC)?;
+    let name = service.spec.name.as_str();
+    let spec = SpawnSpec {
+        argv: vec![settings.interpreter.clone().into(), "-m".into(), "msx._worker".into(), name.into()],
+        env: environment(std::env::vars_os(), settings, service, label).into_iter().collect(),
+        cwd: settings.project.join(&service.spec.cwd),
+        fds: vec![(theirs, CONTROL_FD), (child_stdout, 1), (child_stderr, 2)],
+    };
+    Ok(Launch { spec, control, output: Output { stdout, stderr } })
+}
+
+/// Layers, the later over the earlier: what is good unless set, the hub's, the project's, the service's, the instance's.
+fn environment(
+    hub: impl Iterator<Item = (OsString, OsString)>,
+    settings: &Settings,
+    service: &ServiceEntry,
+    label: &str,
+) -> BTreeMap<OsString, OsString> {
+    let text = |(key, value): (&str, &str)| (OsString::from(key), OsString::from(value));
+    // The processors are for instances, of which there are many; a pool of threads in each would fight over them.
+    let unless_set =
+        [("OMP_NUM_THREADS", "1"), ("OPENBLAS_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1")].map(text);
+    let fd = CONTROL_FD.to_string();
+    let own = [
+        ("PYTHONUNBUFFERED", "1"),
+        ("MSX_FD", &fd),
+        ("MSX_SERVICE", service.spec.name.as_str()),
+        ("MSX_INSTANCE", label),
+    ];
+    let theirs = service.spec.env.iter().map(|(key, value)| text((key, value)));
+    let layers = unless_set.into_iter().chain(hub).chain(settings.env.iter().cloned()).chain(theirs);
+    layers.chain(own.map(text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::registry::Registry;
+    use crate::registry::tests::offer;
+
+    fn environment_of(hub: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
+        let mut offer = offer("jobs.resize");
+        offer.spec.env = BTreeMap::from([("LEVEL".to_owned(), "service".to_owned())]);
+        let registry = Registry::new(vec![offer]);
+        let settings = Settings {
+            interpreter: "/usr/bin/python3".into(),
+            env: vec![("LEVEL".into(), "project".into()), ("PYTHONPATH".into(), "sdk".into())],
+            project: "/".into(),
+        };
+        let hub = hub.iter().map(|(key, value)| (OsString::from(key), OsString::from(value)));
+        environment(hub, &settings, &registry.snapshot().services[0], "resize-1")
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let env = environment_of(&[("LEVEL", "hub"), ("HOME", "/home/x"), ("MSX_INSTANCE", "outer-1")]);
+        let value = |key: &str| env.get(OsStr::new(key)).unwrap().to_str().unwrap();
+        assert_eq!(value("LEVEL"), "service");
+        assert_eq!(value("PYTHONPATH"), "sdk");
+        assert_eq!(value("HOME"), "/home/x");
+        assert_eq!(value("MSX_INSTANCE"), "resize-1");
+        assert_eq!(value("MSX_SERVICE"), "jobs.resize");
+        assert_eq!(value("MSX_FD"), "3");
+    }
+
+    #[test]
+    fn thread_pools_are_small_unless_the_person_says_otherwise() {
+        let env = environment_of(&[("OMP_NUM_THREADS", "4")]);
+        assert_eq!(env.get(OsStr::new("OMP_NUM_THREADS")).unwrap(), "4");
+        assert_eq!(env.get(OsStr::new("MKL_NUM_THREADS")).unwrap(), "1");
+    }
+}

@@ -1,0 +1,216 @@
+//! One place of a service (`a-1`), the process that has it now, and what entering a state means for it. Pure.
+
+use std::time::{Duration, Instant};
+
+use super::event::{Effect, Fall};
+use super::restarts::Restarts;
+use super::state::{Event, State, transition};
+use crate::model::{Generation, InstanceId, ServiceId};
+use crate::registry::InstanceEntry;
+
+/// A process that has not said hello by then has failed.
+const HELLO_BOUND: Duration = Duration::from_secs(60);
+/// Time for a process that closed its control channel to end by itself.
+const SEVERED_BOUND: Duration = Duration::from_secs(1);
+/// How long a drain waits before parked calls are moved elsewhere (or, when msx stops, before it goes on).
+const DRAIN_BOUND: Duration = Duration::from_secs(30);
+/// How long an instance that ignored a run_timeout keeps its other calls.
+const CONDEMNED_BOUND: Duration = Duration::from_secs(10);
+/// After KILL only the kernel can be slow; what is left then is reported.
+pub const KILL_BOUND: Duration = Duration::from_secs(5);
+
+/// What the service says about how its instances leave.
+#[derive(Clone, Copy)]
+pub struct Terms {
+    pub grace: Duration,
+    /// Parked calls are replayed elsewhere as soon as a drain begins.
+    pub replay_now: bool,
+}
+
+/// A numbered place and its process.
+#[derive(Debug)]
+pub struct Place {
+    pub id: InstanceId,
+    pub state: State,
+    /// When this state has lasted long enough.
+    pub deadline: Option<Instant>,
+    pub ready_at: Option<Instant>,
+    pub pid: Option<u32>,
+    pub past: Restarts,
+    /// How the last process of this place ended; forgotten once its successor is ready.
+    pub fall: Option<Fall>,
+    /// Whether that one had never been ready.
+    pub failed_start: bool,
+    /// Why msx itself ends the process.
+    pub cause: Option<String>,
+    /// The process ends for what it is, not for what it did.
+    pub is_excused: bool,
+    /// KILL did not end its group in time.
+    pub is_stuck: bool,
+    started: Instant,
+    has_exited: bool,
+    restarts: u32,
+}
+
+impl Place {
+    /// A place that waits for its first process.
+    pub fn new(service: ServiceId, number: u32, now: Instant) -> Self {
+        Self {
+            id: InstanceId { service, number, generation: Generation(0) },
+            state: State::Backoff,
+            deadline: None,
+            ready_at: None,
+            pid: None,
+            past: Restarts::default(),
+            fall: None,
+            failed_start: false,
+            cause: None,
+            is_excused: false,
+            is_stuck: false,
+            started: now,
+            has_exited: false,
+            restarts: 0,
+        }
+    }
+
+    /// Asks for the next process.
+    pub fn start(&mut self, now: Instant, generation: Generation, out: &mut Vec<Effect>) {
+        if !self.step(Event::Start) {
+            return;
+        }
+        self.id.generation = generation;
+        (self.started, self.deadline) = (now, Some(now + HELLO_BOUND));
+        (self.ready_at, self.pid, self.cause) = (None, None, None);
+        (self.has_exited, self.is_stuck, self.is_excused) = (false, false, false);
+        out.push(Effect::Spawn { instance: self.id });
+    }
+
+    /// Takes an event other than a start, an exit or a deadline.
+    pub fn apply(&mut self, now: Instant, event: Event, terms: Terms, out: &mut Vec<Effect>) {
+        if self.step(event) {
+            self.enter(now, terms, out);
+        }
+    }
+
+    /// The process ended. Returns how, in full words, if nobody had asked for it.
+    pub fn exited(
+        &mut self,
+        now: Instant,
+        fall: Fall,
+        jitter: f64,
+        terms: Terms,
+        out: &mut Vec<Effect>,
+    ) -> Option<Fall> {
+        self.has_exited = true;
+        let fall = self.explained(fall);
+        out.push(Effect::Gone { instance: self.id, reason: fall.status.clone() });
+        let ready_for = self.ready_at.map(|at| now.saturating_duration_since(at));
+        let verdict = self.past.exited(now, ready_for, jitter);
+        self.apply(now, Event::Exited(verdict), terms, out);
+        if !matches!(self.state, State::Backoff | State::Crashloop) {
+            return None;
+        }
+        self.deadline = Some(now + verdict.delay());
+        self.restarts += 1;
+        self.failed_start = self.ready_at.is_none() && !self.is_excused;
+        self.fall = Some(fall.clone());
+        Some(fall)
+    }
+
+    /// The state has lasted long enough. Places without a process are the service's to start.
+    pub fn expire(&mut self, now: Instant, is_stopping: bool, terms: Terms, out: &mut Vec<Effect>) {
+        self.deadline = None;
+        match self.state {
+            // A busy instance is not stopped; only what is parked there can go elsewhere.
+            State::Draining if !is_stopping => {
+                out.push(Effect::Drain { instance: self.id, replay_now: true })
+            }
+            // KILL was not enough: the place is given up, so that another one can serve.
+            State::Failing => self.apply(now, Event::Retire, terms, out),
+            State::Killing => self.is_stuck = true,
+            State::Starting => {
+                self.cause = Some(format!("no hello within {} s", HELLO_BOUND.as_secs()));
+                self.apply(now, Event::Expired, terms, out);
+            }
+            State::Severed => {
+                self.cause.get_or_insert_with(|| "it closed its control channel".to_owned());
+                self.apply(now, Event::Expired, terms, out);
+            }
+            _ => self.apply(now, Event::Expired, terms, out),
+        }
+    }
+
+    /// A drain under way that had no bound any more gets one, because msx stops.
+    pub fn bound_drain(&mut self, now: Instant) {
+        if self.state == State::Draining {
+            self.deadline.get_or_insert(now + DRAIN_BOUND);
+        }
+    }
+
+    /// What the registry publishes.
+    pub fn entry(&self, short: &str) -> InstanceEntry {
+        let state = if self.has_exited && !self.state.is_active() { State::Stopped } else { self.state };
+        InstanceEntry {
+            id: self.id,
+            label: format!("{short}-{}", self.id.number),
+            state: state.shown(),
+            pid: self.pid.filter(|_| !self.has_exited),
+            started: self.started,
+            ready: self.ready_at,
+            restarts: self.restarts,
+            reason: self.fall.as_ref().map(Fall::text),
+        }
+    }
+
+    /// Moves along the table; false if that changes nothing.
+    fn step(&mut self, event: Event) -> bool {
+        match transition(self.state, event) {
+            Ok(next) => std::mem::replace(&mut self.state, next) != next,
+            Err(illegal) => {
+                tracing::warn!(instance = ?self.id, ?illegal, "ignored an event that makes no sense now");
+                false
+            }
+        }
+    }
+
+    fn enter(&mut self, now: Instant, terms: Terms, out: &mut Vec<Effect>) {
+        let instance = self.id;
+        self.is_stuck = false;
+        self.deadline = match self.state {
+            State::Ready => {
+                (self.ready_at, self.fall, self.failed_start) = (Some(now), None, false);
+                out.push(Effect::Ready { instance });
+                None
+            }
+            State::Severed => Some(now + SEVERED_BOUND),
+            State::Draining => {
+                out.push(Effect::Drain { instance, replay_now: terms.replay_now });
+                Some(now + DRAIN_BOUND)
+            }
+            State::Condemned => {
+                out.push(Effect::Drain { instance, replay_now: true });
+                Some(now + CONDEMNED_BOUND)
+            }
+            State::Finishing => {
+                out.push(Effect::Finish { instance });
+                Some(now + terms.grace)
+            }
+            State::Terminating => {
+                out.push(Effect::Terminate { instance });
+                Some(now + terms.grace)
+            }
+            State::Failing | State::Killing => {
+                out.push(Effect::Kill { instance });
+                Some(now + KILL_BOUND)
+            }
+            State::Starting | State::Backoff | State::Crashloop | State::Stopped => None,
+        };
+    }
+
+    fn explained(&mut self, fall: Fall) -> Fall {
+        match self.cause.take() {
+            Some(cause) => Fall { status: format!("{cause} ({})", fall.status), ..fall },
+            None => fall,
+        }
+    }
+}

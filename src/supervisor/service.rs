@@ -1,0 +1,449 @@
+//! One service: its places, how many are wanted, and its rolling restart. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::event::{Effect, Failure, Fall, Ticket};
+use super::place::{Place, Terms};
+use super::reconcile::{Seen, free_numbers, reconcile};
+use super::remnant::Remnants;
+use super::roll::{Asker, Next, Roll, Rolls, Step};
+use super::state::{Event, State};
+use crate::config::spec::InstanceRange;
+use crate::model::{Generation, InstanceId, ServiceId, ServiceName};
+use crate::registry::{InstanceEntry, Mode, ServiceEntry};
+
+/// The longest wait of a `restart`: an old instance may be busy for as long as its service allows a call to run.
+const RESTART_BOUND: Duration = Duration::from_secs(600);
+
+/// What a service may do with its instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Something it depends on is not ready yet.
+    Waiting,
+    Open,
+    /// msx stops: nothing is started any more.
+    Frozen,
+    /// Its turn to stop has come.
+    Stopping,
+}
+
+/// A service and all its instances.
+#[derive(Debug)]
+pub struct Service {
+    id: ServiceId,
+    name: ServiceName,
+    short: String,
+    range: InstanceRange,
+    grace: Duration,
+    desired: u32,
+    mode: Mode,
+    phase: Phase,
+    places: BTreeMap<u32, Place>,
+    remnants: Remnants,
+    rolls: Rolls,
+    /// Processes ever started.
+    generations: u32,
+    is_down: bool,
+    /// Told to have no instance at all.
+    is_zero: bool,
+}
+
+impl Service {
+    pub fn new(entry: &ServiceEntry) -> Self {
+        Self {
+            id: entry.id,
+            name: entry.spec.name.clone(),
+            short: entry.short().to_owned(),
+            range: entry.spec.instances,
+            grace: entry.spec.stop.grace,
+            desired: entry.desired,
+            mode: entry.mode,
+            phase: Phase::Waiting,
+            places: BTreeMap::new(),
+            remnants: Remnants::default(),
+            rolls: Rolls::default(),
+            generations: 0,
+            is_down: false,
+            is_zero: false,
+        }
+    }
+
+    // ── what is asked of it ──────────────────────────────────────────────────────────────────────────────────────
+
+    /// What it depends on is ready.
+    pub fn open(&mut self) {
+        if self.phase == Phase::Waiting {
+            self.phase = Phase::Open;
+        }
+    }
+
+    pub fn scale(&mut self, target: Option<u32>) {
+        (self.desired, self.mode) = match target {
+            Some(target) => (target, Mode::Pinned),
+            None if self.range.min == self.range.max => (self.range.min, Mode::Fixed),
+            None => (self.desired.clamp(self.range.min, self.range.max), Mode::Auto),
+        };
+    }
+
+    pub fn steer(&mut self, instances: u32) {
+        let wish = instances.clamp(self.range.min, self.range.max);
+        // More of what falls at once does not serve the queue.
+        let is_hopeless = self.is_down && wish > self.desired;
+        if self.mode == Mode::Auto && !is_hopeless {
+            self.desired = wish;
+        }
+    }
+
+    pub fn restart(&mut self, now: Instant, ticket: Ticket, replay_now: bool, out: &mut Vec<Effect>) {
+        if self.phase == Phase::Waiting {
+            // Nothing runs; what will start, starts anew.
+            return out.push(Effect::Reply { ticket, outcome: Ok(()) });
+        }
+        let asker = Asker { ticket, until: now + RESTART_BOUND };
+        match self.rolls.current {
+            Some(_) => self.rolls.join_next(asker, replay_now),
+            None => self.begin_roll(now, Next { askers: vec![asker], replay_now }, out),
+        }
+    }
+
+    /// Nothing is started any more.
+    pub fn freeze(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.phase = Phase::Frozen;
+        self.rolls.abandon(&Failure::Stopping, out);
+        self.apply_where(now, |state| matches!(state, State::Backoff | State::Crashloop), Event::Retire, out);
+    }
+
+    /// Drains and stops every instance.
+    pub fn stop(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.phase == Phase::Stopping {
+            return;
+        }
+        self.phase = Phase::Stopping;
+        self.places.values_mut().for_each(|place| place.bound_drain(now));
+        self.apply_where(now, |_| true, Event::Retire, out);
+    }
+
+    pub fn kill(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.apply_where(now, |_| true, Event::Kill, out);
+    }
+
+    // ── what is heard of its instances ───────────────────────────────────────────────────────────────────────────
+
+    pub fn spawned(&mut self, instance: InstanceId, pid: u32) {
+        if let Some(place) = self.place(instance) {
+            place.pid = Some(pid);
+        }
+    }
+
+    pub fn heard(&mut self, now: Instant, instance: InstanceId, event: Event, out: &mut Vec<Effect>) {
+        let terms = self.terms();
+        if let Some(place) = self.place(instance) {
+            place.apply(now, event, terms, out);
+        }
+        self.sweep();
+    }
+
+    /// Its channels broke, perhaps by its own fault.
+    pub fn severed(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        why: Option<String>,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(place) = self.place(instance) {
+            place.cause = place.cause.take().or(why);
+        }
+        self.heard(now, instance, Event::Severed, out);
+    }
+
+    /// It said a hello that it cannot be used with. That is not a failure of its code.
+    pub fn refused(&mut self, now: Instant, instance: InstanceId, why: String, out: &mut Vec<Effect>) {
+        if let Some(place) = self.place(instance) {
+            (place.cause, place.is_excused) = (Some(why), true);
+        }
+        self.heard(now, instance, Event::Fail, out);
+    }
+
+    /// One of its calls ignored its run_timeout.
+    pub fn condemned(&mut self, now: Instant, instance: InstanceId, why: String, out: &mut Vec<Effect>) {
+        if let Some(place) = self.place(instance) {
+            place.cause = Some(why);
+        }
+        self.heard(now, instance, Event::Condemn, out);
+    }
+
+    /// The process ended. Returns the failure if it never got ready and nobody had asked it to end.
+    pub fn exited(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        fall: Fall,
+        jitter: f64,
+        out: &mut Vec<Effect>,
+    ) -> Option<Failure> {
+        let terms = self.terms();
+        let place = self.place(instance)?;
+        let fall = place.exited(now, fall, jitter, terms, out);
+        let (pid, failed_start, is_excused) = (place.pid, place.failed_start, place.is_excused);
+        let failure = Failure::Fell { instance: self.label(instance.number), fall: fall? };
+        out.push(Effect::Kill { instance });
+        self.remnants.add(now, instance, pid);
+        if is_excused {
+            return None;
+        }
+        self.fail_roll(now, instance.number, &failure, out);
+        failed_start.then_some(failure)
+    }
+
+    pub fn emptied(&mut self, now: Instant, instance: InstanceId, out: &mut Vec<Effect>) {
+        if !self.remnants.remove(instance) {
+            self.heard(now, instance, Event::Emptied, out);
+        }
+    }
+
+    // ── time, and what follows from where things are ─────────────────────────────────────────────────────────────
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let places = self.places.values().filter_map(|place| place.deadline);
+        let others = [self.remnants.next_deadline(), self.rolls.next_deadline(), self.next_proof()];
+        places.chain(others.into_iter().flatten()).min()
+    }
+
+    /// When the new instances of a rolling restart have proven themselves, if all of them are ready: until then there
+    /// is nothing to do about it at any time.
+    fn next_proof(&self) -> Option<Instant> {
+        let roll = self.rolls.current.as_ref()?;
+        let proving = self.places.values().filter(|place| roll.is_proving(place.id.number));
+        let proofs = proving
+            .map(|place| Some(place.ready_at.filter(|_| place.state == State::Ready)? + roll.stable()));
+        proofs.collect::<Option<Vec<Instant>>>()?.into_iter().max()
+    }
+
+    pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.remnants.expire(now);
+        let due = self.places.values().filter(|place| place.deadline.is_some_and(|at| at <= now));
+        for number in due.map(|place| place.id.number).collect::<Vec<_>>() {
+            let (terms, is_stopping) = (self.terms(), self.phase == Phase::Stopping);
+            let Some(place) = self.places.get_mut(&number) else { continue };
+            match place.state {
+                State::Backoff | State::Crashloop if self.phase == Phase::Open => {
+                    self.start(now, number, out)
+                }
+                State::Backoff | State::Crashloop => place.apply(now, Event::Retire, terms, out),
+                _ => place.expire(now, is_stopping, terms, out),
+            }
+        }
+        self.sweep();
+        let late = self.late(RESTART_BOUND);
+        self.rolls.give_up(now, &late, out);
+    }
+
+    /// Starts and retires until the wanted number and the rolling restart have nothing to ask.
+    pub fn advance(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        while self.phase == Phase::Open {
+            self.reconcile(now, out);
+            let seen = self.seen(now);
+            let Some(roll) = &mut self.rolls.current else { break };
+            match roll.next(&seen) {
+                Step::Wait => break,
+                Step::Surge => {
+                    let Some(number) = free_numbers(&seen).next() else { break };
+                    roll.surged(number);
+                    self.start(now, number, out);
+                }
+                Step::Retire(number) => self.retire(now, number, out),
+                Step::Done => self.end_roll(now, Ok(()), out),
+            }
+        }
+        self.tell_down(out);
+        self.tell_zero(out);
+    }
+
+    // ── what it looks like ───────────────────────────────────────────────────────────────────────────────────────
+
+    pub fn desired(&self) -> u32 {
+        self.desired
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    pub fn name(&self) -> &ServiceName {
+        &self.name
+    }
+
+    /// Whether what depends on it may start.
+    pub fn is_up(&self) -> bool {
+        self.phase == Phase::Open && (self.desired == 0 || self.ready() > 0)
+    }
+
+    /// Whether all that is wanted is ready.
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Open && self.ready() >= self.desired as usize
+    }
+
+    /// Whether it has exactly what is wanted.
+    pub fn is_settled(&self) -> bool {
+        self.is_ready() && self.places.len() == self.desired as usize
+    }
+
+    /// That it is not as it was asked for after this time, and what keeps it.
+    pub fn late(&self, bound: Duration) -> Failure {
+        let unsettled = self.places.values().filter(|place| place.state != State::Ready);
+        let shown = unsettled.map(|place| {
+            let state = format!("{:?}", place.state.shown()).to_lowercase();
+            format!("{} is {state}", self.label(place.id.number))
+        });
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let pending = if shown.is_empty() { "it waits for what it depends on".to_owned() } else { shown };
+        Failure::Late { service: self.short.clone(), seconds: bound.as_secs(), pending }
+    }
+
+    /// A start that failed and has not been made good since.
+    pub fn failed_start(&self) -> Option<Failure> {
+        self.places.values().filter(|place| place.failed_start).find_map(|place| {
+            let fall = place.fall.clone()?;
+            Some(Failure::Fell { instance: self.label(place.id.number), fall })
+        })
+    }
+
+    /// Whether nothing is left of it, but for what KILL cannot end.
+    pub fn is_vacant(&self) -> bool {
+        self.places.values().all(|place| place.is_stuck) && self.remnants.is_settled()
+    }
+
+    /// Leaders of the groups that KILL did not end.
+    pub fn survivors(&self) -> impl Iterator<Item = u32> {
+        let places = self.places.values().filter(|place| place.is_stuck).filter_map(|place| place.pid);
+        places.chain(self.remnants.pids())
+    }
+
+    pub fn instances(&self) -> Vec<InstanceEntry> {
+        self.places.values().map(|place| place.entry(&self.short)).collect()
+    }
+
+    // ── parts of the above ───────────────────────────────────────────────────────────────────────────────────────
+
+    fn label(&self, number: u32) -> String {
+        format!("{}-{number}", self.short)
+    }
+
+    fn ready(&self) -> usize {
+        self.places.values().filter(|place| place.state == State::Ready).count()
+    }
+
+    fn terms(&self) -> Terms {
+        let replay_now = self.rolls.current.as_ref().is_some_and(|roll| roll.replay_now);
+        Terms { grace: self.grace, replay_now }
+    }
+
+    /// The place, if this very process has it.
+    fn place(&mut self, instance: InstanceId) -> Option<&mut Place> {
+        self.places.get_mut(&instance.number).filter(|place| place.id == instance)
+    }
+
+    fn seen(&self, now: Instant) -> Vec<Seen> {
+        let roll = self.rolls.current.as_ref();
+        let stable = roll.map_or(Duration::ZERO, Roll::stable);
+        let see = |place: &Place| {
+            let ready = place.state == State::Ready;
+            Seen {
+                number: place.id.number,
+                generation: place.id.generation,
+                active: place.state.is_active(),
+                ready,
+                proven: ready && place.ready_at.is_some_and(|at| now >= at + stable),
+                old: roll.is_some_and(|roll| roll.is_old(place.id.generation)),
+            }
+        };
+        self.places.values().map(see).collect()
+    }
+
+    fn start(&mut self, now: Instant, number: u32, out: &mut Vec<Effect>) {
+        self.generations += 1;
+        let place = self.places.entry(number).or_insert_with(|| Place::new(self.id, number, now));
+        place.start(now, Generation(self.generations), out);
+    }
+
+    fn retire(&mut self, now: Instant, number: u32, out: &mut Vec<Effect>) {
+        let terms = self.terms();
+        if let Some(place) = self.places.get_mut(&number) {
+            place.apply(now, Event::Retire, terms, out);
+        }
+        self.sweep();
+    }
+
+    fn apply_where(&mut self, now: Instant, is: impl Fn(State) -> bool, event: Event, out: &mut Vec<Effect>) {
+        let terms = self.terms();
+        for place in self.places.values_mut().filter(|place| is(place.state)) {
+            place.apply(now, event, terms, out);
+        }
+        self.sweep();
+    }
+
+    fn sweep(&mut self) {
+        self.places.retain(|_, place| place.state != State::Stopped);
+    }
+
+    fn reconcile(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let extra = self.rolls.current.as_ref().map_or(0, Roll::extra);
+        let target = if self.desired == 0 { 0 } else { self.desired + extra };
+        let plan = reconcile(target, &self.seen(now));
+        plan.start.into_iter().for_each(|number| self.start(now, number, out));
+        plan.retire.into_iter().for_each(|number| self.retire(now, number, out));
+    }
+
+    fn begin_roll(&mut self, now: Instant, asked: Next, out: &mut Vec<Effect>) {
+        let with = |wanted: &[State]| {
+            let places = self.places.values().filter(|place| wanted.contains(&place.state));
+            places.map(|place| place.id).collect::<Vec<_>>()
+        };
+        let old = with(&[State::Starting, State::Ready]).into_iter().map(|id| id.generation).collect();
+        let vacant = with(&[State::Backoff, State::Crashloop]);
+        let fresh: BTreeSet<u32> = vacant.into_iter().map(|id| id.number).collect();
+        for number in &fresh {
+            self.start(now, *number, out);
+        }
+        self.rolls.current = Some(Roll::new(asked.askers, asked.replay_now, old, fresh));
+    }
+
+    /// A new instance of the rolling restart fell: the old ones stay.
+    fn fail_roll(&mut self, now: Instant, number: u32, failure: &Failure, out: &mut Vec<Effect>) {
+        let Some(roll) = self.rolls.current.as_ref().filter(|roll| roll.is_proving(number)) else { return };
+        if roll.extra() > 0 {
+            self.retire(now, number, out);
+        }
+        self.end_roll(now, Err(failure.clone()), out);
+    }
+
+    fn end_roll(&mut self, now: Instant, outcome: Result<(), Failure>, out: &mut Vec<Effect>) {
+        if let Some(next) = self.rolls.end(&outcome, out) {
+            self.begin_roll(now, next, out);
+        }
+    }
+
+    fn tell_down(&mut self, out: &mut Vec<Effect>) {
+        let looping = self.places.values().find(|place| place.past.is_looping() && place.fall.is_some());
+        let looping = looping.filter(|_| self.ready() == 0);
+        if looping.is_some() == self.is_down {
+            return;
+        }
+        self.is_down = looping.is_some();
+        let reason = looping.map(|place| {
+            let fall = place.fall.as_ref().map(Fall::text).unwrap_or_default();
+            format!("{} keeps failing: {fall}", self.label(place.id.number))
+        });
+        out.push(Effect::Down { service: self.id, reason });
+    }
+
+    /// Nobody but the autoscaler starts an instance for a call that waits.
+    fn tell_zero(&mut self, out: &mut Vec<Effect>) {
+        let is_zero = self.desired == 0 && self.mode != Mode::Auto;
+        if std::mem::replace(&mut self.is_zero, is_zero) != is_zero {
+            out.push(Effect::Zero { service: self.id, is_zero });
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! One instance's connection to the hub. Belongs to the shard's thread.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::net::UnixStream;
+use tokio::task::{AbortHandle, spawn_local};
+
+use super::control::Control;
+use super::lane::{self, Lane};
+use crate::model::InstanceId;
+use crate::protocol::worker::{FromControl, FromWorker, ToControl, ToWorker};
+
+/// What a link tells upwards.
+pub struct LinkHandlers {
+    /// The messages of one read of a lane.
+    pub messages: Box<dyn Fn(InstanceId, u32, &mut Vec<FromWorker>)>,
+    pub control: Box<dyn Fn(InstanceId, FromControl)>,
+    /// The worker closed a channel (`None`) or broke the protocol: it cannot go on.
+    pub closed: Box<dyn Fn(InstanceId, Option<String>)>,
+}
+
+/// How long a worker may leave a ping unanswered (design: `run_timeout`'s default; a C extension may hold the GIL).
+const PONG_BOUND: Duration = Duration::from_secs(30);
+
+/// See the module.
+pub struct Link {
+    id: InstanceId,
+    control: Rc<Control>,
+    handlers: Rc<LinkHandlers>,
+    lanes: RefCell<Vec<Rc<Lane>>>,
+    tasks: RefCell<Vec<AbortHandle>>,
+    pinged: Cell<Option<Instant>>,
+}
+
+impl Link {
+    /// Serves the hub's end of a control channel. Must be called on a `LocalSet`.
+    pub fn new(id: InstanceId, control: OwnedFd, handlers: Rc<LinkHandlers>) -> io::Result<Rc<Self>> {
+        let control = Control::new(adopt(control.into())?);
+        let link = Rc::new(Self {
+            id,
+            control: control.clone(),
+            handlers: handlers.clone(),
+            lanes: RefCell::default(),
+            tasks: RefCell::default(),
+            pinged: Cell::new(None),
+        });
+        let weak = Rc::downgrade(&link);
+        let task = spawn_local(async move {
+            let read = control.read(|message| match message {
+                FromControl::Pong(_) => {
+                    if let Some(link) = weak.upgrade() {
+                        link.pinged.set(None);
+                    }
+                }
+                message => (handlers.control)(id, message),
+            });
+            let why = read.await;
+            (handlers.closed)(id, why);
+        });
+        link.tasks.borrow_mut().push(task.abort_handle());
+        Ok(link)
+    }
+
+    /// Opens the next lane; messages may be pushed at once.
+    pub fn open_lane(self: &Rc<Self>, number: u32) -> io::Result<()> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        let (lane, reader) = Lane::new(adopt(ours)?);
+        debug_assert_eq!(self.lanes.borrow().len(), number as usize, "lanes are opened in order");
+        self.lanes.borrow_mut().push(lane);
+        self.control.send(&ToControl::Lane(number), Some(theirs.into()));
+        let (id, handlers) = (self.id, self.handlers.clone());
+        let task = spawn_local(async move {
+            let why = lane::read(reader, |messages| (handlers.messages)(id, number, messages)).await;
+            (handlers.closed)(id, why);
+        });
+        self.tasks.borrow_mut().push(task.abort_handle());
+        Ok(())
+    }
+
+    /// Adds a message to a lane's next write and answers the lane if it is to be flushed.
+    pub fn push(&self, lane: u32, message: &ToWorker) -> Option<Rc<Lane>> {
+        let lanes = self.lanes.borrow();
+        let lane = lanes.get(lane as usize)?;
+        lane.push(message).then(|| lane.clone())
+    }
+
+    pub fn send(&self, message: &ToControl) {
+        self.control.send(message, None);
+    }
+
+    /// Asks for a sign of life. False: the last one was not given in time.
+    pub fn ping(&self, now: Instant) -> bool {
+        match self.pinged.get() {
+            Some(asked) => now.saturating_duration_since(asked) < PONG_BOUND,
+            None => {
+                self.pinged.set(Some(now));
+                self.send(&ToControl::Ping(0));
+                true
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        for task in self.tasks.borrow().iter() {
+            task.abort();
+        }
+    }
+}
+
+fn adopt(stream: StdUnixStream) -> io::Result<UnixStream> {
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}

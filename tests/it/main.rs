@@ -1,0 +1,16 @@
+//! Everything that needs the built binary or real processes, in one test binary.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod calls;
+mod cli_errors;
+mod cli_logs;
+mod cli_up;
+mod fake_hub;
+mod faults;
+mod pipeline;
+mod scaling;
+mod sdk;
+mod support;
+mod tidy;

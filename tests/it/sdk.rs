@@ -1,0 +1,46 @@
+//! The SDK's own tests, run by its own tools in an environment that is made here.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What the SDK's tests need.
+const PACKAGES: [&str; 5] =
+    ["msgspec>=0.19,<1", "pytest>=8,<10", "hypothesis>=6,<7", "mypy>=1.18,<2", "typing_extensions>=4"];
+
+#[test]
+fn the_sdk_passes_its_tests() {
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/python");
+    let mut pytest = Command::new(environment().join("bin/python"));
+    pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "tests"]).current_dir(&sdk);
+    pytest.env("PYTHONPATH", sdk.join("src")).env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = pytest.output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    assert!(shown(&output).contains(" passed"), "no test ran: {}", shown(&output));
+}
+
+/// A virtual environment in the target folder, made once for this list of packages.
+fn environment() -> PathBuf {
+    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = tmp.join("sdk-venv");
+    let lock = File::create(tmp.join("sdk-venv.lock")).unwrap();
+    lock.lock().unwrap();
+    let mark = folder.join("made-for");
+    if fs::read_to_string(&mark).is_ok_and(|packages| packages == PACKAGES.join("\n")) {
+        return folder;
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    let mut pip = Command::new(folder.join("bin/python"));
+    run(pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES));
+    fs::write(mark, PACKAGES.join("\n")).unwrap();
+    folder
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", shown(&output));
+}
+
+fn shown(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}

@@ -1,0 +1,202 @@
+//! A project in a folder of its own, and the msx binary run in it.
+
+pub mod hub;
+pub mod load;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// A temporary folder with a project, away from every other project and from the user's environment.
+pub struct Sandbox {
+    folder: TempDir,
+    /// Of the project, below `folder`.
+    inner: PathBuf,
+}
+
+impl Sandbox {
+    /// An empty folder.
+    pub fn new() -> Self {
+        Self { folder: TempDir::with_prefix("msx-it-").unwrap(), inner: PathBuf::new() }
+    }
+
+    /// An empty folder with this name.
+    pub fn named(name: &str) -> Self {
+        let sandbox = Self { inner: name.into(), ..Self::new() };
+        fs::create_dir(sandbox.folder.path().join(name)).unwrap();
+        sandbox
+    }
+
+    /// With a `services.toml` of this text.
+    pub fn with_manifest(text: &str) -> Self {
+        Self::new().file("services.toml", text)
+    }
+
+    /// The demo of the repository, on ports of its own.
+    pub fn demo() -> Self {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let manifest = fs::read_to_string(repository.join("services.toml")).unwrap();
+        let sandbox = Self::with_manifest(&format!("{manifest}\n[gateway]\nlisten = \"127.0.0.1:0\"\n"));
+        copy_folder(&repository.join("examples"), &sandbox.path("examples"));
+        sandbox
+    }
+
+    /// A project of `tests/it/projects/`.
+    pub fn project(name: &str) -> Self {
+        let sandbox = Self::new();
+        let projects = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/projects");
+        copy_folder(&projects.join(name), &sandbox.root());
+        sandbox
+    }
+
+    /// Replaces a text that must be in the file.
+    pub fn edit(&self, path: &str, from: &str, to: &str) {
+        let path = self.path(path);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{} has no {from:?}", path.display());
+        fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// Adds a file, and the folders above it.
+    pub fn file(self, path: &str, text: &str) -> Self {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join(&self.inner).canonicalize().unwrap()
+    }
+
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root().join(path)
+    }
+
+    /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
+    pub fn msx(&self, args: &[&str]) -> Command {
+        self.command(env!("CARGO_BIN_EXE_msx"), args)
+    }
+
+    /// A line for a shell, which finds msx as `$MSX`.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut command = self.command("sh", &["-c", line]);
+        command.env("MSX", env!("CARGO_BIN_EXE_msx"));
+        command
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .current_dir(self.root())
+            .env("XDG_RUNTIME_DIR", self.runtime())
+            .stdin(Stdio::null());
+        // Shared by all tests, so that what msx needs is installed once.
+        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
+        for name in [
+            "NO_COLOR",
+            "CLICOLOR_FORCE",
+            "COLUMNS",
+            "VIRTUAL_ENV",
+            "PYTHONPATH",
+            "PYTHONDONTWRITEBYTECODE",
+            "RUST_BACKTRACE",
+            "MSX_REPLAY",
+        ] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// `msx` under way, with both outputs in pipes. It ends with the value.
+    pub fn start(&self, args: &[&str]) -> Running {
+        let mut command = self.msx(args);
+        Running(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
+    }
+
+    /// Runs msx and tells all of it: exit code, stdout, stderr.
+    pub fn run(&self, args: &[&str]) -> String {
+        let output = self.msx(args).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().map_or("none".to_owned(), |code| code.to_string());
+        format!("exit: {code}\n--- stdout\n{}--- stderr\n{}", text(&output.stdout), text(&output.stderr))
+    }
+
+    /// For the control socket: a path short enough, gone with the sandbox.
+    fn runtime(&self) -> PathBuf {
+        let runtime = self.folder.path().join(".run");
+        fs::create_dir_all(&runtime).unwrap();
+        runtime
+    }
+}
+
+/// A process that a test has started; killed if the test fails before it has ended.
+pub struct Running(Option<Child>);
+
+impl Running {
+    /// Ctrl-C.
+    pub fn interrupt(&self) {
+        self.signal(Signal::SIGINT);
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child().id().try_into().unwrap());
+        kill(pid, signal).unwrap();
+    }
+
+    /// The lines of its stdout. Dropped, they close it.
+    pub fn lines(&mut self) -> Lines<BufReader<ChildStdout>> {
+        BufReader::new(self.0.as_mut().unwrap().stdout.take().unwrap()).lines()
+    }
+
+    /// Waits until it ends: exit code, stdout (unless `lines` took it) and stderr.
+    pub fn end(mut self) -> (Option<i32>, String, String) {
+        let output = self.0.take().unwrap().wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn child(&self) -> &Child {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_folder(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+/// Compares the whole output of msx with an inline snapshot; what differs between machines and runs is filtered out.
+macro_rules! assert_output {
+    ($sandbox:expr, $args:expr, @$expected:literal) => {{
+        let (sandbox, args): (&crate::support::Sandbox, &[&str]) = (&$sandbox, &$args);
+        let root = sandbox.root().display().to_string();
+        let mut settings = insta::Settings::clone_current();
+        settings.add_filter(&root.replace('.', r"\."), "[ROOT]");
+        settings.add_filter(r"\bpid \d+", "pid [PID]");
+        settings.add_filter(r"\bmsx \d+\.\d+\.\d+", "msx [VERSION]");
+        settings.bind(|| insta::assert_snapshot!(sandbox.run(args), @$expected));
+    }};
+}
+pub(crate) use assert_output;
