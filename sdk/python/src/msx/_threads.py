@@ -43,9 +43,8 @@ if TYPE_CHECKING:
     from ._main import WorkerProcess
     from ._service import Service
 
-STACK_BYTES = (
-    8 * 1024 * 1024
-)  # what Python's recursion limit is made for; only what a thread touches costs memory
+# What Python's recursion limit is made for; only what a thread touches costs memory.
+STACK_BYTES = 8 * 1024 * 1024
 
 
 class ThreadCall(Call):
