@@ -194,6 +194,20 @@ def test_calls_leave_no_cycles(service):
         assert returned(lane) <= 3
 
 
+@pytest.mark.parametrize("service", ["life.stubborn", "alife.stubborn"])
+def test_a_loop_that_catches_everything_does_not_hang(service):
+    worker = RawWorker(service)
+    worker.hello()
+    lane = worker.lane()
+    worker.run(lane)
+    lane.expect(CALLS)
+    lane.send(EVICT, 1, 1)
+    status, errors = worker.wait()
+    assert status == 1
+    assert f"{service} has to give up its place, but its code catches msx.Suspend in a loop" in errors
+    worker.close()
+
+
 def test_memo_messages():
     with RawWorker("basic.memo_error") as worker:
         worker.hello()

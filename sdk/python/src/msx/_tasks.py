@@ -28,7 +28,7 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from . import _context
-from ._errors import NoCallContext, Suspend
+from ._errors import NoCallContext
 from ._futures import Future, all_outcomes
 from ._protocol import WAIT_ALL, WAIT_ANY, Calls, Entry, Memo, Message, Resume, Run, Wait
 from ._replay import MEMO, Call, read
@@ -156,7 +156,7 @@ class LoopCall(Call):
     def until(self, futures: Sequence[LoopFuture]) -> Generator[Any, Any, None]:
         """Waits for all of them."""
         if self.suspended:
-            raise Suspend
+            self.unwind()
         if not self._tasks:
             for future in futures:
                 self._deliver(future.seq)
@@ -176,7 +176,7 @@ class LoopCall(Call):
             for future in waiter.futures:
                 future.waiters.remove(waiter)
         if self.suspended:
-            raise Suspend
+            self.unwind()
         if self.ended:
             raise NoCallContext(
                 "the call that this task belongs to has ended: await the task before returning"

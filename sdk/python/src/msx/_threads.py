@@ -18,7 +18,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from . import _context, _hooks
-from ._errors import Cancelled, NoCallContext, Suspend
+from ._errors import Cancelled, NoCallContext
 from ._futures import Future, all_outcomes
 from ._process import die
 from ._protocol import (
@@ -90,7 +90,7 @@ class ThreadCall(Call):
     def wait(self, futures: Sequence[ThreadFuture]) -> None:
         """Parks until all of them are answered."""
         if self.suspended:
-            raise Suspend
+            self.unwind()
         missing = [future.seq for future in futures if not future.done and future.seq not in self.inbox]
         if missing:
             self._lane.park(self, [], missing)
@@ -261,7 +261,7 @@ class Lane:
         while not (call.suspended or all(seq in call.inbox for seq in seqs)):
             self._hear(call)
         if call.suspended:
-            raise Suspend
+            call.unwind()
         self._running = call
 
     def _hear(self, call: ThreadCall) -> None:

@@ -87,3 +87,12 @@ def live_calls(fail):
     if fail:
         raise ValueError
     return sum(isinstance(thing, Call) for thing in gc.get_objects())
+
+
+@microservice
+def stubborn():
+    while True:
+        try:
+            return state()
+        except:  # noqa: E722
+            pass
