@@ -1,6 +1,8 @@
 //! The hub: the one place that knows all rooms. It starts them in order, wires them, and ends them in order.
 
+mod api;
 mod entrance;
+mod messages;
 mod ports;
 mod runner;
 mod scaling;
@@ -10,16 +12,18 @@ mod wiring;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
 use crate::guard::{self, Guard};
-use crate::project::{DYING_MAX, HubFile, Project};
+use crate::project::{DYING_MAX, Project};
 use crate::protocol::progress::Progress;
+use api::ControlApi;
 
 /// What `msx up` was asked for.
 pub struct UpOptions {
@@ -37,6 +41,9 @@ pub type Report = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// How long the guard may take to end everything that is left.
 const GUARD_BOUND: Duration = Duration::from_secs(5);
+
+/// Far more than the bounds of the rooms add up to on one machine.
+const DESCRIPTORS_MAX: u64 = 1 << 20;
 
 /// Runs the hub until a signal or `msx down` ends it.
 pub fn run(options: UpOptions, report: Report) -> Result<(), Failure> {
@@ -87,6 +94,7 @@ fn with_guard<T>(
     action: impl AsyncFnOnce(&Guard) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, Result<(), Failure>) {
     let result = guard::launch(root).map_err(|error| Failure::failed(error.to_string())).and_then(|launch| {
+        raise_descriptor_limit();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("hub")
@@ -110,44 +118,56 @@ fn with_guard<T>(
     (result, survivors)
 }
 
+/// An instance costs the hub some descriptors, and each parked call and each HTTP connection one. After the guard was
+/// started, so that instances keep the limit that the person gave.
+fn raise_descriptor_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Who then lacks a descriptor says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS_MAX).max(soft), hard);
+    }
+}
+
 async fn serve(options: &UpOptions, guard: &Guard, report: Report) -> Result<(), Failure> {
     let signals = Signals::listen()?;
+    let api = ControlApi::start(&options.project, signals.stop.clone())?;
+    options.project.write_hub(&api.hub_file(false))?;
+    let outcome = tokio::select! {
+        outcome = start_and_stop(options, guard, report, &signals, &api) => outcome,
+        () = guard.lost() => options.project.write_hub(&api.hub_file(true)).and(Err(guard_lost())),
+    };
+    api.stop().await;
+    outcome
+}
+
+async fn start_and_stop(
+    options: &UpOptions,
+    guard: &Guard,
+    report: Report,
+    signals: &Signals,
+    api: &ControlApi,
+) -> Result<(), Failure> {
     let plan = tokio::select! {
         plan = setup::plan(options, guard, &report) => plan?,
         () = signals.stop.cancelled() => return Err(Failure::interrupted("stopped while starting")),
-        () = guard.lost() => return Err(guard_lost()),
     };
-    let hub = wiring::Hub::start(options, plan, guard, &report, signals.stop.clone())?;
-    options.project.write_hub(&hub_file(&hub, false))?;
+    let hub = wiring::Hub::start(options, plan, guard, &report, api)?;
     report(Progress::Gateway { url: hub.gateway.to_string() });
     let announced = tokio::spawn(hub.clone().announce_ready(report.clone()));
-    let lost = tokio::select! {
-        () = signals.stop.cancelled() => false,
-        () = guard.lost() => true,
-    };
+    signals.stop.cancelled().await;
     announced.abort();
     report(Progress::Stopping);
-    options.project.write_hub(&hub_file(&hub, true))?;
-    if lost {
-        return Err(guard_lost());
+    // Calls have their time to end even if that cannot be put on record.
+    let recorded = options.project.write_hub(&api.hub_file(true));
+    hub.stop(signals.kill.clone()).await;
+    match signals.kill.is_cancelled() {
+        true => Err(Failure::interrupted("killed: calls that ran were not waited for")),
+        false => recorded,
     }
-    hub.stop(signals.kill).await
 }
 
 fn guard_lost() -> Failure {
     Failure::failed("the guard, which owns the instances, ended; everything was stopped")
         .with_help("`msx up` starts it all again")
-}
-
-fn hub_file(hub: &wiring::Hub, stopping: bool) -> HubFile {
-    HubFile {
-        socket: hub.socket.clone(),
-        pid: std::process::id(),
-        started: hub.started_at.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        stopping,
-        failure: None,
-    }
 }
 
 /// The first signal drains, the second kills.
@@ -179,9 +199,4 @@ impl Signals {
         });
         Ok(signals)
     }
-}
-
-/// When the hub started, on both clocks.
-fn now() -> (Instant, String) {
-    (Instant::now(), jiff::Timestamp::now().to_string())
 }

@@ -25,17 +25,24 @@ use crate::model::{CallKey, InstanceId, ServiceId};
 use crate::protocol::worker::{FromControl, ToControl};
 use local::Local;
 
-/// What the shard tells the rest of the hub; none of these may block.
-pub struct Handlers {
+/// What the shard tells the rest of the hub.
+pub enum Told {
     /// A message of a control channel that is not about a call: hello.
-    pub hello: Box<dyn Fn(InstanceId, FromControl) + Send>,
+    Hello(InstanceId, FromControl),
     /// The worker is gone or broke the protocol (`Some`: how).
-    pub closed: Box<dyn Fn(InstanceId, Option<String>) + Send>,
-    pub drained: Box<dyn Fn(InstanceId) + Send>,
-    pub unresponsive: Box<dyn Fn(InstanceId, String) + Send>,
+    Closed(InstanceId, Option<String>),
+    Drained(InstanceId),
+    Unresponsive(InstanceId, String),
     /// A call of one of the hub's own services; answered by `Event::Orchestrated`.
-    pub orchestrate: Box<dyn Fn(CallKey, ServiceId, Bytes) + Send>,
+    Orchestrate {
+        call: CallKey,
+        service: ServiceId,
+        arguments: Bytes,
+    },
 }
+
+/// Where it is told; it must not block.
+pub type Teller = Box<dyn Fn(Told) + Send>;
 
 /// Commands from other threads that may wait at once. Each comes from a bounded number of callers, so that reaching
 /// this means that the shard stands still.
@@ -75,13 +82,13 @@ pub struct Shard {
 
 impl Shard {
     /// Starts the thread.
-    pub fn start(core: Core, handlers: Handlers) -> io::Result<Self> {
+    pub fn start(core: Core, tell: Teller) -> io::Result<Self> {
         let inbox = Arc::new(Inbox::default());
         let shard = Self { inbox: inbox.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("shard".into()).spawn(move || {
             let local = LocalSet::new();
-            runtime.block_on(local.run_until(serve(core, handlers, inbox)));
+            runtime.block_on(local.run_until(serve(core, tell, inbox)));
         })?;
         Ok(shard)
     }
@@ -224,8 +231,8 @@ impl Shard {
     }
 }
 
-async fn serve(core: Core, handlers: Handlers, inbox: Arc<Inbox>) {
-    let local = Local::install(core, handlers);
+async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
+    let local = Local::install(core, tell);
     let flusher = tokio::task::spawn_local(local.clone().flush_each_turn());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -240,8 +247,9 @@ async fn serve(core: Core, handlers: Handlers, inbox: Arc<Inbox>) {
                         local.end_connections().await;
                         flusher.abort();
                         Local::uninstall();
-                        // Who asked may have stopped waiting.
-                        return drop(stopped.send(()));
+                        // Whoever waited may have given up.
+                        let _ = stopped.send(());
+                        return;
                     }
                     obey(&local, command);
                 }

@@ -3,13 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::control::status::Reporter;
-use crate::core::Event;
-use crate::model::{Outcome, ServiceId, ServiceName};
+use crate::model::{Outcome, ServiceName};
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
 use crate::registry::Registry;
-use crate::supervisor::{Failure, Supervisor};
+use crate::supervisor::Supervisor;
 
 /// Name of the module whose functions the hub answers.
 const MODULE: &str = "msx.orchestrator";
@@ -101,22 +100,11 @@ impl Orchestrator {
         let id = self.registry.resolve(name).map_err(unknown)?;
         let instances = instances.and_then(|n| u32::try_from(n).ok());
         let instances = instances.ok_or_else(|| value_error("n must be a whole number from 0"))?;
-        self.set_instances(id, Some(instances), true)
+        self.supervisor
+            .scale(id, Some(instances), true)
             .await
             .map_err(|error| value_error(error.to_string()))?;
         Ok(Value::Null)
-    }
-
-    /// Pins the number of instances, or gives it back to the autoscaler. At 0 calls are refused from now on.
-    pub async fn set_instances(
-        &self,
-        service: ServiceId,
-        instances: Option<u32>,
-        wait: bool,
-    ) -> Result<(), Failure> {
-        let is_zero = instances == Some(0);
-        self.reporter.shard.event(Event::ScaledToZero { service, is_zero });
-        self.supervisor.scale(service, instances, wait).await
     }
 
     fn health(&self) -> Value {

@@ -1,16 +1,19 @@
 //! The hub's end of the control API: axum on a Unix socket that only its owner may open.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::Listener;
 use axum::{Json, Router};
 use serde_json::value::RawValue;
-use tokio::net::UnixListener;
+use tokio::net::unix::SocketAddr as UnixSocketAddr;
+use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::orchestrator::Orchestrator;
@@ -32,43 +35,95 @@ pub struct Control {
     pub orchestrator: Orchestrator,
     /// Functions of `msx.orchestrator`: name, id and signature.
     pub hub_services: Vec<(String, ServiceId, Arc<Signature>)>,
-    /// Cancelled by `down`.
-    pub stop: CancellationToken,
 }
 
-type Shared = State<Arc<Control>>;
+/// Where requests come in: at first the hub can only be told to stop.
+pub struct Entry {
+    /// Cancelled by `down`.
+    stop: CancellationToken,
+    control: OnceLock<Arc<Control>>,
+}
+
+impl Entry {
+    pub fn new(stop: CancellationToken) -> Self {
+        Self { stop, control: OnceLock::new() }
+    }
+
+    /// Everything is there; once.
+    pub fn open(&self, control: Control) {
+        let _ = self.control.set(Arc::new(control));
+    }
+}
+
+/// What a request acts on; refused while the hub starts.
+struct Shared(Arc<Control>);
+
+impl FromRequestParts<Arc<Entry>> for Shared {
+    type Rejection = Refused;
+
+    async fn from_request_parts(_: &mut Parts, entry: &Arc<Entry>) -> Result<Self, Refused> {
+        entry.control.get().cloned().map(Self).ok_or_else(|| {
+            Refused::new(ProblemKind::Unavailable, "the hub is starting").help("try again in a moment")
+        })
+    }
+}
+
+/// A socket whose other ends belong to the user of the hub. The file's mode says so already; this holds even where
+/// the mode was changed.
+pub struct OwnerOnly(UnixListener);
+
+impl Listener for OwnerOnly {
+    type Io = UnixStream;
+    type Addr = UnixSocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.0).await;
+            if stream.peer_cred().is_ok_and(|peer| peer.uid() == nix::unistd::getuid().as_raw()) {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
 
 /// Listens on `path`, in place of what an earlier hub left there.
-pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
+pub fn listen(path: &Path) -> std::io::Result<OwnerOnly> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => (),
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    Ok(listener)
+    Ok(OwnerOnly(listener))
 }
 
-pub fn router(control: Control) -> Router {
+pub fn router(entry: Arc<Entry>) -> Router {
     Router::new()
         .route(route::STATUS, get(status))
         .route(route::CALL, post(call))
         .route(route::SCALE, post(scale))
         .route(route::RESTART, post(restart))
         .route(route::DOWN, post(down))
-        .with_state(Arc::new(control))
+        .with_state(entry)
 }
 
-async fn status(State(control): Shared) -> Response {
+async fn status(Shared(control): Shared) -> Response {
     Json(control.orchestrator.reporter.status().await).into_response()
 }
 
-async fn down(State(control): Shared) -> StatusCode {
-    control.stop.cancel();
+async fn down(State(entry): State<Arc<Entry>>) -> StatusCode {
+    entry.stop.cancel();
     StatusCode::ACCEPTED
 }
 
-async fn call(State(control): Shared, Json(request): Json<CallRequest>) -> Result<Json<CallAnswer>, Refused> {
+async fn call(
+    Shared(control): Shared,
+    Json(request): Json<CallRequest>,
+) -> Result<Json<CallAnswer>, Refused> {
     let (id, signature) = control.find(&request.service)?;
     let arguments = signature.bind_words(&request.arguments).map_err(|error| {
         Refused::usage(signature.explain(&request.service, &error))
@@ -113,7 +168,7 @@ fn answered(answer: Answer) -> Result<Json<CallAnswer>, Refused> {
     }
 }
 
-async fn scale(State(control): Shared, Json(request): Json<ScaleRequest>) -> Result<StatusCode, Refused> {
+async fn scale(Shared(control): Shared, Json(request): Json<ScaleRequest>) -> Result<StatusCode, Refused> {
     let mut targets = Vec::new();
     for target in &request.targets {
         let id = control.registry.resolve(&target.service)?;
@@ -123,7 +178,7 @@ async fn scale(State(control): Shared, Json(request): Json<ScaleRequest>) -> Res
     // All are asked for before the first is waited for.
     let waits = targets.into_iter().map(|(id, instances)| {
         let control = control.clone();
-        tokio::spawn(async move { control.orchestrator.set_instances(id, instances, request.wait).await })
+        tokio::spawn(async move { control.orchestrator.supervisor.scale(id, instances, request.wait).await })
     });
     for wait in waits.collect::<Vec<_>>() {
         let scaled = wait.await.map_err(|error| Refused::new(ProblemKind::Internal, error.to_string()))?;
@@ -132,7 +187,10 @@ async fn scale(State(control): Shared, Json(request): Json<ScaleRequest>) -> Res
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn restart(State(control): Shared, Json(request): Json<RestartRequest>) -> Result<StatusCode, Refused> {
+async fn restart(
+    Shared(control): Shared,
+    Json(request): Json<RestartRequest>,
+) -> Result<StatusCode, Refused> {
     let ids = match request.services.is_empty() {
         true => control.registry.snapshot().services.iter().map(|service| service.id).collect(),
         false => request

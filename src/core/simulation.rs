@@ -213,7 +213,9 @@ impl Simulation {
         self.workers.remove(&instance);
         self.event(Event::Severed(instance));
         // Others go on between the end of its channel and the news of its exit.
-        (0..choice % 8).for_each(|turn| drop(self.arrive(choice.wrapping_add(turn))));
+        (0..choice % 8).for_each(|turn| {
+            self.arrive(choice.wrapping_add(turn));
+        });
         self.event(Event::Gone { instance, reason: "killed".into() });
         self.start(instance.service, instance.number);
     }
@@ -305,8 +307,6 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     /// Whatever happens, every root is answered once, with the right value or with an error, or was cancelled;
     /// and nothing is left.
     #[test]
@@ -326,7 +326,9 @@ proptest! {
         let mut cancelled = Vec::new();
         for action in actions {
             match action {
-                Action::Arrive(choice) => drop(simulation.arrive(choice)),
+                Action::Arrive(choice) => {
+                    simulation.arrive(choice);
+                }
                 Action::Crash(choice) => simulation.crash(choice),
                 Action::Roll(choice, replay_now) => simulation.roll(choice, replay_now),
                 Action::Tick => simulation.event(Event::Tick),
@@ -393,8 +395,12 @@ fn a_closed_core_finishes_what_it_admitted_and_takes_no_more() {
 #[test]
 fn an_abandoned_core_answers_every_root_and_is_held_back_by_nothing() {
     let mut simulation = Simulation::new(1, 2, 256, false);
-    (0..4).for_each(|token| drop(simulation.ask(0, 8, token)));
-    (0..20).for_each(|choice| drop(simulation.arrive(choice)));
+    (0..4).for_each(|token| {
+        simulation.ask(0, 8, token);
+    });
+    (0..20).for_each(|choice| {
+        simulation.arrive(choice);
+    });
     simulation.event(Event::Abandon);
     for token in 0..4 {
         let answer = simulation.answers.get(&token);

@@ -1,31 +1,31 @@
-//! The running hub: core, shard, supervisor, control API, gateway and fronts, joined.
+//! The running hub: core, shard, supervisor, gateway and fronts, joined.
 
 use std::ffi::OsString;
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::api::ControlApi;
+use super::messages::{self, Late};
 use super::setup::{Plan, Planned};
-use super::{Report, UpOptions, entrance, now, ports, scaling, watching};
+use super::{Report, UpOptions, entrance, ports, scaling, watching};
 use crate::control::orchestrator::{self, Orchestrator};
-use crate::control::server::{self, Control};
+use crate::control::server::Control;
 use crate::control::status::{Measurements, Reporter};
 use crate::core::{Core, Event, ServiceSetup};
 use crate::failure::Failure;
 use crate::guard::Guard;
-use crate::model::{CallKey, InstanceId, ServiceId, ServiceName, WorkerKind};
+use crate::model::ServiceId;
 use crate::protocol::progress::Progress;
 use crate::protocol::signature::Signature;
-use crate::protocol::worker::{FromControl, ToControl, VERSION};
 use crate::registry::{Offer, Registry};
-use crate::shard::{Handlers, Shard};
+use crate::shard::Shard;
 use crate::supervisor::logs::LogStore;
 use crate::supervisor::watch::Watch;
-use crate::supervisor::{Hello, Outward, Settings, Supervisor, Wiring};
+use crate::supervisor::{Settings, Supervisor, Wiring};
 
 /// A hub whose rooms run.
 #[derive(Clone)]
@@ -33,27 +33,12 @@ pub struct Hub {
     pub supervisor: Supervisor,
     pub shard: Shard,
     pub gateway: Arc<str>,
-    pub socket: PathBuf,
-    pub started_at: String,
-    control: ControlApi,
     /// Kept as long as the hub.
-    watch: Option<Arc<Watch>>,
-}
-
-/// The control API being served.
-#[derive(Clone)]
-struct ControlApi {
-    ending: CancellationToken,
-    ended: CancellationToken,
+    _watch: Option<Arc<Watch>>,
 }
 
 /// How long admitted calls may take to end when msx stops (design: drain).
 const DRAIN_BOUND: Duration = Duration::from_secs(30);
-/// How long the callers of the control API may take to read their last answer.
-const LAST_ANSWERS_BOUND: Duration = Duration::from_secs(1);
-
-/// The supervisor, for handlers that are made before it.
-type Late = Arc<OnceLock<Orchestrator>>;
 
 impl Hub {
     /// Binds everything, then starts the instances.
@@ -62,87 +47,51 @@ impl Hub {
         plan: Plan,
         guard: &Guard,
         report: &Report,
-        stop: CancellationToken,
+        api: &ControlApi,
     ) -> Result<Self, Failure> {
-        let (started, started_at) = now();
-        let state = options.project.state();
-        let (gateway, note) = ports::bind_gateway(plan.manifest.gateway.listen.value)?;
-        if let Some(note) = note {
-            report(Progress::Note(note));
-        }
-        let mut fronts = Vec::new();
-        let mut kept = ports::Ports::load(&state);
-        for service in &plan.services {
-            fronts.push(kept.bind_front(&service.spec.name, service.spec.listen)?);
-        }
-        kept.save()?;
-        let socket = options.project.socket()?;
-        let control = server::listen(&socket)
-            .map_err(|error| Failure::failed(format!("cannot listen on {}: {error}", socket.display())))?;
-
-        let logs = options.project.logs();
-        let logs = LogStore::new(&logs)
-            .map_err(|error| Failure::failed(format!("cannot keep logs in {}: {error}", logs.display())))?;
+        let sockets = Sockets::bind(options, &plan, report)?;
+        let logs = logs(options)?;
         let found = plan.services.iter().map(|s| (s.spec.name.to_string(), s.spec.instances.min));
         report(Progress::Found { services: found.collect() });
-        let registry = registry(&plan.services, &fronts);
-        let late = Late::default();
-        let shard = Shard::start(core(&plan.services), handlers(&late, &plan.services))
+        let registry = registry(&plan.services, &sockets.fronts);
+        let (late, first_of_hub) = (Late::default(), ServiceId(plan.services.len() as u32));
+        let shard = Shard::start(core(&plan.services), messages::of_shard(late.clone(), first_of_hub))
             .map_err(|error| Failure::failed(format!("cannot start the shard: {error}")))?;
         let supervisor = Supervisor::start(Wiring {
             settings: settings(options, &plan)?,
             guard: guard.clone(),
             registry: registry.clone(),
             logs,
-            outward: outward(shard.clone()),
+            outward: messages::of_supervisor(shard.clone()),
             report: report.clone(),
         })
         .map_err(|error| Failure::usage(error.to_string()).with_help(error.help()))?;
-        let url: Arc<str> = gateway_url(&gateway).into();
+        let gateway: Arc<str> = url(&sockets.gateway).into();
         let reporter = Reporter {
-            project: plan.manifest.project.name.value.clone().unwrap_or_else(|| folder_name(options)).into(),
-            gateway: url.clone(),
+            project: project_name(options, &plan).into(),
+            gateway: gateway.clone(),
             guard_pid: guard.pid(),
             python: plan.environment.version.as_str().into(),
             registry: registry.clone(),
             shard: shard.clone(),
             measurements: Arc::new(Mutex::new(Measurements::default())),
-            started,
+            started: api.started,
         };
-        let orchestrator = Orchestrator {
-            registry: registry.clone(),
-            supervisor: supervisor.clone(),
-            reporter: reporter.clone(),
-        };
+        let orchestrator = Orchestrator { registry: registry.clone(), supervisor, reporter };
         // Nothing was called yet, so that nothing has missed it.
         let _ = late.set(orchestrator.clone());
-        entrance::serve(&shard, &registry, gateway, fronts);
-        let hub_services = hub_services(plan.services.len());
-        let router = server::router(Control {
-            registry: registry.clone(),
+        entrance::serve(&shard, &registry, sockets.gateway, sockets.fronts);
+        api.open(Control {
+            registry,
             shard: shard.clone(),
             orchestrator: orchestrator.clone(),
-            hub_services,
-            stop,
+            hub_services: hub_services(first_of_hub),
         });
-        let control = ControlApi::serve(control, router);
-        tokio::spawn(scaling::run(reporter, supervisor.clone()));
-        let mut hub = Self {
-            supervisor: supervisor.clone(),
-            shard,
-            gateway: url,
-            socket,
-            started_at,
-            control,
-            watch: None,
-        };
-        if options.watch {
-            let watched = watching::watched(&plan.services);
-            hub.watch =
-                Some(Arc::new(watching::start(options.project.root(), watched, supervisor, report.clone())?));
-        }
+        tokio::spawn(scaling::run(orchestrator.reporter.clone(), orchestrator.supervisor.clone()));
         scale_as_asked(options, &orchestrator)?;
-        Ok(hub)
+        let supervisor = orchestrator.supervisor;
+        let watch = watch(options, &plan, &supervisor, report)?;
+        Ok(Self { supervisor, shard, gateway, _watch: watch })
     }
 
     /// Tells the terminal when all services are ready, or why one is not; the hub goes on either way.
@@ -156,62 +105,76 @@ impl Hub {
         }
     }
 
-    /// Drains and stops everything.
-    pub async fn stop(self, kill: CancellationToken) -> Result<(), Failure> {
+    /// Drains and stops everything. Whether anything outlived it is for the hub to see when the guard has gone as well.
+    pub async fn stop(self, kill: CancellationToken) {
         self.finish_calls(&kill).await;
-        let stopped = self.supervisor.shutdown(kill).await;
+        if let Err(pids) = self.supervisor.shutdown(kill).await {
+            tracing::warn!("the guard has not told that the process groups {pids:?} ended");
+        }
         self.shard.stop().await;
-        self.control.stop().await;
-        // The folder belongs to the user; a socket that cannot be removed is replaced by the next hub.
-        let _ = std::fs::remove_file(&self.socket);
-        stopped.map_err(|pids| {
-            Failure::failed(format!("the process groups {pids:?} did not end, even by SIGKILL"))
-        })
     }
 
     /// Lets the calls that were admitted end, while all services still answer each other. Those that do not end in
-    /// time are failed, so that nobody waits for an answer that does not come.
+    /// time are failed, so that nobody waits for an answer that does not come; and what nobody waits for any more
+    /// holds no instance back.
     async fn finish_calls(&self, kill: &CancellationToken) {
-        let finished = tokio::select! {
-            finished = tokio::time::timeout(DRAIN_BOUND, self.shard.close()) => finished.is_ok(),
-            () = kill.cancelled() => false,
-        };
-        if !finished {
-            self.shard.event(Event::Abandon);
+        tokio::select! {
+            () = self.shard.close() => (),
+            () = tokio::time::sleep(DRAIN_BOUND) => (),
+            () = kill.cancelled() => (),
         }
+        self.shard.event(Event::Abandon);
     }
 }
 
-impl ControlApi {
-    fn serve(listener: tokio::net::UnixListener, router: axum::Router) -> Self {
-        let api = Self { ending: CancellationToken::new(), ended: CancellationToken::new() };
-        let (ending, ended) = (api.ending.clone(), api.ended.clone().drop_guard());
-        tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(ending.cancelled_owned());
-            // It has no error: what goes wrong on a connection stays there.
-            let _ = served.await;
-            drop(ended);
-        });
-        api
-    }
+/// Where HTTP comes in.
+struct Sockets {
+    gateway: TcpListener,
+    /// In the order of the services.
+    fronts: Vec<TcpListener>,
+}
 
-    /// Returns when the last answers are out, or will not be read.
-    async fn stop(&self) {
-        self.ending.cancel();
-        let _ = tokio::time::timeout(LAST_ANSWERS_BOUND, self.ended.cancelled()).await;
+impl Sockets {
+    fn bind(options: &UpOptions, plan: &Plan, report: &Report) -> Result<Self, Failure> {
+        let (gateway, note) = ports::bind_gateway(plan.manifest.gateway.listen.value)?;
+        if let Some(note) = note {
+            report(Progress::Note(note));
+        }
+        let mut kept = ports::Ports::load(&options.project.state());
+        let fronts = plan.services.iter().map(|s| kept.bind_front(&s.spec.name, s.spec.listen));
+        let fronts = fronts.collect::<Result<_, Failure>>()?;
+        kept.save()?;
+        Ok(Self { gateway, fronts })
     }
 }
 
-fn gateway_url(listener: &TcpListener) -> String {
+fn url(listener: &TcpListener) -> String {
     listener.local_addr().map_or_else(|_| String::new(), |address| format!("http://{address}/"))
 }
 
-fn folder_name(options: &UpOptions) -> String {
-    options
-        .project
-        .root()
-        .file_name()
-        .map_or_else(|| "project".into(), |name| name.to_string_lossy().into_owned())
+fn logs(options: &UpOptions) -> Result<LogStore, Failure> {
+    let folder = options.project.logs();
+    LogStore::new(&folder)
+        .map_err(|error| Failure::failed(format!("cannot keep logs in {}: {error}", folder.display())))
+}
+
+fn project_name(options: &UpOptions, plan: &Plan) -> String {
+    let folder = || options.project.root().file_name().map(|name| name.to_string_lossy().into_owned());
+    plan.manifest.project.name.value.clone().or_else(folder).unwrap_or_else(|| "project".into())
+}
+
+fn watch(
+    options: &UpOptions,
+    plan: &Plan,
+    supervisor: &Supervisor,
+    report: &Report,
+) -> Result<Option<Arc<Watch>>, Failure> {
+    if !options.watch {
+        return Ok(None);
+    }
+    let watched = watching::watched(&plan.services);
+    let watch = watching::start(options.project.root(), watched, supervisor.clone(), report.clone())?;
+    Ok(Some(Arc::new(watch)))
 }
 
 fn registry(services: &[Planned], fronts: &[TcpListener]) -> Registry {
@@ -237,8 +200,8 @@ fn core(services: &[Planned]) -> Core {
 }
 
 /// The hub's own services come behind the project's.
-fn hub_services(first: usize) -> Vec<(String, ServiceId, Arc<Signature>)> {
-    let numbered = (first as u32..).map(ServiceId).zip(orchestrator::names());
+fn hub_services(first: ServiceId) -> Vec<(String, ServiceId, Arc<Signature>)> {
+    let numbered = (first.0..).map(ServiceId).zip(orchestrator::names());
     numbered.map(|(id, name)| (name.to_string(), id, Arc::new(orchestrator::signature(&name)))).collect()
 }
 
@@ -276,78 +239,7 @@ fn scale_as_asked(options: &UpOptions, orchestrator: &Orchestrator) -> Result<()
             .map_err(|error| Failure::usage(format!("--scale: {error}")).with_help(error.help()))?;
         let (orchestrator, instances) = (orchestrator.clone(), Some(*instances));
         // Not waited for: `announce_ready` tells when they are ready.
-        tokio::spawn(async move { orchestrator.set_instances(id, instances, false).await });
+        tokio::spawn(async move { orchestrator.supervisor.scale(id, instances, false).await });
     }
     Ok(())
-}
-
-/// What the supervisor tells goes to the shard.
-fn outward(shard: Shard) -> Arc<dyn Fn(Outward) + Send + Sync> {
-    Arc::new(move |told| match told {
-        Outward::Attach { instance, control, slots, max_parked, kind } => {
-            let event = Event::Attached { instance, kind, slots, max_parked };
-            shard.attach(event, instance, control);
-        }
-        Outward::Ready { instance } => shard.event(Event::Ready(instance)),
-        Outward::Drain { instance, replay_now } => shard.event(Event::Drain { instance, replay_now }),
-        Outward::Finish { instance } => shard.control(instance, ToControl::Drain),
-        Outward::Gone { instance, reason } => shard.event(Event::Gone { instance, reason }),
-        Outward::Down { service, reason } => shard.event(Event::Down { service, reason }),
-        Outward::Zero { service, is_zero } => shard.event(Event::ScaledToZero { service, is_zero }),
-    })
-}
-
-/// What the shard tells goes to the supervisor and the orchestrator.
-fn handlers(late: &Late, services: &[Planned]) -> Handlers {
-    let with = |late: &Late| {
-        let late = late.clone();
-        move |action: &dyn Fn(&Orchestrator)| {
-            if let Some(orchestrator) = late.get() {
-                action(orchestrator);
-            }
-        }
-    };
-    let (hello, closed, drained, unresponsive) = (with(late), with(late), with(late), with(late));
-    let (late, first) = (late.clone(), services.len() as u32);
-    let names: Vec<ServiceName> = orchestrator::names().collect();
-    let runtime = tokio::runtime::Handle::current();
-    Handlers {
-        hello: Box::new(move |id, message| hello(&|hub| on_hello(&hub.supervisor, id, &message))),
-        closed: Box::new(move |id, why| {
-            closed(&|hub| hub.supervisor.severed(id, why.clone()));
-        }),
-        drained: Box::new(move |id| drained(&|hub| hub.supervisor.drained(id))),
-        unresponsive: Box::new(move |id, why| {
-            unresponsive(&|hub| hub.supervisor.unresponsive(id, why.clone()));
-        }),
-        orchestrate: Box::new(move |call: CallKey, service, arguments| {
-            let Some((hub, name)) = late.get().cloned().zip(names.get((service.0 - first) as usize).cloned())
-            else {
-                return;
-            };
-            runtime.spawn(async move {
-                let outcome = hub.answer(&name, &arguments).await;
-                hub.reporter.shard.event(Event::Orchestrated { call, outcome });
-            });
-        }),
-    }
-}
-
-fn on_hello(supervisor: &Supervisor, instance: InstanceId, message: &FromControl) {
-    let FromControl::Hello { version, python, pid, kind, signature, .. } = message else { return };
-    let kind = if kind == "async" { WorkerKind::Async } else { WorkerKind::Def };
-    match (Signature::parse(signature), *version == VERSION) {
-        (Ok(signature), true) => {
-            let (pid, python, signature) = (*pid, python.clone(), Arc::new(signature));
-            supervisor.hello(instance, Hello { pid, kind, signature, python });
-        }
-        (Err(error), true) => {
-            let why = format!("it sent a signature that cannot be read: {error}");
-            supervisor.severed(instance, Some(why));
-        }
-        (_, false) => {
-            let why = format!("it speaks version {version} of the worker protocol, this hub {VERSION}");
-            supervisor.severed(instance, Some(why));
-        }
-    }
 }

@@ -3,6 +3,9 @@
 //! Payloads stay unread: `decode` hands each one to a `keep` function, which copies it or takes a slice of the
 //! buffer it stands in.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use rmp::decode::{self, RmpRead};
 use rmp::encode;

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
-use super::Handlers;
+use super::{Teller, Told};
 use crate::core::{Answer, Core, Effect, Event, Refusal, ServiceReport};
 use crate::model::{CallKey, InstanceId, ServiceId};
 use crate::protocol::worker::{FromControl, FromWorker, ToControl, ToWorker};
@@ -56,7 +56,7 @@ pub struct Local {
     unflushed: RefCell<Vec<Rc<Lane>>>,
     flush: Notify,
     link_handlers: Rc<LinkHandlers>,
-    handlers: Handlers,
+    tell: Teller,
     connections: Cell<usize>,
     /// The shard ends: listeners close, connections too when their answer is out.
     ending: CancellationToken,
@@ -68,7 +68,7 @@ pub struct Local {
 
 impl Local {
     /// Makes this thread the shard.
-    pub fn install(core: Core, handlers: Handlers) -> Rc<Self> {
+    pub fn install(core: Core, tell: Teller) -> Rc<Self> {
         let local = Rc::new(Self {
             core: RefCell::new(core),
             effects: RefCell::default(),
@@ -77,7 +77,7 @@ impl Local {
             unflushed: RefCell::default(),
             flush: Notify::new(),
             link_handlers: Rc::new(link_handlers()),
-            handlers,
+            tell,
             connections: Cell::new(0),
             ending: CancellationToken::new(),
             deserted: Notify::new(),
@@ -125,10 +125,10 @@ impl Local {
                 self.control(instance, &ToControl::Interrupt { call, attempt, reason: reason.to_owned() });
             }
             Effect::Orchestrate { call, service, arguments } => {
-                (self.handlers.orchestrate)(call, service, arguments)
+                (self.tell)(Told::Orchestrate { call, service, arguments });
             }
-            Effect::Drained(instance) => (self.handlers.drained)(instance),
-            Effect::Unresponsive { instance, why } => (self.handlers.unresponsive)(instance, why),
+            Effect::Drained(instance) => (self.tell)(Told::Drained(instance)),
+            Effect::Unresponsive { instance, why } => (self.tell)(Told::Unresponsive(instance, why)),
         }
     }
 
@@ -159,7 +159,7 @@ impl Local {
     fn open_lane(self: &Rc<Self>, instance: InstanceId, lane: u32) {
         let Some(link) = self.link(instance) else { return };
         if let Err(error) = link.open_lane(lane) {
-            (self.handlers.closed)(instance, Some(format!("cannot open a lane: {error}")));
+            (self.tell)(Told::Closed(instance, Some(format!("cannot open a lane: {error}"))));
         }
     }
 
@@ -176,7 +176,10 @@ impl Local {
                 self.handle([event]);
             }
             Err(error) => {
-                (self.handlers.closed)(instance, Some(format!("cannot serve its control channel: {error}")));
+                (self.tell)(Told::Closed(
+                    instance,
+                    Some(format!("cannot serve its control channel: {error}")),
+                ));
             }
         }
     }
@@ -200,10 +203,8 @@ impl Local {
     pub fn ping_all(&self, now: Instant) {
         for (instance, link) in self.links.borrow().iter() {
             if !link.ping(now) {
-                (self.handlers.unresponsive)(
-                    *instance,
-                    "its control thread did not answer for 30 s".to_owned(),
-                );
+                let why = "its control thread did not answer for 30 s".to_owned();
+                (self.tell)(Told::Unresponsive(*instance, why));
             }
         }
     }
@@ -249,7 +250,7 @@ impl Local {
             FromControl::Stack { call, attempt, text } => {
                 self.handle([Event::Stack { instance, call, attempt, text }]);
             }
-            hello => (self.handlers.hello)(instance, hello),
+            hello => (self.tell)(Told::Hello(instance, hello)),
         }
     }
 }
@@ -267,7 +268,7 @@ fn link_handlers() -> LinkHandlers {
             with(|local| {
                 local.links.borrow_mut().remove(&instance);
                 local.handle([Event::Severed(instance)]);
-                (local.handlers.closed)(instance, why);
+                (local.tell)(Told::Closed(instance, why));
             });
         }),
     }

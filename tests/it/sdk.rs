@@ -12,7 +12,7 @@ const PACKAGES: [&str; 5] =
 fn the_sdk_passes_its_tests() {
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/python");
     let mut pytest = Command::new(environment().join("bin/python"));
-    pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]).current_dir(&sdk);
+    pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "tests"]).current_dir(&sdk);
     pytest.env("PYTHONPATH", sdk.join("src")).env("PYTHONDONTWRITEBYTECODE", "1");
     let output = pytest.output().unwrap();
     assert!(output.status.success(), "{}", shown(&output));

@@ -1,4 +1,4 @@
-"""A hub in a hundred lines, to drive real worker processes: `RawWorker` message by message, `FakeHub` by calls.
+"""A small hub that drives real worker processes: `RawWorker` message by message, `FakeHub` by calls.
 
 Messages are written here as plain lists, independently of the structs of the SDK.
 """
@@ -117,7 +117,9 @@ class RawWorker:
         self._lanes.append(ours)
         return Channel(ours)
 
-    def run(self, lane: Channel, *args: Any, call: int = 1, attempt: int = 1, results: Any = (), **kwargs: Any) -> None:
+    def run(
+        self, lane: Channel, *args: Any, call: int = 1, attempt: int = 1, results: Any = (), **kwargs: Any
+    ) -> None:
         lane.send(RUN, call, attempt, arguments(*args, **kwargs), None, list(results), LIMIT)
 
     def wait(self) -> tuple[int, str]:
@@ -142,7 +144,9 @@ class RawWorker:
 
 
 class HubCall:
-    def __init__(self, ident: int, service: str, payload: bytes, parent: HubCall | None, seq: int, crc: int) -> None:
+    def __init__(
+        self, ident: int, service: str, payload: bytes, parent: HubCall | None, seq: int, crc: int
+    ) -> None:
         self.id, self.service, self.payload, self.parent = ident, service, payload, parent
         self.seq, self.crc = seq, crc
         self.attempt = 0
@@ -174,28 +178,37 @@ class Instance:
 
 
 class FakeHub:
-    """Slots, parking, eviction and replay. `replay`: every call that parks is evicted. `max_parked`: beyond, too."""
+    """Slots, parking, eviction, replay. `replay` evicts every call that parks, `max_parked` those beyond."""
 
-    def __init__(
-        self, *names: str, slots: int = 1, replay: bool = False, max_parked: int = 256, path: Path = SERVICES
-    ) -> None:
-        self.instances = {name: Instance(name, slots, path) for name in names}
-        self.replay, self.max_parked = replay, max_parked
+    def __init__(self, *, slots: int = 1, path: Path = SERVICES) -> None:
+        self.slots, self.path = slots, path
+        self.replay, self.max_parked = False, 256
+        self.instances: dict[str, Instance] = {}
         self.calls: dict[int, HubCall] = {}
         self.made = 0  # children
         self.evictions = 0
         self.selector = selectors.DefaultSelector()
-        for instance in self.instances.values():
-            for lane in instance.lanes:
-                self.selector.register(lane.sock, selectors.EVENT_READ, (instance, lane))
 
     def __enter__(self) -> FakeHub:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         for instance in self.instances.values():
             instance.worker.close()
         self.selector.close()
+
+    def instance(self, name: str) -> Instance | None:
+        """The instance of a service; started when it is needed."""
+        if name not in self.instances:
+            if not (self.path / f"{name.partition('.')[0]}.py").exists():
+                return None
+            instance = self.instances[name] = Instance(name, self.slots, self.path)
+            for lane in instance.lanes:
+                self.selector.register(lane.sock, selectors.EVENT_READ, (instance, lane))
+        return self.instances[name]
 
     # --- outside ---
 
@@ -206,10 +219,12 @@ class FakeHub:
         return self._make(name, arguments(*args, **kwargs), None, 0, 0)
 
     def wait_for(self, root: HubCall) -> Any:
-        deadline = time.monotonic() + TIMEOUT * 4
+        deadline = time.monotonic() + TIMEOUT
         self._dispatch()
         while root.outcome is None:
-            assert time.monotonic() < deadline, {c.id: (c.service, c.state, c.wait) for c in self.calls.values()}
+            assert time.monotonic() < deadline, [
+                (call.id, call.service, call.state) for call in self.calls.values() if call.state != "done"
+            ][:20]
             self._turn()
         ok, payload = root.outcome
         if ok:
@@ -229,10 +244,13 @@ class FakeHub:
     def _make(self, service: str, payload: bytes, parent: HubCall | None, seq: int, crc: int) -> HubCall:
         call = HubCall(len(self.calls) + 1, service, payload, parent, seq, crc)
         self.calls[call.id] = call
-        if service in self.instances:
-            self.instances[service].queue.append(call)
+        instance = self.instance(service)
+        if instance is not None:
+            instance.queue.append(call)
         else:
-            self._finish(call, False, error_payload("msx.ServiceUnavailable", f"no service {service}", service))
+            self._finish(
+                call, False, error_payload("msx.ServiceUnavailable", f"no service {service}", service)
+            )
         return call
 
     def _dispatch(self) -> None:
@@ -308,7 +326,9 @@ class FakeHub:
         if call.state == "running":
             instance.running -= 1
             call.state = "parked"
-        parked = sum(other.state == "parked" and other.service == call.service for other in self.calls.values())
+        parked = sum(
+            other.state == "parked" and other.service == call.service for other in self.calls.values()
+        )
         if self.replay or parked > self.max_parked:
             self.evictions += 1
             call.state = "evicting"

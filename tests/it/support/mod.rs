@@ -1,6 +1,7 @@
 //! A project in a folder of its own, and the msx binary run in it.
 
 pub mod hub;
+pub mod load;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
@@ -14,12 +15,21 @@ use tempfile::TempDir;
 /// A temporary folder with a project, away from every other project and from the user's environment.
 pub struct Sandbox {
     folder: TempDir,
+    /// Of the project, below `folder`.
+    inner: PathBuf,
 }
 
 impl Sandbox {
     /// An empty folder.
     pub fn new() -> Self {
-        Self { folder: TempDir::with_prefix("msx-it-").unwrap() }
+        Self { folder: TempDir::with_prefix("msx-it-").unwrap(), inner: PathBuf::new() }
+    }
+
+    /// An empty folder with this name.
+    pub fn named(name: &str) -> Self {
+        let sandbox = Self { inner: name.into(), ..Self::new() };
+        fs::create_dir(sandbox.folder.path().join(name)).unwrap();
+        sandbox
     }
 
     /// With a `services.toml` of this text.
@@ -61,7 +71,7 @@ impl Sandbox {
     }
 
     pub fn root(&self) -> PathBuf {
-        self.folder.path().canonicalize().unwrap()
+        self.folder.path().join(&self.inner).canonicalize().unwrap()
     }
 
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
@@ -70,7 +80,18 @@ impl Sandbox {
 
     /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
     pub fn msx(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_msx"));
+        self.command(env!("CARGO_BIN_EXE_msx"), args)
+    }
+
+    /// A line for a shell, which finds msx as `$MSX`.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut command = self.command("sh", &["-c", line]);
+        command.env("MSX", env!("CARGO_BIN_EXE_msx"));
+        command
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(args)
             .current_dir(self.root())
@@ -84,6 +105,7 @@ impl Sandbox {
             "COLUMNS",
             "VIRTUAL_ENV",
             "PYTHONPATH",
+            "PYTHONDONTWRITEBYTECODE",
             "RUST_BACKTRACE",
             "MSX_REPLAY",
         ] {
@@ -120,8 +142,12 @@ pub struct Running(Option<Child>);
 impl Running {
     /// Ctrl-C.
     pub fn interrupt(&self) {
+        self.signal(Signal::SIGINT);
+    }
+
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child().id().try_into().unwrap());
-        kill(pid, Signal::SIGINT).unwrap();
+        kill(pid, signal).unwrap();
     }
 
     /// The lines of its stdout. Dropped, they close it.

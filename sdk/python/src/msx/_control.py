@@ -63,10 +63,10 @@ class Control(threading.Thread):
                     self._handle(self._decode(*received))
                 if not self._reader.fill_from(self._receive):
                     break
-        except ProtocolError as error:
-            die(f"control channel: {error}; this worker speaks version {VERSION} of the protocol")
         except OSError:
             pass
+        except Exception as error:
+            die(f"control channel: {error!r}; this worker speaks version {VERSION} of the protocol")
         os._exit(0)  # the hub is gone, and with it whoever waits for an answer
 
     def _receive(self, view: memoryview) -> int:

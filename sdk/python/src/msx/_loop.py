@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import _context, _hooks
 from ._errors import Cancelled
 from ._process import die
-from ._protocol import Decoder, Evict, Interrupt, Message, ProtocolError, Reader, Resume, Run, frame
+from ._protocol import Decoder, Evict, Interrupt, Message, Reader, Resume, Run, frame
 from ._tasks import LoopCall, LoopRuntime, current_call, task_factory
 
 if TYPE_CHECKING:
@@ -98,7 +98,10 @@ class LoopEngine:
     async def _serve(self, call: LoopCall, payload: bytes) -> None:
         value: Any = None
         error: BaseException | None = None
+        call.begun = True
         try:
+            if call.reason is not None:
+                raise asyncio.CancelledError
             args, kwargs = self.service.decode_arguments(payload)
             value = await self.service.fn(*args, **kwargs)
         except asyncio.CancelledError as raised:
@@ -115,7 +118,8 @@ class LoopEngine:
         call = self._calls.get((interrupt.call, interrupt.attempt))
         if call is not None and call.task is not None:
             call.reason = interrupt.reason
-            call.task.cancel()
+            if call.begun:  # else cancelling would keep `_serve` from ever running, and answering
+                call.task.cancel()
 
     def send(self, message: Message) -> None:
         self._out.append(frame(message))
@@ -161,8 +165,8 @@ class Lane:
             return
         except OSError:
             self._close()
-        except ProtocolError as error:
-            die(f"lane: {error}")
+        except Exception as error:  # a ProtocolError, or a mistake of ours: calls would hang
+            die(f"lane: {error!r}")
         self._engine.flush_soon()  # behind the first steps of the tasks that this has started or woken
 
     def write(self, data: bytes) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 
@@ -57,14 +58,14 @@ class Options(TypedDict, total=False):
     python: str
 
 
-class Service(Generic[P, R]):
-    fn: Callable[P, R]
+class Service(Generic[P, R_co]):
+    fn: Callable[P, R_co]
     name: str
     is_async: bool
     options: Options
     needs_hub: bool  # there is no function to run in plain mode
 
-    def __init__(self, fn: Callable[P, R], name: str, options: Options, needs_hub: bool = False) -> None:
+    def __init__(self, fn: Callable[P, R_co], name: str, options: Options, needs_hub: bool = False) -> None:
         functools.update_wrapper(self, fn)
         self.fn = fn
         self.name = name
@@ -82,7 +83,7 @@ class Service(Generic[P, R]):
         self: Service[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]: ...
     @overload
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         call = _context.runtime.current()
         if self.is_async:
@@ -94,7 +95,7 @@ class Service(Generic[P, R]):
         self: Service[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]: ...
     @overload
-    def start(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def start(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R_co]: ...
     def start(self, /, *args: Any, **kwargs: Any) -> Any:
         """Starts the call now; wait for it later by `.result()` or `await`."""
         return _context.runtime.current().start(self, args, kwargs)
@@ -102,12 +103,12 @@ class Service(Generic[P, R]):
     @overload
     def aio(self: Service[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
     @overload
-    def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R_co]: ...
     def aio(self, /, *args: Any, **kwargs: Any) -> Any:
         """`await a.aio(x)`: the call for code on an event loop."""
         return _context.runtime.current().defer(self, args, kwargs)
 
-    def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Runs the function right here, as part of the current call."""
         return self.fn(*args, **kwargs)
 

@@ -77,8 +77,8 @@ class LoopCall(Call):
     """A call on the loop (`_context.LiveCall`)."""
 
     __slots__ = (
-        "_asked", "_dirty", "_engine", "_entries", "_futures", "_memos", "_quiet_turns", "_settling", "_tasks",
-        "_waiters", "ended", "reason", "steps", "task",
+        "_asked", "_dirty", "_engine", "_entries", "_forks", "_futures", "_memos", "_quiet_turns",
+        "_settling", "_tasks", "_waiters", "begun", "ended", "reason", "steps", "task",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str, engine: Engine) -> None:
@@ -86,8 +86,10 @@ class LoopCall(Call):
         self._engine = engine
         self.task: asyncio.Task[None] | None = None
         self.steps: Any = None  # the coroutine of the task
+        self.begun = False
         self.ended = False
-        self._tasks = 0  # that it has made and that live
+        self._forks = 0  # tasks that it has made
+        self._tasks = 0  # those that live
         self.reason: str | None = None  # why it was interrupted
         self._entries: list[Entry] = []  # not sent yet
         self._futures: dict[int, LoopFuture] = {}  # made, and not settled
@@ -228,10 +230,13 @@ class LoopCall(Call):
         self._engine.send(self.answer(error, value))
         self._touch()
 
-    def fork(self, task: asyncio.Task[Any]) -> None:
+    def fork(self, steps: Any, **options: Any) -> asyncio.Task[Any]:
+        task = CallTask(steps, self, self._forks, **options)
+        task.add_done_callback(self._task_done)
+        self._forks += 1
         self._tasks += 1
         self._touch()
-        task.add_done_callback(self._task_done)
+        return task
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks -= 1
@@ -342,7 +347,7 @@ class LoopFuture(Future[Any]):
             self._check()
             self.begun = True
             self.seq = self._call.make(self, self._args, self._kwargs)
-            self._args = self._kwargs = None
+            self._args, self._kwargs = (), {}
 
     def _check(self) -> None:
         if _context.runtime.current() is not self._call:
@@ -391,11 +396,24 @@ class LoopRuntime:
         return call
 
 
+class CallTask(asyncio.Task[Any]):
+    """A task that a call has made.
+
+    Its hash is the same on a replay, and so is the order of a set of tasks, as `asyncio.wait` returns them.
+    """
+
+    def __init__(self, steps: Any, call: LoopCall, number: int, **options: Any) -> None:
+        self._hash = hash((call.id, number))
+        super().__init__(steps, **options)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
 def task_factory(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> asyncio.Task[Any]:
     """Tells a call about the tasks that it makes."""
-    task = asyncio.Task(steps, loop=loop, **options)
     context: Context | None = options.get("context")
     call = current_call.get() if context is None else context.get(current_call)
-    if call is not None and not call.ended:
-        call.fork(task)
-    return task
+    if call is None or call.ended:
+        return asyncio.Task(steps, loop=loop, **options)
+    return call.fork(steps, loop=loop, **options)

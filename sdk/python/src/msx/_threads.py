@@ -115,7 +115,7 @@ class ThreadFuture(Future[Any]):
         self.begun = True
         entry = self._call.claim(self.__name__, self._args, self._kwargs)
         self.seq = entry.seq
-        self._args = self._kwargs = None
+        self._args, self._kwargs = (), {}
         if entry.seq not in self._call.inbox:
             self._call.send_entry(entry)
 
@@ -188,8 +188,8 @@ class Lane(threading.Thread):
             self._serve_all()
         except OSError:
             pass  # the hub has closed the lane; whether it is gone, the control channel tells
-        except ProtocolError as error:
-            die(f"{self.name}: {error}")
+        except Exception as error:  # a ProtocolError, or a mistake of ours: calls would hang
+            die(f"{self.name}: {error!r}")
         self._socket.close()
 
     def _serve_all(self) -> None:
@@ -262,7 +262,7 @@ class Lane(threading.Thread):
         except OSError:
             call.suspended = True
         except ProtocolError as error:  # the user's code must not get to see this
-            die(f"{self.name}: {error}")
+            die(f"{self.name}: {error!r}")
 
     def _take(self, call: ThreadCall, message: Message) -> None:
         if not isinstance(message, (Resume, Evict)):

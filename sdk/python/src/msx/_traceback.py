@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import traceback
 from types import FrameType
 from typing import Any
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_HIDDEN = ("<frozen importlib", "<frozen runpy>")
+_HIDDEN = ("<frozen importlib", "<frozen runpy>", importlib.__file__)
 _ENTRIES = ("_execute", "_serve")  # what calls a service's function (`_threads`, `_loop`)
 
 

@@ -1,0 +1,37 @@
+import asyncio
+
+import msx
+from msx import microservice
+
+started = []
+
+
+@msx.on_start
+async def start():
+    started.append(asyncio.get_running_loop())
+
+
+@msx.on_stop
+async def stop():
+    print("stopped", flush=True)
+
+
+@microservice
+async def same_loop():
+    return started[0] is asyncio.get_running_loop()
+
+
+@microservice
+async def sleeps():
+    await same_loop()
+    await nap()
+
+
+async def nap():
+    await asyncio.sleep(60)
+
+
+@microservice
+async def child_first():
+    await same_loop()
+    await asyncio.sleep(60)

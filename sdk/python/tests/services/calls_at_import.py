@@ -1,0 +1,3 @@
+from basic import add
+
+add(1, 2)

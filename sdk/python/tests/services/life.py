@@ -1,0 +1,78 @@
+"""Services of the tests: start, stop, interrupts."""
+
+import os
+import sys
+import time
+
+import msx
+from msx import microservice
+
+pool = []
+caught = []
+
+
+@msx.on_start
+def open_pool():
+    pool.append("open")
+
+
+@msx.on_start
+async def open_more():
+    pool.append("more")
+
+
+@msx.on_stop
+def close_pool():
+    print("stopped", len(pool), file=sys.stderr, flush=True)
+
+
+@msx.on_stop
+async def close_more():
+    pool.append("closing")
+
+
+@microservice
+def state():
+    return pool
+
+
+@microservice
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return "end"
+
+
+@microservice
+def swallows_cancel():
+    try:
+        spin.local(60)
+    except msx.Cancelled:
+        return "swallowed"
+
+
+@microservice
+def waits():
+    return state()
+
+
+@microservice
+def echo(x):
+    return x
+
+
+@microservice
+def forks():
+    """A forked process neither calls nor keeps the channels open."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            state()
+            os.write(write, b"called")
+        except msx.NoCallContext as error:
+            os.write(write, str(error).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return os.read(read, 1000).decode()

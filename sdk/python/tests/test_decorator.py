@@ -1,0 +1,137 @@
+"""The decorator and the stub."""
+
+import functools
+import inspect
+
+import pytest
+
+import msx
+from msx import Service, microservice
+
+
+@microservice
+def documented(x: int, *, y: str = "a") -> str:
+    """What it does.
+
+    And more.
+    """
+    return y * x
+
+
+@microservice(threads=4, instances={"min": 1, "max": 3})
+def with_options():
+    return 1
+
+
+@microservice()
+async def with_no_options():
+    return 2
+
+
+def test_the_stub_looks_like_the_function():
+    assert isinstance(documented, Service)
+    assert documented.name == "test_decorator.documented"
+    assert documented.__name__ == documented.__qualname__ == "documented"
+    assert documented.__module__ == __name__
+    assert inspect.getdoc(documented) == "What it does.\n\nAnd more."
+    assert str(inspect.signature(documented)) == "(x: int, *, y: str = 'a') -> str"
+    assert repr(documented) == "<microservice test_decorator.documented>"
+    assert callable(documented)
+
+
+def test_options_are_kept():
+    assert documented.options == {}
+    assert with_options.options == {"threads": 4, "instances": {"min": 1, "max": 3}}
+    assert with_no_options.options == {}
+    assert with_options() == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"thread": 4}, "@microservice has no option 'thread'; did you mean 'threads'?"),
+        ({"idempotnet": True}, "did you mean 'idempotent'?"),
+        ({"zzz": 1}, "has no option 'zzz'; it has name, threads, "),
+        ({"env": {"x": object()}}, "the option 'env' must be plain data"),
+    ],
+)
+def test_options_that_do_not_exist(options, message):
+    with pytest.raises(TypeError) as caught:
+        microservice(**options)
+    assert message in str(caught.value)
+
+
+class Thing:
+    def method(self):
+        pass
+
+    def __call__(self):
+        pass
+
+
+def generator():
+    yield 1
+
+
+async def async_generator():
+    yield 1
+
+
+def nested():
+    def inner():
+        pass
+
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("fn", "reason"),
+    [
+        (Thing, "make a service of Thing: classes are not yet supported"),
+        (Thing.method, "make a service of Thing.method: it is a method"),
+        (Thing().method, "it is a method"),
+        (staticmethod(nested), "it is a method"),
+        (generator, "generators are not yet supported"),
+        (async_generator, "generators are not yet supported"),
+        (nested(), "nested.<locals>.inner: it is defined inside of a function"),
+        (lambda: 1, "a lambda has no name"),
+        (functools.partial(nested), "it is a partial"),
+        (len, "it is a builtin_function_or_method"),
+        (Thing(), "it is a Thing"),
+        (documented, "it is one already"),
+        (7, "it is a int"),
+    ],
+)
+def test_what_cannot_be_a_service(fn, reason):
+    with pytest.raises(TypeError) as caught:
+        microservice(fn)
+    assert "@microservice cannot make a service of" in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_the_exports():
+    assert sorted(msx.__all__) == [
+        "Cancelled", "Future", "InstanceDied", "LimitExceeded", "NoCallContext", "NonDeterminismError",
+        "RemoteError", "Service", "ServiceUnavailable", "Suspend", "TimeoutError", "UsageError", "gather",
+        "microservice", "on_start", "on_stop", "orchestrator", "run",
+    ]  # fmt: skip
+    assert all(hasattr(msx, name) for name in msx.__all__)
+    public = {name for name in vars(msx) if not name.startswith("_")}
+    assert public == set(msx.__all__)
+
+
+def test_the_exceptions():
+    import builtins
+
+    remote = [
+        msx.TimeoutError,
+        msx.ServiceUnavailable,
+        msx.InstanceDied,
+        msx.NonDeterminismError,
+        msx.LimitExceeded,
+    ]
+    assert all(issubclass(kind, msx.RemoteError) for kind in remote)
+    assert issubclass(msx.TimeoutError, builtins.TimeoutError)
+    assert issubclass(msx.NoCallContext, msx.UsageError)
+    assert not any(issubclass(kind, Exception) for kind in (msx.Cancelled, msx.Suspend))
+    assert {kind.__module__ for kind in [*remote, msx.Cancelled, msx.UsageError]} == {"msx"}

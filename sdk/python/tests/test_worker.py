@@ -1,0 +1,353 @@
+"""A worker process, message by message."""
+
+import json
+import struct
+import time
+
+import pytest
+
+import msx
+from fake_hub import (
+    CALLS,
+    DRAIN,
+    EVICT,
+    EVICTED,
+    INTERRUPT,
+    LANE,
+    LIMIT,
+    MEMO,
+    PING,
+    PONG,
+    RAISE,
+    RESUME,
+    RETURN,
+    RUN,
+    STACK,
+    RawWorker,
+    arguments,
+    message_bytes,
+)  # fmt: skip
+from msx import _codec
+from msx._remote import decode_error
+
+
+def returned(lane):
+    call, attempt, payload = lane.expect(RETURN)
+    return _codec.decode(payload)
+
+
+def raised(lane):
+    call, attempt, payload = lane.expect(RAISE)
+    return decode_error(payload)
+
+
+def test_hello_says_who_it_is():
+    with RawWorker("life.spin") as worker:
+        protocol, sdk, python, pid, service, kind, signature = worker.hello()
+        assert (protocol, sdk, pid, service, kind) == (
+            1,
+            msx.__version__,
+            worker.process.pid,
+            "life.spin",
+            "def",
+        )
+        assert python.startswith("3.")
+        assert json.loads(signature)["text"] == "(seconds)"
+
+
+def test_lanes_that_come_early_are_served_after_the_hooks():
+    with RawWorker("life.state") as worker:
+        lanes = [worker.lane() for _ in range(3)]
+        for call, lane in enumerate(lanes):
+            worker.run(lane, call=call)
+        worker.hello()
+        assert [returned(lane) for lane in lanes] == [["open", "more"]] * 3
+
+
+def test_it_answers_pings_while_it_computes():
+    with RawWorker("life.spin") as worker:
+        worker.hello()
+        worker.run(worker.lane(), 60)
+        worker.control.send(PING, 7)
+        assert worker.control.expect(PONG) == [7]
+
+
+def test_many_messages_in_one_read_and_one_in_many():
+    with RawWorker("life.echo") as worker:
+        worker.hello()
+        lane = worker.lane()
+        lane.send_bytes(b"".join(
+            message_bytes(RUN, [call, 1, arguments(call), None, [], LIMIT]) for call in range(200)
+        ))  # fmt: skip
+        assert [returned(lane) for _ in range(200)] == list(range(200))
+        for byte in message_bytes(RUN, [1, 1, arguments("x"), None, [], LIMIT]):
+            lane.send_bytes(bytes([byte]))
+        assert returned(lane) == "x"
+
+
+def test_large_messages_between_small_ones():
+    with RawWorker("life.echo") as worker:
+        worker.hello()
+        lane = worker.lane()
+        for value in ["x", b"y" * 5_000_000, 1, b"z" * 70_000, [1] * 100_000, 2]:
+            worker.run(lane, value)
+            assert returned(lane) == value
+
+
+def test_unknown_trailing_fields_are_ignored():
+    with RawWorker("life.echo") as worker:
+        worker.hello()
+        lane = worker.lane()
+        lane.send(RUN, 1, 1, arguments(5), None, [], LIMIT, "new", 1)
+        assert returned(lane) == 5
+
+
+def test_the_limit_is_the_hubs():
+    with RawWorker("life.echo") as worker:
+        worker.hello()
+        lane = worker.lane()
+        lane.send(RUN, 1, 1, arguments("x" * 2000), None, [], 1000)
+        assert "the limit is 1000" in str(raised(lane))
+
+
+@pytest.mark.parametrize("service", ["life.spin", "life.swallows_cancel"])
+def test_interrupt(service):
+    with RawWorker(service) as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane, *([60] if service == "life.spin" else []), call=3, attempt=2)
+        until_running(worker, 3, 2)
+        if service == "life.spin":
+            error = raised(lane)
+            assert isinstance(error, msx.Cancelled)
+            assert str(error) == "too slow"
+        else:
+            assert returned(lane) == "swallowed"
+        worker.run(lane, *([0] if service == "life.spin" else []))
+        worker.control.send(INTERRUPT, 99, 1, "nobody is there")
+        assert worker.control.expect(STACK) == [99, 1, ""]
+
+
+def until_running(worker, call, attempt, place="while time.monotonic() < end"):
+    """Interrupts, again until the call has begun: only a running call has a stack."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        worker.control.send(INTERRUPT, call, attempt, "too slow")
+        assert (answer := worker.control.expect(STACK))[:2] == [call, attempt]
+        if answer[2]:
+            assert "life.py" in answer[2]
+            assert "/msx/_" not in answer[2]
+            return
+    raise AssertionError("the call never ran")
+
+
+def test_interrupts_at_any_moment_lose_no_call():
+    """Calls that end just when they are interrupted: each has one answer, and the lane goes on."""
+    with RawWorker("life.echo") as worker:
+        worker.hello()
+        lane = worker.lane()
+        for call in range(300):
+            worker.run(lane, call, call=call)
+            worker.control.send(INTERRUPT, call, 1, "now")
+            tag, fields = lane.recv()
+            assert tag in (RETURN, RAISE)
+            assert fields[:2] == [call, 1]
+            assert worker.control.expect(STACK)[:2] == [call, 1]
+
+
+def test_park_resume_and_old_attempts():
+    with RawWorker("life.waits") as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane, call=5, attempt=2)
+        ident = struct.unpack("<I", struct.pack("<I", _codec.encode_arguments((), {})[1]))[0]
+        assert lane.expect(CALLS) == [5, 2, [[0, "life.state", ident, arguments()]], [0, [0]]]
+        lane.send(RESUME, 5, 1, [[0, True, _codec.encode("old")]])
+        lane.send(EVICT, 5, 1)
+        lane.send(RESUME, 5, 2, [[0, True, _codec.encode("new")]])
+        assert returned(lane) == "new"
+
+
+def test_evict_and_replay():
+    with RawWorker("life.waits") as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane, call=5)
+        ((seq, service, ident, _),) = lane.expect(CALLS)[2]
+        lane.send(EVICT, 5, 1)
+        assert lane.expect(EVICTED) == [5, 1]
+        worker.run(lane, call=5, attempt=2, results=[[seq, service, ident, True, _codec.encode("kept")]])
+        assert returned(lane) == "kept"
+        worker.run(lane, call=5, attempt=3, results=[[seq, "a.other", ident, True, _codec.encode("kept")]])
+        assert isinstance(raised(lane), msx.NonDeterminismError)
+
+
+def test_memo_messages():
+    with RawWorker("basic.memo_error") as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane, "gone", call=5)
+        call, attempt, seq, ident, ok, payload, known = lane.expect(MEMO)
+        assert (call, attempt, seq, ok, known) == (5, 1, 0, False, 0)
+        lane.expect(CALLS)
+        lane.send(EVICT, 5, 1)
+        lane.expect(EVICTED)
+        worker.run(lane, "gone", call=5, attempt=2, results=[[0, "msx.run", ident, ok, payload]])
+        assert lane.expect(CALLS)[2][0][0] == 1
+
+
+def test_a_closed_lane_ends_its_thread_only():
+    with RawWorker("life.waits") as worker:
+        worker.hello()
+        parked, other = worker.lane(), worker.lane()
+        worker.run(parked)
+        parked.expect(CALLS)
+        parked.sock.close()
+        worker.run(other)
+        other.expect(CALLS)
+
+
+@pytest.mark.parametrize("service", ["life.spin", "alife.sleeps"])
+def test_it_ends_with_the_control_channel(service):
+    worker = RawWorker(service)
+    worker.hello()
+    worker.run(worker.lane(), *([60] if service == "life.spin" else []))
+    worker.control.sock.close()
+    assert worker.wait() == (0, "")
+
+
+def test_drain_runs_the_stop_hooks():
+    worker = RawWorker("life.state")
+    worker.hello()
+    worker.lane()
+    worker.control.send(DRAIN)
+    assert worker.wait() == (0, "stopped 3\n")
+    worker.close()
+
+
+def test_drain_before_hello():
+    worker = RawWorker("life.state")
+    worker.control.send(DRAIN)
+    assert worker.wait()[0] == 0
+    worker.close()
+
+
+def test_forked_processes_have_no_part_in_it():
+    with RawWorker("life.forks") as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane)
+        assert "forked from a worker" in returned(lane)
+
+
+@pytest.mark.parametrize(
+    ("service", "texts"),
+    [
+        ("broken.f", ["broken.py", "JSONDecodeError", "broken.f: its module 'broken' cannot be imported"]),
+        ("no_module.f", ["No module named 'no_module'"]),
+        ("exits.f", ["SystemExit: no config"]),
+        ("calls_at_import.f", ["NoCallContext", "while its module was imported", ".local("]),
+        ("basic.nope", ["the module 'basic' has no @microservice of that name"]),
+        ("nodots", ["usage: python -m msx._worker"]),
+    ],
+)
+def test_what_cannot_start_says_why(service, texts):
+    worker = RawWorker(service)
+    status, errors = worker.wait()
+    assert status == 1
+    for text in texts:
+        assert text in errors
+    assert "importlib" not in errors
+    assert "/msx/_main" not in errors
+    worker.close()
+
+
+def test_another_protocol_version():
+    worker = RawWorker("life.state", env={"MSX_PROTOCOL": "2"})
+    status, errors = worker.wait()
+    assert status == 1
+    assert "the hub speaks version 2 of the worker protocol, this SDK version 1" in errors
+    worker.close()
+
+
+@pytest.mark.parametrize(
+    "message", [message_bytes(99, []), message_bytes(LANE, [0]), b"\xff\xff\xff\xff\x00"]
+)
+def test_a_broken_control_channel(message):
+    worker = RawWorker("life.state")
+    worker.hello()
+    worker.control.send_bytes(message)
+    status, errors = worker.wait()
+    assert status == 1
+    assert errors.startswith("msx worker: control channel: ProtocolError(")
+    worker.close()
+
+
+def test_a_broken_lane():
+    worker = RawWorker("life.state")
+    worker.hello()
+    worker.lane().send(RUN, "not a number")
+    status, errors = worker.wait()
+    assert status == 1
+    assert "a malformed message with tag 32" in errors
+    worker.close()
+
+
+def test_not_started_by_a_hub():
+    worker = RawWorker("life.state", env={"MSX_FD": "x"})
+    assert "a worker is started by the hub" in worker.wait()[1]
+    worker.close()
+
+
+# --- async def ---
+
+
+def test_hooks_and_calls_share_the_loop():
+    worker = RawWorker("alife.same_loop")
+    lane = worker.lane()
+    assert worker.hello()[5] == "async"
+    worker.run(lane)
+    assert returned(lane) is True
+    worker.control.send(DRAIN)
+    assert worker.wait()[0] == 0
+    worker.close()
+
+
+def test_interrupt_a_coroutine():
+    with RawWorker("alife.sleeps") as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane, call=3)
+        assert lane.expect(CALLS)[2][0][1] == "alife.same_loop"
+        lane.send(RESUME, 3, 1, [[0, True, _codec.encode(True)]])
+        worker.run(lane, call=4)
+        lane.expect(CALLS)  # so call 3 has been resumed, and sleeps
+        worker.control.send(INTERRUPT, 3, 1, "too slow")
+        text = worker.control.expect(STACK)[2]
+        assert [text.count(name) for name in ("in sleeps", "in nap")] == [1, 1]
+        error = raised(lane)
+        assert isinstance(error, msx.Cancelled)
+        assert str(error) == "too slow"
+
+
+def test_a_coroutine_that_is_interrupted_early_is_answered():
+    with RawWorker("alife.same_loop") as worker:
+        worker.hello()
+        lane = worker.lane()
+        for call in range(100):
+            worker.run(lane, call=call)
+            worker.control.send(INTERRUPT, call, 1, "now")
+            assert lane.recv()[1][:2] == [call, 1]
+            assert worker.control.expect(STACK)[:2] == [call, 1]
+
+
+def test_evict_while_it_waits_for_something_else():
+    """It parks, is woken by the resume, and sleeps: an evict that comes then still ends it."""
+    with RawWorker("alife.child_first") as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane, call=3)
+        lane.expect(CALLS)
+        lane.send(RESUME, 3, 1, [[0, True, _codec.encode(True)]])
+        lane.send(EVICT, 3, 1)
+        assert lane.expect(EVICTED) == [3, 1]

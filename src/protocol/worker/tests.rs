@@ -1,0 +1,199 @@
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+
+/// Messages with their bytes, shared with the SDK's tests.
+const VECTORS: &str = include_str!("../../../tests/conformance/messages.json");
+
+fn vectors(channel: &str) -> Vec<(String, Value, Vec<u8>)> {
+    let all: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+    let chosen = all.into_iter().filter(|vector| vector["channel"] == channel);
+    let chosen: Vec<_> = chosen
+        .map(|vector| (text_of(&vector["name"]), vector["fields"].clone(), bytes_of(&vector["hex"])))
+        .collect();
+    assert!(!chosen.is_empty(), "there are vectors for {channel}");
+    chosen
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn bytes_of(hex: &Value) -> Vec<u8> {
+    let hex = hex.as_str().unwrap();
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+fn payload_of(value: &Value) -> Bytes {
+    bytes_of(&value["hex"]).into()
+}
+
+fn number_of(value: &Value) -> u32 {
+    u32::try_from(value.as_u64().unwrap()).unwrap()
+}
+
+fn call_of(fields: &Value) -> (CallKey, u32) {
+    (CallKey(fields["call"].as_u64().unwrap()), number_of(&fields["attempt"]))
+}
+
+fn outcome_of(is_value: &Value, payload: &Value) -> Outcome {
+    match is_value.as_bool().unwrap() {
+        true => Outcome::Value(payload_of(payload)),
+        false => Outcome::Error(payload_of(payload)),
+    }
+}
+
+fn list<T>(value: &Value, each: impl Fn(&Value) -> T) -> Vec<T> {
+    value.as_array().unwrap().iter().map(each).collect()
+}
+
+fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
+    let (call, attempt) = call_of(fields);
+    match name.split(',').next().unwrap() {
+        "return" => FromWorker::Return { call, attempt, value: payload_of(&fields["value"]) },
+        "raise" => FromWorker::Raise { call, attempt, error: payload_of(&fields["error"]) },
+        "evicted" => FromWorker::Evicted { call, attempt },
+        "memo" => FromWorker::Memo {
+            call,
+            attempt,
+            memo: Memo {
+                seq: number_of(&fields["seq"]),
+                ident: number_of(&fields["ident"]),
+                outcome: outcome_of(&fields["ok"], &fields["value"]),
+                known: number_of(&fields["known"]),
+            },
+        },
+        _ => FromWorker::Calls {
+            call,
+            attempt,
+            entries: list(&fields["entries"], |entry| Entry {
+                seq: number_of(&entry[0]),
+                service: text_of(&entry[1]),
+                ident: number_of(&entry[2]),
+                arguments: payload_of(&entry[3]),
+            }),
+            wait: (!fields["wait"].is_null())
+                .then(|| Wait { all: fields["wait"][0] == 0, seqs: list(&fields["wait"][1], number_of) }),
+        },
+    }
+}
+
+#[test]
+fn messages_of_workers_are_read_as_the_vectors_say() {
+    for (name, fields, bytes) in vectors("worker lane") {
+        assert_eq!(whole_message(&bytes), Ok(Some(bytes.len())), "{name}");
+        let read = FromWorker::decode(&bytes, &Bytes::copy_from_slice);
+        assert_eq!(read, Ok(expected_from_worker(&name, &fields)), "{name}");
+    }
+}
+
+#[test]
+fn control_messages_of_workers_are_read_as_the_vectors_say() {
+    for (name, fields, bytes) in vectors("worker control") {
+        let expected = match name.as_str() {
+            "hello" => FromControl::Hello {
+                version: number_of(&fields["protocol"]),
+                sdk: text_of(&fields["sdk"]),
+                python: text_of(&fields["python"]),
+                pid: number_of(&fields["pid"]),
+                service: text_of(&fields["service"]),
+                kind: text_of(&fields["kind"]),
+                signature: payload_of(&fields["signature"]),
+            },
+            "pong" => FromControl::Pong(fields["nonce"].as_u64().unwrap()),
+            _ => {
+                let (call, attempt) = call_of(&fields);
+                FromControl::Stack { call, attempt, text: text_of(&fields["text"]) }
+            }
+        };
+        assert_eq!(FromControl::decode(&bytes), Ok(expected), "{name}");
+    }
+}
+
+#[test]
+fn messages_to_workers_are_written_as_the_vectors_say() {
+    for (name, fields, bytes) in vectors("hub lane") {
+        let (call, attempt) = call_of(&fields);
+        let message = match name.as_str() {
+            "evict" => ToWorker::Evict { call, attempt },
+            "resume" => ToWorker::Resume {
+                call,
+                attempt,
+                results: list(&fields["results"], |r| (number_of(&r[0]), outcome_of(&r[1], &r[2]))),
+            },
+            _ => ToWorker::Run {
+                call,
+                attempt,
+                arguments: payload_of(&fields["arguments"]),
+                via: fields["via"].as_str().map(ServiceName::new),
+                results: list(&fields["results"], |r| Recorded {
+                    seq: number_of(&r[0]),
+                    service: ServiceName::new(text_of(&r[1])),
+                    ident: number_of(&r[2]),
+                    outcome: outcome_of(&r[3], &r[4]),
+                }),
+            },
+        };
+        let mut written = Vec::new();
+        message.encode(&mut written);
+        assert_eq!(written, bytes, "{name}");
+    }
+}
+
+#[test]
+fn control_messages_to_workers_are_written_as_the_vectors_say() {
+    for (name, fields, bytes) in vectors("hub control") {
+        let message = match name.as_str() {
+            "lane" => ToControl::Lane(number_of(&fields["lane"])),
+            "ping" => ToControl::Ping(fields["nonce"].as_u64().unwrap()),
+            "drain" => ToControl::Drain,
+            _ => {
+                let (call, attempt) = call_of(&fields);
+                ToControl::Interrupt { call, attempt, reason: text_of(&fields["reason"]) }
+            }
+        };
+        let mut written = Vec::new();
+        message.encode(&mut written);
+        assert_eq!(written, bytes, "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_message_is_refused() {
+    let copy = Bytes::copy_from_slice;
+    assert_eq!(whole_message(&[0, 0, 0]), Ok(None));
+    assert_eq!(whole_message(&[2, 0, 0, 0, 49]), Ok(None));
+    assert_eq!(whole_message(&[0, 0, 0, 0]), Err(DecodeError::Malformed { tag: 0 }));
+    assert_eq!(whole_message(&[255; 4]), Err(DecodeError::TooLarge(u32::MAX as usize)));
+    let decode = |bytes: &[u8]| FromWorker::decode(bytes, &copy);
+    assert_eq!(decode(&[4, 0, 0, 0, 99, 0x92, 1, 1]), Err(DecodeError::UnknownTag(99)));
+    assert_eq!(decode(&[4, 0, 0, 0, 49, 0x92, 1, 1]), Err(DecodeError::Malformed { tag: 49 }));
+    assert_eq!(decode(&[4, 0, 0, 0, 51, 0x92, 1, 0xc0]), Err(DecodeError::Malformed { tag: 51 }));
+    // A later version may add fields.
+    assert!(decode(&[5, 0, 0, 0, 51, 0x93, 1, 1, 0xc0]).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn garbage_is_never_more_than_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..200), tag in 0u8..60) {
+        if let Some(place) = bytes.get_mut(PREFIX_BYTES - 1) {
+            *place = tag;
+        }
+        let _ = whole_message(&bytes);
+        let _ = FromWorker::decode(&bytes, &Bytes::copy_from_slice);
+        let _ = FromControl::decode(&bytes);
+    }
+
+    /// Damage in a message that was right gets further into the decoder than noise does.
+    #[test]
+    fn damaged_messages_are_never_more_than_an_error(which: prop::sample::Index, at: prop::sample::Index, byte: u8) {
+        let vectors = vectors("worker lane");
+        let mut bytes = vectors[which.index(vectors.len())].2.clone();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let _ = whole_message(&bytes);
+        let _ = FromWorker::decode(&bytes, &Bytes::copy_from_slice);
+        let _ = FromWorker::decode(&bytes[..at.max(1)], &Bytes::copy_from_slice);
+    }
+}

@@ -1,0 +1,8 @@
+import os
+
+from msx import microservice
+
+
+@microservice
+def bystander():
+    return os.getpid()

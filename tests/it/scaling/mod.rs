@@ -1,0 +1,5 @@
+//! More and fewer instances, by a person and by load, and rolling restarts: no call fails for it.
+
+mod auto;
+mod pinned;
+mod rolling;
