@@ -3,6 +3,7 @@
 mod api;
 mod entrance;
 mod messages;
+mod mistakes;
 mod ports;
 mod runner;
 mod scaling;

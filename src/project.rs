@@ -192,7 +192,8 @@ impl Project {
     /// long to wait.)
     fn hub_stays(&self, since: Instant) -> Result<bool, Failure> {
         let hub = self.read_hub()?;
-        let lives = hub.is_some_and(|hub| !hub.stopping && Path::new("/proc").join(hub.pid.to_string()).exists());
+        let lives =
+            hub.is_some_and(|hub| !hub.stopping && Path::new("/proc").join(hub.pid.to_string()).exists());
         Ok(lives && since.elapsed() >= KILLED_MAX)
     }
 

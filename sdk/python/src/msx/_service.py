@@ -163,7 +163,7 @@ def _why_not(fn: Any) -> str | None:
     if isinstance(fn, (staticmethod, classmethod)):
         return "it is a method; decorate a function of the module"
     if not inspect.isfunction(fn):
-        return f"it is a {type(fn).__name__}; decorate a function that is written with def or async def"
+        return f"it is of type {type(fn).__name__}; decorate a function that is written with def or async def"
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         return "generators are not yet supported; return a list"
     return _why_not_reachable(fn)
