@@ -111,6 +111,8 @@ fn repository() -> &'static Path {
 /// Does what the page says, from top to bottom.
 fn follow(sandbox: &Sandbox, page: &str) {
     let text = fs::read_to_string(repository().join(page)).unwrap();
+    // A project of its own without a manifest, too, whatever is in the folders above.
+    fs::create_dir_all(sandbox.path(".msx")).unwrap();
     // Ends the hub of the page, and looks for what it left.
     let _hub = Hub { sandbox };
     let mut console = Console::new(sandbox);

@@ -135,7 +135,9 @@ impl<'a> Console<'a> {
 
     /// The output with the places that the pages know.
     fn as_written(&self, text: &str) -> String {
-        let text = text.replace(&self.sandbox.root().display().to_string(), PROJECT);
+        let root = self.sandbox.root();
+        let folder = root.file_name().unwrap().to_str().unwrap();
+        let text = text.replace(root.to_str().unwrap(), PROJECT).replace(folder, "shop");
         let text = match &self.gateway {
             Some(gateway) => text.replace(gateway, GATEWAY),
             None => text,
