@@ -115,7 +115,7 @@ fn placed(error: &ModuleError) -> String {
 
 fn import_help(failing: &[&ModuleError]) -> &'static str {
     let is_about_packages = |error: &&ModuleError| error.message.starts_with("ModuleNotFoundError");
-    match failing.iter().any(|error| is_about_packages(error)) {
+    match failing.iter().any(is_about_packages) {
         true => {
             "packages that the modules need are listed in a file that `requirements` in [python] names; msx installs them"
         }

@@ -89,12 +89,12 @@ impl Hub {
             hub_services: hub_services(first_of_hub),
         });
         tokio::spawn(scaling::run(orchestrator.reporter.clone(), orchestrator.supervisor.clone()));
-        let supervisor = orchestrator.supervisor;
         for (service, instances) in scale {
-            let supervisor = supervisor.clone();
+            let supervisor = orchestrator.supervisor.clone();
             // Not waited for: `announce_ready` tells when they are ready.
             tokio::spawn(async move { supervisor.scale(service, Some(instances), false).await });
         }
+        let supervisor = orchestrator.supervisor;
         let watch = watch(options, &plan, &supervisor, report)?;
         Ok(Self { supervisor, shard, gateway, _watch: watch })
     }

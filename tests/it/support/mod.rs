@@ -16,17 +16,21 @@ use tempfile::TempDir;
 /// A temporary folder with a project, away from every other project and from the user's environment.
 pub struct Sandbox {
     folder: TempDir,
-    env: Vec<(String, String)>,
-    privileged: bool,
     /// Of the project, below `folder`.
     inner: PathBuf,
+    env: Vec<(String, String)>,
+    privileged: bool,
 }
 
 impl Sandbox {
     /// An empty folder.
     pub fn new() -> Self {
-        let folder = TempDir::with_prefix("msx-it-").unwrap();
-        Self { folder, inner: PathBuf::new(), env: Vec::new(), privileged: true }
+        Self {
+            folder: TempDir::with_prefix("msx-it-").unwrap(),
+            inner: PathBuf::new(),
+            env: Vec::new(),
+            privileged: true,
+        }
     }
 
     /// An empty folder with this name.
@@ -96,23 +100,17 @@ impl Sandbox {
 
     /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
     pub fn msx(&self, args: &[&str]) -> Command {
-        let msx = env!("CARGO_BIN_EXE_msx");
-        if self.privileged || !nix::unistd::geteuid().is_root() {
-            return self.command(msx, args);
-        }
-        let setpriv = ["--bounding-set=-dac_override,-dac_read_search", "--", msx];
-        self.command("setpriv", &[&setpriv, args].concat())
+        self.prepared(self.program(), args)
     }
 
     /// A line for a shell, which finds msx as `$MSX`.
     pub fn shell(&self, line: &str) -> Command {
-        let mut command = self.command("sh", &["-c", line]);
+        let mut command = self.prepared(Command::new("sh"), &["-c", line]);
         command.env("MSX", env!("CARGO_BIN_EXE_msx"));
         command
     }
 
-    fn command(&self, program: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(program);
+    fn prepared(&self, mut command: Command, args: &[&str]) -> Command {
         command
             .args(args)
             .current_dir(self.root())
@@ -133,6 +131,16 @@ impl Sandbox {
             command.env_remove(name);
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn program(&self) -> Command {
+        let msx = env!("CARGO_BIN_EXE_msx");
+        if self.privileged || !nix::unistd::geteuid().is_root() {
+            return Command::new(msx);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", msx]);
         command
     }
 
