@@ -13,6 +13,7 @@ use super::Environment;
 use super::error::PythonError;
 use super::host::Host;
 use super::run::{Command, Purpose, Runner, bounded};
+use super::shadow;
 use crate::model::{ServiceName, WorkerKind};
 
 /// Importing heavy libraries takes seconds; a module that does its work on import would take forever.
@@ -88,10 +89,9 @@ pub async fn discover(
     let purpose = Purpose { doing: "import the project's modules", bound: DISCOVERY_BOUND, help };
     let finished = bounded(run, command, &purpose).await?;
     if !finished.status_ok || !answer.0.exists() {
-        let message =
-            format!("the process that imports {} ended early, with {}", listed(modules), finished.status);
-        let help = "a module must neither end nor crash the process when it is imported";
-        return Err(PythonError::new(message, help).with_detail(&finished.last_words()));
+        let shadowed = shadow::explain(environment, run, cwd).await;
+        let error = shadowed.unwrap_or_else(|| ended_early(modules, &finished.status));
+        return Err(error.with_detail(&finished.last_words()));
     }
     answer.read().map_err(|error| error.with_detail(&finished.last_words()))
 }
@@ -102,6 +102,11 @@ fn argv(environment: &Environment, modules: &[String], answer: &Path) -> Vec<OsS
     argv.push(answer.into());
     argv.extend(modules.iter().map(OsString::from));
     argv
+}
+
+fn ended_early(modules: &[String], status: &str) -> PythonError {
+    let message = format!("the process that imports {} ended early, with {status}", listed(modules));
+    PythonError::new(message, "a module must neither end nor crash the process when it is imported")
 }
 
 fn listed(modules: &[String]) -> String {

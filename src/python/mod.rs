@@ -18,6 +18,7 @@ mod requirements;
 mod run;
 mod script;
 mod sdk;
+mod shadow;
 mod source;
 mod specifier;
 #[cfg(test)]
@@ -62,6 +63,8 @@ pub struct Environment {
     pub version: String,
     /// Value of PYTHONPATH: the SDK, the packages, the project's folders, and what PYTHONPATH was.
     pub python_path: OsString,
+    /// The project's folders among them.
+    pub folders: Vec<PathBuf>,
     /// A folder for short-lived files.
     pub scratch: PathBuf,
 }
@@ -96,17 +99,22 @@ impl Context<'_> {
             python_path: self.python_path(folders)?,
             version: python.interpreter.version_text(),
             interpreter: python.interpreter.path,
+            folders: self.project_folders().collect(),
             scratch: self.request.state.join("tmp"),
         })
     }
 
     fn python_path(&self, first: impl Iterator<Item = PathBuf>) -> Result<OsString, PythonError> {
-        let project = self.request.path.iter().map(|folder| self.request.project.join(folder));
+        let project = self.project_folders();
         let inherited = self.host.var("PYTHONPATH").map(std::env::split_paths).into_iter().flatten();
         std::env::join_paths(first.chain(project).chain(inherited)).map_err(|error| {
             let message = format!("could not put the project's folders on PYTHONPATH: {error}");
             PythonError::new(message, "move the project or the cache to a path without a colon")
         })
+    }
+
+    fn project_folders(&self) -> impl Iterator<Item = PathBuf> {
+        self.request.path.iter().map(|folder| self.request.project.join(folder))
     }
 
     fn preparing(&self, what: &str, done: u64, total: u64) {

@@ -1,8 +1,9 @@
 # Says what a Python interpreter is, as JSON. Must at least parse and print its version on every Python there is.
-import json
 import sys
 
 sys.path[:] = [folder for folder in sys.path if folder]  # a json.py of the project is not ours
+import json
+
 found = {"version": list(sys.version_info[:3]), "executable": sys.executable or ""}
 if sys.version_info >= (3, 10):
     import site

@@ -101,6 +101,7 @@ async fn discovered(yard: &Yard, words: &[&str]) -> Result<Discovery, PythonErro
         interpreter: yard.python("bin/python3", PYTHON_311),
         version: "3.11.7".to_owned(),
         python_path: "/sdk".into(),
+        folders: vec![yard.at("project")],
         scratch: yard.at("project/.msx/tmp"),
     };
     let modules: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();

@@ -237,3 +237,33 @@ fn a_module_that_calls_a_service_while_it_is_imported() {
     help: the traceback above is the module's own: correct it there
     "#);
 }
+
+#[test]
+fn a_file_with_the_name_of_a_module_of_pythons_own() {
+    let own = |name: &str| {
+        Sandbox::with_manifest("[python]\npath = [\"src\"]\nmodules = [\"a\"]\n")
+            .file("src/a.py", SERVICE)
+            .file(name, "x = 1\n")
+    };
+    let mut settings = insta::Settings::clone_current();
+    // The words of Python are different in each of its versions.
+    settings.add_filter(r"(?s)stands in front of it\n.*\nhelp", "stands in front of it\n[TRACEBACK]\nhelp");
+    let _settings = settings.bind_to_scope();
+    assert_output!(own("src/socket.py"), ["up"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    preparing: looking for services
+    error: the modules cannot be imported: `[ROOT]/src/socket.py` has the name of a module that Python itself needs, and stands in front of it
+    [TRACEBACK]
+    help: give it another name
+    ");
+    assert_output!(own("socket/__init__.py"), ["config"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: the modules cannot be imported: `[ROOT]/socket/__init__.py` has the name of a module that Python itself needs, and stands in front of it
+    [TRACEBACK]
+    help: give it another name
+    ");
+}

@@ -83,13 +83,22 @@ def _libraries() -> tuple[str, ...]:
     )
 
 
+def _import_workers_needs(services: list[dict[str, Any]]) -> None:
+    """A `socket.py` of the project in place of Python's own shows here, once, and not in each worker again."""
+    importlib.import_module("msx._main")
+    for kind in {service["kind"] for service in services}:
+        importlib.import_module("msx._loop" if kind == "async" else "msx._threads")
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m msx._discover", description=__doc__)
     parser.add_argument("--out", required=True, type=Path, metavar="FILE")
     parser.add_argument("modules", nargs="+", metavar="MODULE")
     options = parser.parse_args(arguments)
     _context.install(_context.IMPORTING)
-    options.out.write_bytes(msgspec.json.encode(discover(options.modules)))
+    found = discover(options.modules)
+    _import_workers_needs(found["services"])
+    options.out.write_bytes(msgspec.json.encode(found))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # a thread that a module has started would keep this process alive
