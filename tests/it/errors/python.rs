@@ -4,6 +4,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use serde_json::json;
 
+use crate::support::hub::{Hub, marked, wait_for};
 use crate::support::{Sandbox, assert_output};
 
 /// A project in whose PATH there is nothing but its own `bin/`.
@@ -280,4 +281,70 @@ fn no_folder_for_the_cache() {
     error: could not create the folder `[ROOT]/cache/msx/sdk`: Not a directory (os error 20)
     help: a part of this path is a file: remove it; XDG_CACHE_HOME moves the cache of msx elsewhere
     ");
+}
+
+/// uv that never gets anywhere.
+fn stuck_installer() -> Sandbox {
+    let sandbox = alone("requirements = \"requirements.txt\"\n").file("requirements.txt", "flask\n");
+    real_python(&sandbox, "bin/python3");
+    let mark = sandbox.path("begun").display().to_string();
+    program(&sandbox, "bin/uv", &format!("#!/bin/sh\n: > {mark}\nexec /bin/sleep 1000\n"));
+    sandbox
+}
+
+#[test]
+fn a_start_that_is_interrupted() {
+    let sandbox = stuck_installer();
+    let up = sandbox.start(&["up"]);
+    wait_for("the installer", || sandbox.path("begun").exists().then_some(()));
+    up.interrupt();
+    insta::assert_debug_snapshot!(up.end(), @r#"
+    (
+        Some(
+            130,
+        ),
+        "",
+        "stopped while starting\n",
+    )
+    "#);
+    assert!(marked(&sandbox.root()).is_empty());
+}
+
+#[test]
+fn a_start_in_the_background_that_is_interrupted() {
+    let sandbox = stuck_installer();
+    let _hub = Hub { sandbox: &sandbox };
+    let up = sandbox.start(&["up", "-d"]);
+    wait_for("the installer", || sandbox.path("begun").exists().then_some(()));
+    assert_output!(sandbox, ["call", "a"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: the hub is starting
+    help: try again in a moment
+    ");
+    up.interrupt();
+    insta::assert_debug_snapshot!(up.end(), @r#"
+    (
+        Some(
+            130,
+        ),
+        "",
+        "interrupted: the hub goes on starting; `msx down` ends it\n",
+    )
+    "#);
+    assert_output!(sandbox, ["up"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: a hub is already running for [ROOT] (pid [PID])
+    help: `msx ps` shows its services, `msx restart` restarts them, `msx down` ends it
+    ");
+    assert_output!(sandbox, ["down"], @r"
+    exit: 0
+    --- stdout
+    --- stderr
+    stopped [ROOT]
+    ");
+    assert!(marked(&sandbox.root()).is_empty());
 }
