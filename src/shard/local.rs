@@ -184,6 +184,20 @@ impl Local {
         }
     }
 
+    /// The process of an instance is gone. The core hears of it behind its last words.
+    pub fn gone(self: &Rc<Self>, instance: InstanceId, reason: String) {
+        let local = self.clone();
+        spawn_local(async move {
+            let link = local.link(instance);
+            let unread = match &link {
+                Some(link) => link.end().await,
+                None => Vec::new(),
+            };
+            local.links.borrow_mut().remove(&instance);
+            local.handle([Event::Gone { instance, reason, unread }]);
+        });
+    }
+
     /// Starts a root call whose answer goes to `answer`.
     pub fn ask(
         self: &Rc<Self>,
@@ -266,7 +280,6 @@ fn link_handlers() -> LinkHandlers {
         }),
         closed: Box::new(|instance, why| {
             with(|local| {
-                local.links.borrow_mut().remove(&instance);
                 local.handle([Event::Severed(instance)]);
                 (local.tell)(Told::Closed(instance, why));
             });
