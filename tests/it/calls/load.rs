@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Project;
 use super::edges::sandbox;
+use super::{Project, Until};
 use crate::support::hub::{kill, wait_for};
 
 const CALLERS: u32 = 64;
@@ -56,12 +56,13 @@ fn call_all(gateway: &str, numbers: Range<u32>) {
 fn a_kill_costs_no_more_than_what_runs() {
     let sandbox = sandbox(&["plain"]);
     let project = Project::up(&sandbox);
-    let (gateway, next, killing) = (project.hub.gateway(), AtomicU32::new(0), AtomicBool::new(true));
+    let (gateway, next, ended) = (project.hub.gateway(), AtomicU32::new(0), AtomicBool::new(false));
     let failed: Vec<u32> = thread::scope(|scope| {
+        let until = Until(&ended);
         let call = || {
             let mut caller = Caller::connect(&gateway);
             let mut failed = Vec::new();
-            while killing.load(Ordering::Relaxed) {
+            while !ended.load(Ordering::Relaxed) {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 match caller.ask("notes", number) {
                     (200, body) => assert_eq!(body, number.to_string()),
@@ -82,7 +83,7 @@ fn a_kill_costs_no_more_than_what_runs() {
                 wait_for("an instance", || Some(project.hub.pids("notes")).filter(|pids| !pids.is_empty()));
             pids.into_iter().for_each(|pid| kill(pid, 9));
         }
-        killing.store(false, Ordering::Relaxed);
+        drop(until);
         callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect()
     });
     assert!(failed.len() <= 4 * 2, "{failed:?} failed, but each kill can hit one call per slot");
