@@ -5,10 +5,13 @@
 //! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
 
 mod closing;
+mod ending;
 mod instances;
 mod report;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod tick;
 mod workers;
 
@@ -18,7 +21,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::balancer::{Bound, Dispatcher, Work};
-use crate::calls::{Asked, Calls, Ended, Fault, Place, Suspension};
+use crate::calls::{Asked, Calls, Fault, Place};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
@@ -121,6 +124,8 @@ pub enum Effect {
         instance: InstanceId,
         why: String,
     },
+    /// Something that the person who runs the hub may want to know.
+    Log(String),
 }
 
 /// What a root call ends with.
@@ -130,7 +135,7 @@ pub enum Answer {
     Refused(Refusal),
 }
 
-/// Why a root call was not run.
+/// Why a call was not run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     pub reason: Reason,
@@ -138,6 +143,14 @@ pub struct Refusal {
     pub message: String,
     /// Text of the service itself, such as the last lines of its log.
     pub detail: Option<String>,
+}
+
+impl Refusal {
+    /// The same for a call that another call waits for.
+    fn fault(self) -> Fault {
+        let Self { message, detail, .. } = self;
+        Fault::ServiceUnavailable(detail.map_or(message.clone(), |detail| format!("{message}\n{detail}")))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,28 +249,35 @@ impl Core {
             let message = "the hub is stopping and takes no new calls".to_owned();
             return Err(Refusal { reason: Reason::Stopping, message, detail: None });
         }
-        let service = &mut self.services[id.0 as usize];
-        let name = &service.setup.name;
-        let refusal = if service.is_zero {
-            Refusal {
-                reason: Reason::ScaledToZero,
-                message: format!(
-                    "{name} is scaled to 0 instances; `msx scale {name}=1` starts one, `{name}=auto` lets it scale itself"
-                ),
-                detail: None,
+        let queued = self.service(id).dispatcher.roots_queued();
+        let Service { setup: ServiceSetup { name, queue, .. }, .. } = self.service(id);
+        let refusal = match self.hopeless(id) {
+            Some(refusal) => refusal,
+            None if queued >= queue.max => {
+                let message = format!("the queue of {name} is full ({} calls)", queue.max);
+                Refusal { reason: Reason::QueueFull, message, detail: None }
             }
-        } else if let Some(detail) = service.down.clone().filter(|_| !service.dispatcher.has_ready()) {
-            let message = format!("{name} crashes at every start and has no ready instance");
-            Refusal { reason: Reason::CrashLoop, message, detail: Some(detail) }
-        } else if service.dispatcher.roots_queued() >= service.setup.queue.max {
-            let message = format!("the queue of {name} is full ({} calls)", service.setup.queue.max);
-            Refusal { reason: Reason::QueueFull, message, detail: None }
-        } else {
-            return Ok(());
+            None => return Ok(()),
         };
-        service.dispatcher.meter.offered += 1;
-        service.dispatcher.meter.refused += 1;
+        let meter = &mut self.dispatcher(id).meter;
+        meter.offered += 1;
+        meter.refused += 1;
         Err(refusal)
+    }
+
+    /// Why nothing will run the calls of this service.
+    fn hopeless(&self, id: ServiceId) -> Option<Refusal> {
+        let service = self.service(id);
+        let name = &service.setup.name;
+        if service.is_zero {
+            let message = format!(
+                "{name} is scaled to 0 instances; `msx scale {name}=1` starts one, `{name}=auto` lets it scale itself"
+            );
+            return Some(Refusal { reason: Reason::ScaledToZero, message, detail: None });
+        }
+        let detail = service.down.clone().filter(|_| !service.dispatcher.has_ready())?;
+        let message = format!("{name} crashes at every start and has no ready instance");
+        Some(Refusal { reason: Reason::CrashLoop, message, detail: Some(detail) })
     }
 
     /// Takes one event and appends what is to be done, in order.
@@ -271,8 +291,14 @@ impl Core {
             Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
             Event::Severed(instance) => self.on_severed(instance),
             Event::Gone { instance, reason } => self.on_gone(now, instance, &reason, out),
-            Event::Down { service, reason } => self.on_down(now, service, reason, out),
-            Event::ScaledToZero { service, is_zero } => self.on_scaled(now, service, is_zero, out),
+            Event::Down { service, reason } => {
+                self.services[service.0 as usize].down = reason;
+                self.refuse_hopeless(now, service, out);
+            }
+            Event::ScaledToZero { service, is_zero } => {
+                self.services[service.0 as usize].is_zero = is_zero;
+                self.refuse_hopeless(now, service, out);
+            }
             Event::Stack { instance, call, attempt, text } => {
                 self.on_stack(now, instance, call, attempt, text, out)
             }
@@ -399,88 +425,5 @@ impl Core {
             // Running: it will ask. Unwinding: its acknowledgement queues it. Queued: already on its way.
             _ => (),
         }
-    }
-
-    /// The call has ended with this outcome.
-    fn end(&mut self, now: Instant, key: CallKey, outcome: Outcome, out: &mut Vec<Effect>) {
-        let root = self.calls.get(key).map(|call| call.root);
-        let Some((call, ended)) = self.calls.end(key, &outcome) else { return };
-        let dispatcher = self.dispatcher(call.service);
-        dispatcher.meter.completed += 1;
-        dispatcher.latency.record(now, now.saturating_duration_since(call.accepted));
-        for child in call.pending_children() {
-            self.cancel(now, child, out);
-        }
-        match ended {
-            Ended::Root { token } => out.push(Effect::Answer { token, answer: Answer::Done(outcome) }),
-            Ended::Child { parent, suspension: Suspension::Over } => self.wake(now, parent),
-            Ended::Child { .. } | Ended::Orphan => (),
-        }
-        if let Some(root) = root
-            && let Some(fault) = self.calls.holds_too_much(root)
-        {
-            self.fail(now, root, fault, out);
-        }
-    }
-
-    /// Ends a call with an error of the hub, wherever it is.
-    fn fail(&mut self, now: Instant, key: CallKey, fault: Fault, out: &mut Vec<Effect>) {
-        let Some(call) = self.calls.get(key) else { return };
-        let payload = fault.payload(&self.service(call.service).setup.name);
-        self.stop_in_place(now, key, out);
-        self.end(now, key, Outcome::Error(payload), out);
-    }
-
-    /// Takes a call and everything below it out; nobody waits for it.
-    fn cancel(&mut self, now: Instant, key: CallKey, out: &mut Vec<Effect>) {
-        let mut doomed = vec![key];
-        while let Some(key) = doomed.pop() {
-            self.stop_in_place(now, key, out);
-            if let Some(token) = self.calls.disown(key) {
-                out.push(Effect::Forget { token });
-            }
-            if let Some(call) = self.calls.take(key) {
-                doomed.extend(call.pending_children());
-            }
-        }
-    }
-
-    /// Frees the place of a call that ends from outside. A running one keeps its slot until the worker answers.
-    fn stop_in_place(&mut self, now: Instant, key: CallKey, out: &mut Vec<Effect>) {
-        let Some(call) = self.calls.get(key) else { return };
-        match call.place {
-            Place::Queued(rank) => {
-                let service = call.service;
-                self.dispatcher(service).remove(rank);
-            }
-            Place::Running(instance) => self.interrupt(now, instance, key, "cancelled", out),
-            Place::Parked { instance, .. } => self.evict(instance, key, out),
-            Place::Unwinding(_) | Place::Evicted | Place::Hub => (),
-        }
-    }
-
-    fn interrupt(
-        &mut self,
-        now: Instant,
-        id: InstanceId,
-        key: CallKey,
-        reason: &'static str,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(attempt) = self.calls.get(key).map(|call| call.attempt) else { return };
-        let running = self.dispatcher(id.service).instance(id).and_then(|i| i.running_mut(key));
-        if let Some(running) = running.filter(|running| running.interrupted.is_none()) {
-            running.interrupted = Some(now);
-            out.push(Effect::Interrupt { instance: id, call: key, attempt, reason });
-        }
-    }
-
-    /// Tells a parked call to unwind; it is replayed, or forgotten, once the worker has acknowledged it.
-    fn evict(&mut self, instance: InstanceId, key: CallKey, out: &mut Vec<Effect>) {
-        let Some(lane) = self.dispatcher(instance.service).unwind(instance, key) else { return };
-        let Some(call) = self.calls.get_mut(key) else { return };
-        call.place = Place::Unwinding(instance);
-        let message = ToWorker::Evict { call: key, attempt: call.attempt };
-        out.push(Effect::Send { instance, lane, message });
     }
 }

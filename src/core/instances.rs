@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Answer, Core, Effect, Reason, Refusal, Stage};
+use super::{Answer, Core, Effect, Refusal, Stage};
 use crate::balancer::Intake;
 use crate::calls::{Ended, Fault, Place, Suspension};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
@@ -26,17 +26,17 @@ impl Core {
         instance.intake = Intake::Draining;
         instance.draining_since.get_or_insert(now);
         if replay_now {
-            self.evict_parked(id, out);
+            self.evict_parked(now, id, out);
         }
         self.touch(id.service);
     }
 
     /// Evicts every call that is parked in the instance, to be replayed elsewhere.
-    pub(super) fn evict_parked(&mut self, id: InstanceId, out: &mut Vec<Effect>) {
+    pub(super) fn evict_parked(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {
         let Some(instance) = self.dispatcher(id.service).instance(id) else { return };
         let parked: Vec<CallKey> = instance.parked.iter().map(|parked| parked.call).collect();
         for call in parked {
-            self.evict(id, call, out);
+            self.evict(now, id, call, out);
         }
     }
 
@@ -104,53 +104,17 @@ impl Core {
         self.end(now, key, Outcome::Error(payload), out);
     }
 
-    pub(super) fn on_down(
-        &mut self,
-        now: Instant,
-        id: ServiceId,
-        reason: Option<String>,
-        out: &mut Vec<Effect>,
-    ) {
-        self.services[id.0 as usize].down = reason.clone();
-        if let Some(detail) = reason.filter(|_| !self.service(id).dispatcher.has_ready()) {
-            let message =
-                format!("{} crashes at every start and has no ready instance", self.service(id).setup.name);
-            self.refuse_queued(
-                now,
-                id,
-                &Refusal { reason: Reason::CrashLoop, message, detail: Some(detail) },
-                out,
-            );
-        }
-    }
-
-    pub(super) fn on_scaled(&mut self, now: Instant, id: ServiceId, is_zero: bool, out: &mut Vec<Effect>) {
-        self.services[id.0 as usize].is_zero = is_zero;
-        if is_zero {
-            let message = format!("{} was scaled to 0 instances", self.service(id).setup.name);
-            self.refuse_queued(
-                now,
-                id,
-                &Refusal { reason: Reason::ScaledToZero, message, detail: None },
-                out,
-            );
-        }
-    }
-
-    /// Nothing will run what waits here: roots are refused, children fail.
-    fn refuse_queued(&mut self, now: Instant, id: ServiceId, refusal: &Refusal, out: &mut Vec<Effect>) {
+    /// Nothing will run what waits here, if so: roots are refused, children fail.
+    pub(super) fn refuse_hopeless(&mut self, now: Instant, id: ServiceId, out: &mut Vec<Effect>) {
+        let Some(refusal) = self.hopeless(id) else { return };
         for key in self.dispatcher(id).drain_queue() {
             let Some(call) = self.calls.get_mut(key) else { continue };
             call.place = Place::Evicted;
-            if call.parent.is_none() {
-                self.refuse(now, key, refusal.clone(), out);
-                continue;
+            // What has run in part is not to be tried again by who reads "refused".
+            match call.parent.is_none() && call.attempt == 0 {
+                true => self.refuse(now, key, refusal.clone(), out),
+                false => self.fail(now, key, refusal.clone().fault(), out),
             }
-            let text = match &refusal.detail {
-                Some(detail) => format!("{}\n{detail}", refusal.message),
-                None => refusal.message.clone(),
-            };
-            self.fail(now, key, Fault::ServiceUnavailable(text), out);
         }
     }
 
@@ -158,9 +122,7 @@ impl Core {
     pub(super) fn refuse(&mut self, now: Instant, key: CallKey, refusal: Refusal, out: &mut Vec<Effect>) {
         let Some((call, ended)) = self.calls.end(key, &Outcome::Error(bytes::Bytes::new())) else { return };
         self.dispatcher(call.service).meter.refused += 1;
-        for child in call.pending_children() {
-            self.cancel(now, child, out);
-        }
+        self.cancel_rest(now, &call, out);
         if let Ended::Root { token } = ended {
             out.push(Effect::Answer { token, answer: Answer::Refused(refusal) });
         }

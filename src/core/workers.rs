@@ -63,12 +63,19 @@ impl Core {
     }
 
     fn on_done(&mut self, now: Instant, sender: Sender, outcome: Outcome, out: &mut Vec<Effect>) {
-        let is_current = self.is_current(sender);
+        // An answer may cross the request to unwind: then it is complete all the same.
+        let is_current = self.is_current(sender) || self.is_unwinding(sender);
+        let running = self.dispatcher(sender.instance.service).instance(sender.instance);
+        let running = running.and_then(|instance| instance.running_mut(sender.call));
+        let was_interrupted = running.is_some_and(|running| running.interrupted.is_some());
         self.free(now, sender);
-        if is_current {
-            self.end(now, sender.call, outcome, out);
-        } else {
-            self.unwound(sender);
+        match outcome {
+            _ if !is_current => (),
+            // What it raised is how it took the interrupt; its stack was on its way, and came too late.
+            Outcome::Error(_) if was_interrupted => {
+                self.time_out(now, sender.instance, sender.call, String::new(), out);
+            }
+            outcome => self.end(now, sender.call, outcome, out),
         }
     }
 
@@ -152,7 +159,7 @@ impl Core {
             call.place = Place::Parked { instance: id, resuming: false };
         }
         if let Some(victim) = self.victim(id, key) {
-            self.evict(id, victim, out);
+            self.evict(now, id, victim, out);
         }
     }
 
@@ -208,19 +215,8 @@ impl Core {
     }
 
     fn admit_child(&mut self, now: Instant, child: CallKey, id: ServiceId, out: &mut Vec<Effect>) {
-        let service = self.service(id);
-        if service.is_zero {
-            let message = format!("{} is scaled to 0 instances", service.setup.name);
-            return self.fail(now, child, Fault::ServiceUnavailable(message), out);
-        }
-        match service.down.clone().filter(|_| !service.dispatcher.has_ready()) {
-            Some(reason) => {
-                let message = format!(
-                    "{} crashes at every start and has no ready instance\n{reason}",
-                    service.setup.name
-                );
-                self.fail(now, child, Fault::ServiceUnavailable(message), out);
-            }
+        match self.hopeless(id) {
+            Some(refusal) => self.fail(now, child, refusal.fault(), out),
             None => self.queue_new(child, now, out),
         }
     }
