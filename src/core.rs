@@ -9,6 +9,8 @@ mod instances;
 mod report;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod tick;
 mod workers;
 
@@ -130,7 +132,7 @@ pub enum Answer {
     Refused(Refusal),
 }
 
-/// Why a root call was not run.
+/// Why a call was not run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     pub reason: Reason,
@@ -138,6 +140,14 @@ pub struct Refusal {
     pub message: String,
     /// Text of the service itself, such as the last lines of its log.
     pub detail: Option<String>,
+}
+
+impl Refusal {
+    /// The same for a call that another call waits for.
+    fn fault(self) -> Fault {
+        let Self { message, detail, .. } = self;
+        Fault::ServiceUnavailable(detail.map_or(message.clone(), |detail| format!("{message}\n{detail}")))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,28 +246,35 @@ impl Core {
             let message = "the hub is stopping and takes no new calls".to_owned();
             return Err(Refusal { reason: Reason::Stopping, message, detail: None });
         }
-        let service = &mut self.services[id.0 as usize];
-        let name = &service.setup.name;
-        let refusal = if service.is_zero {
-            Refusal {
-                reason: Reason::ScaledToZero,
-                message: format!(
-                    "{name} is scaled to 0 instances; `msx scale {name}=1` starts one, `{name}=auto` lets it scale itself"
-                ),
-                detail: None,
+        let queued = self.service(id).dispatcher.roots_queued();
+        let Service { setup: ServiceSetup { name, queue, .. }, .. } = self.service(id);
+        let refusal = match self.hopeless(id) {
+            Some(refusal) => refusal,
+            None if queued >= queue.max => {
+                let message = format!("the queue of {name} is full ({} calls)", queue.max);
+                Refusal { reason: Reason::QueueFull, message, detail: None }
             }
-        } else if let Some(detail) = service.down.clone().filter(|_| !service.dispatcher.has_ready()) {
-            let message = format!("{name} crashes at every start and has no ready instance");
-            Refusal { reason: Reason::CrashLoop, message, detail: Some(detail) }
-        } else if service.dispatcher.roots_queued() >= service.setup.queue.max {
-            let message = format!("the queue of {name} is full ({} calls)", service.setup.queue.max);
-            Refusal { reason: Reason::QueueFull, message, detail: None }
-        } else {
-            return Ok(());
+            None => return Ok(()),
         };
-        service.dispatcher.meter.offered += 1;
-        service.dispatcher.meter.refused += 1;
+        let meter = &mut self.dispatcher(id).meter;
+        meter.offered += 1;
+        meter.refused += 1;
         Err(refusal)
+    }
+
+    /// Why nothing will run the calls of this service.
+    fn hopeless(&self, id: ServiceId) -> Option<Refusal> {
+        let service = self.service(id);
+        let name = &service.setup.name;
+        if service.is_zero {
+            let message = format!(
+                "{name} is scaled to 0 instances; `msx scale {name}=1` starts one, `{name}=auto` lets it scale itself"
+            );
+            return Some(Refusal { reason: Reason::ScaledToZero, message, detail: None });
+        }
+        let detail = service.down.clone().filter(|_| !service.dispatcher.has_ready())?;
+        let message = format!("{name} crashes at every start and has no ready instance");
+        Some(Refusal { reason: Reason::CrashLoop, message, detail: Some(detail) })
     }
 
     /// Takes one event and appends what is to be done, in order.
@@ -271,8 +288,14 @@ impl Core {
             Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
             Event::Severed(instance) => self.on_severed(instance),
             Event::Gone { instance, reason } => self.on_gone(now, instance, &reason, out),
-            Event::Down { service, reason } => self.on_down(now, service, reason, out),
-            Event::ScaledToZero { service, is_zero } => self.on_scaled(now, service, is_zero, out),
+            Event::Down { service, reason } => {
+                self.services[service.0 as usize].down = reason;
+                self.refuse_hopeless(now, service, out);
+            }
+            Event::ScaledToZero { service, is_zero } => {
+                self.services[service.0 as usize].is_zero = is_zero;
+                self.refuse_hopeless(now, service, out);
+            }
             Event::Stack { instance, call, attempt, text } => {
                 self.on_stack(now, instance, call, attempt, text, out)
             }

@@ -3,6 +3,7 @@
 mod api;
 mod entrance;
 mod messages;
+mod mistakes;
 mod ports;
 mod runner;
 mod scaling;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -40,6 +42,9 @@ pub type Report = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// How long the guard may take to end everything that is left.
 const GUARD_BOUND: Duration = Duration::from_secs(5);
+
+/// Far more than the bounds of the rooms add up to on one machine.
+const DESCRIPTORS_MAX: u64 = 1 << 20;
 
 /// Runs the hub until a signal or `msx down` ends it.
 pub fn run(options: UpOptions, report: Report) -> Result<(), Failure> {
@@ -90,6 +95,7 @@ fn with_guard<T>(
     action: impl AsyncFnOnce(&Guard) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, Result<(), Failure>) {
     let result = guard::launch(root).map_err(|error| Failure::failed(error.to_string())).and_then(|launch| {
+        raise_descriptor_limit();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("hub")
@@ -111,6 +117,15 @@ fn with_guard<T>(
             .with_help("they may wait for a device or a debugger; `kill -9` them")
     });
     (result, survivors)
+}
+
+/// An instance costs the hub some descriptors, and each parked call and each HTTP connection one. After the guard was
+/// started, so that instances keep the limit that the person gave.
+fn raise_descriptor_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Who then lacks a descriptor says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS_MAX).max(soft), hard);
+    }
 }
 
 async fn serve(options: &UpOptions, guard: &Guard, report: Report) -> Result<(), Failure> {
@@ -142,11 +157,12 @@ async fn start_and_stop(
     signals.stop.cancelled().await;
     announced.abort();
     report(Progress::Stopping);
-    options.project.write_hub(&api.hub_file(true))?;
+    // Calls have their time to end even if that cannot be put on record.
+    let recorded = options.project.write_hub(&api.hub_file(true));
     hub.stop(signals.kill.clone()).await;
     match signals.kill.is_cancelled() {
         true => Err(Failure::interrupted("killed: calls that ran were not waited for")),
-        false => Ok(()),
+        false => recorded,
     }
 }
 

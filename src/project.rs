@@ -23,6 +23,9 @@ pub const MANIFEST: &str = "services.toml";
 const STATE: &str = ".msx";
 /// How long `up` waits for a hub that is ending.
 pub const DYING_MAX: Duration = Duration::from_secs(5);
+/// How long a hub that was killed may hold its lock: until the last of its threads is gone.
+const KILLED_MAX: Duration = Duration::from_millis(500);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 /// `sockaddr_un` takes 108 bytes, the last of which is zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -112,16 +115,16 @@ impl Project {
         let path = self.lock_file();
         let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = opened.map_err(|e| cannot("open", &path, &e))?;
-        let deadline = Instant::now() + wait;
+        let start = Instant::now();
         loop {
             match file.try_lock() {
                 // What an earlier hub left says nothing about this one.
                 Ok(()) => return self.remove_hub().map(|()| HubLock(file)),
                 Err(TryLockError::Error(e)) => return Err(cannot("lock", &path, &e)),
-                Err(TryLockError::WouldBlock) if self.hub_stays()? || Instant::now() >= deadline => {
+                Err(TryLockError::WouldBlock) if start.elapsed() >= wait || self.hub_stays(start)? => {
                     return Err(self.already_running());
                 }
-                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
+                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_POLL),
             }
         }
     }
@@ -185,15 +188,22 @@ impl Project {
         }
     }
 
-    /// Whether the holder of the lock is a hub that will not go by itself. (The pid only tells how long to wait.)
-    fn hub_stays(&self) -> Result<bool, Failure> {
+    /// Whether the holder of the lock, seen since `since`, is a hub that will not go by itself. (The pid only tells how
+    /// long to wait.)
+    fn hub_stays(&self, since: Instant) -> Result<bool, Failure> {
         let hub = self.read_hub()?;
-        Ok(hub.is_some_and(|hub| !hub.stopping && Path::new("/proc").join(hub.pid.to_string()).exists()))
+        let lives =
+            hub.is_some_and(|hub| !hub.stopping && Path::new("/proc").join(hub.pid.to_string()).exists());
+        Ok(lives && since.elapsed() >= KILLED_MAX)
     }
 
-    /// Fails at once where a hub runs that will not go by itself.
+    /// Fails where a hub runs that will not go by itself.
     pub fn refuse_second_hub(&self) -> Result<(), Failure> {
-        if self.hub_running()? && self.hub_stays()? { Err(self.already_running()) } else { Ok(()) }
+        let start = Instant::now();
+        while self.hub_running()? && start.elapsed() < KILLED_MAX {
+            thread::sleep(LOCK_POLL);
+        }
+        if self.hub_running()? && self.hub_stays(start)? { Err(self.already_running()) } else { Ok(()) }
     }
 
     fn already_running(&self) -> Failure {

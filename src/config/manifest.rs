@@ -56,22 +56,9 @@ impl Manifest {
         manifest
     }
 
-    /// Says of each module that cannot be found why, at its entry in `modules`.
-    pub fn modules_missing(&self, missing: &[(String, String)]) -> Diagnostics {
-        let mut problems = Diagnostics::default();
-        for (module, why) in missing {
-            let problem = Problem::new(format!("module `{module}` cannot be used: {why}"));
-            let help = match self.python.path.is_empty() {
-                true => "name the folder it is in: `path = [\"…\"]` in [python], relative to the manifest",
-                false => "check its name, and the folders in `path` of [python]",
-            };
-            let entry = self.python.modules.iter().find(|entry| entry.value == *module);
-            problems.add(match entry {
-                Some(entry) => problem.at(&entry.place, "this module").help(help),
-                None => problem.help(help),
-            });
-        }
-        problems
+    /// No instance of a service starts before its first call, unless its decorator says so.
+    pub fn start_on_demand(&mut self) {
+        self.defaults.min = Some(Located::default(0));
     }
 
     fn read(root: &Table, problems: &mut Diagnostics) -> Self {

@@ -6,12 +6,14 @@
 //! - `schema` is the one table of known keys; `section`, `field` and `value` read, check and show what it lists.
 //! - `manifest` is what can be known before the services were found, `service` what comes after: the layers
 //!   built-in default, `[defaults]`, decorator, `[services.NAME]` become one `spec::ServiceSpec` for each service.
+//! - `late` places the mistakes that only the use of a value shows.
 //! - `diagnostics` collects mistakes and shows all of them at once; `render` is the text of `msx config`.
 
 mod diagnostics;
 mod duration;
 mod env_file;
 mod field;
+mod late;
 mod manifest;
 mod names;
 mod place;
@@ -26,5 +28,7 @@ mod tests;
 mod value;
 
 pub use diagnostics::Diagnostics;
+pub use late::Written;
 pub use manifest::{Manifest, Source, parse};
+pub use names::suggest;
 pub use service::Found;

@@ -63,7 +63,20 @@ pub fn read(name: &str, text: &str, problems: &mut Diagnostics) -> Table {
     for error in errors {
         problems.add(syntax_problem(&file, &error));
     }
-    table_from_toml(&file, table.get_ref())
+    let mut table = table_from_toml(&file, table.get_ref());
+    table.retain(|_, entry| !is_swallowed(text, entry));
+    table
+}
+
+/// Behind a header without `]` the parser takes the next keys for parts of it: `x = 3` becomes a section x.
+fn is_swallowed(text: &str, entry: &Entry) -> bool {
+    let (Value::Table(_), Place::Text { span: key, .. }, Place::Text { span: value, .. }) =
+        (&entry.node.value, &entry.key, &entry.node.place)
+    else {
+        return false;
+    };
+    let after = |at: usize| text.get(at..).unwrap_or_default().trim_start();
+    after(key.end).starts_with('=') && !after(value.start).starts_with('{')
 }
 
 fn syntax_problem(file: &Arc<TextFile>, error: &toml::de::Error) -> Problem {

@@ -222,12 +222,11 @@ impl Control {
     fn check_max(&self, id: ServiceId, instances: Option<u32>, force: bool) -> Result<(), Refused> {
         let snapshot = self.registry.snapshot();
         let Some((service, wanted)) = snapshot.get(id).zip(instances) else { return Ok(()) };
-        let max = service.spec.instances.max;
-        if force || wanted <= max {
-            return Ok(());
+        match service.above_max(wanted) {
+            Some(message) if !force => Err(Refused::usage(message)
+                .help("raise `instances = { max = … }` in services.toml, or use --force")),
+            _ => Ok(()),
         }
-        let message = format!("cannot scale {} to {wanted} instances: its max is {max}", service.short());
-        Err(Refused::usage(message).help("raise `instances = { max = … }` in services.toml, or use --force"))
     }
 }
 
@@ -252,9 +251,10 @@ impl Refused {
     }
 
     fn remote(error: &RemoteError) -> Self {
+        let kind = error.kind.strip_prefix("builtins.").unwrap_or(&error.kind);
         let message = match error.message.as_str() {
-            "" => error.kind.clone(),
-            message => format!("{}: {message}", error.kind.strip_prefix("builtins.").unwrap_or(&error.kind)),
+            "" => kind.to_owned(),
+            message => format!("{kind}: {message}"),
         };
         let mut refused = Self::new(ProblemKind::Remote, message);
         refused.0.detail = Some(error.traceback.clone()).filter(|text| !text.is_empty());

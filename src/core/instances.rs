@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Answer, Core, Effect, Reason, Refusal, Stage};
+use super::{Answer, Core, Effect, Refusal, Stage};
 use crate::balancer::Intake;
 use crate::calls::{Ended, Fault, Place, Suspension};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
@@ -104,53 +104,16 @@ impl Core {
         self.end(now, key, Outcome::Error(payload), out);
     }
 
-    pub(super) fn on_down(
-        &mut self,
-        now: Instant,
-        id: ServiceId,
-        reason: Option<String>,
-        out: &mut Vec<Effect>,
-    ) {
-        self.services[id.0 as usize].down = reason.clone();
-        if let Some(detail) = reason.filter(|_| !self.service(id).dispatcher.has_ready()) {
-            let message =
-                format!("{} crashes at every start and has no ready instance", self.service(id).setup.name);
-            self.refuse_queued(
-                now,
-                id,
-                &Refusal { reason: Reason::CrashLoop, message, detail: Some(detail) },
-                out,
-            );
-        }
-    }
-
-    pub(super) fn on_scaled(&mut self, now: Instant, id: ServiceId, is_zero: bool, out: &mut Vec<Effect>) {
-        self.services[id.0 as usize].is_zero = is_zero;
-        if is_zero {
-            let message = format!("{} was scaled to 0 instances", self.service(id).setup.name);
-            self.refuse_queued(
-                now,
-                id,
-                &Refusal { reason: Reason::ScaledToZero, message, detail: None },
-                out,
-            );
-        }
-    }
-
-    /// Nothing will run what waits here: roots are refused, children fail.
-    fn refuse_queued(&mut self, now: Instant, id: ServiceId, refusal: &Refusal, out: &mut Vec<Effect>) {
+    /// Nothing will run what waits here, if so: roots are refused, children fail.
+    pub(super) fn refuse_hopeless(&mut self, now: Instant, id: ServiceId, out: &mut Vec<Effect>) {
+        let Some(refusal) = self.hopeless(id) else { return };
         for key in self.dispatcher(id).drain_queue() {
             let Some(call) = self.calls.get_mut(key) else { continue };
             call.place = Place::Evicted;
-            if call.parent.is_none() {
-                self.refuse(now, key, refusal.clone(), out);
-                continue;
+            match call.parent {
+                None => self.refuse(now, key, refusal.clone(), out),
+                Some(_) => self.fail(now, key, refusal.clone().fault(), out),
             }
-            let text = match &refusal.detail {
-                Some(detail) => format!("{}\n{detail}", refusal.message),
-                None => refusal.message.clone(),
-            };
-            self.fail(now, key, Fault::ServiceUnavailable(text), out);
         }
     }
 

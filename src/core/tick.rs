@@ -21,6 +21,8 @@ impl Core {
         for at in 0..self.services.len() {
             let service = ServiceId(at as u32);
             self.refuse_overdue(now, service, out);
+            // Also what was evicted since: its replay would wait for ever.
+            self.refuse_hopeless(now, service, out);
             let instances: Vec<InstanceId> =
                 self.service(service).dispatcher.instances().iter().map(|i| i.id).collect();
             for instance in instances {
@@ -100,7 +102,7 @@ impl Core {
     }
 
     /// Answers the caller; the slot stays held until the worker is done with the call.
-    fn time_out(
+    pub(super) fn time_out(
         &mut self,
         now: Instant,
         id: InstanceId,

@@ -64,11 +64,17 @@ impl Core {
 
     fn on_done(&mut self, now: Instant, sender: Sender, outcome: Outcome, out: &mut Vec<Effect>) {
         let is_current = self.is_current(sender);
+        let running = self.dispatcher(sender.instance.service).instance(sender.instance);
+        let running = running.and_then(|instance| instance.running_mut(sender.call));
+        let was_interrupted = running.is_some_and(|running| running.interrupted.is_some());
         self.free(now, sender);
-        if is_current {
-            self.end(now, sender.call, outcome, out);
-        } else {
-            self.unwound(sender);
+        match outcome {
+            _ if !is_current => self.unwound(sender),
+            // What it raised is how it took the interrupt; its stack was on its way, and came too late.
+            Outcome::Error(_) if was_interrupted => {
+                self.time_out(now, sender.instance, sender.call, String::new(), out);
+            }
+            outcome => self.end(now, sender.call, outcome, out),
         }
     }
 
@@ -208,19 +214,8 @@ impl Core {
     }
 
     fn admit_child(&mut self, now: Instant, child: CallKey, id: ServiceId, out: &mut Vec<Effect>) {
-        let service = self.service(id);
-        if service.is_zero {
-            let message = format!("{} is scaled to 0 instances", service.setup.name);
-            return self.fail(now, child, Fault::ServiceUnavailable(message), out);
-        }
-        match service.down.clone().filter(|_| !service.dispatcher.has_ready()) {
-            Some(reason) => {
-                let message = format!(
-                    "{} crashes at every start and has no ready instance\n{reason}",
-                    service.setup.name
-                );
-                self.fail(now, child, Fault::ServiceUnavailable(message), out);
-            }
+        match self.hopeless(id) {
+            Some(refusal) => self.fail(now, child, refusal.fault(), out),
             None => self.queue_new(child, now, out),
         }
     }

@@ -5,6 +5,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
+use super::mistakes;
+use crate::config::Manifest;
 use crate::failure::Failure;
 use crate::model::ServiceName;
 
@@ -30,13 +32,13 @@ impl Ports {
     /// Binds a service's front: at the address of the manifest, else at its kept port, else at any free one.
     pub fn bind_front(
         &mut self,
+        manifest: &Manifest,
         service: &ServiceName,
         fixed: Option<SocketAddr>,
     ) -> Result<TcpListener, Failure> {
         if let Some(address) = fixed {
-            return bind(address).map_err(|error| {
-                taken(&format!("the front of {service} cannot listen on {address}"), address, &error)
-            });
+            return bind(address)
+                .map_err(|error| taken(manifest, &format!("the front of {service}"), address, &error));
         }
         let kept = self.kept.get(service.as_str()).copied();
         let listener = kept.and_then(|port| bind((Ipv4Addr::LOCALHOST, port).into()).ok());
@@ -62,10 +64,9 @@ impl Ports {
 
 /// Binds the gateway. Without an address in the manifest a taken port gives way to the next free one, which the
 /// second part of the answer says.
-pub fn bind_gateway(fixed: Option<SocketAddr>) -> Result<(TcpListener, Option<String>), Failure> {
-    if let Some(address) = fixed {
-        let listener = bind(address)
-            .map_err(|error| taken(&format!("the gateway cannot listen on {address}"), address, &error))?;
+pub fn bind_gateway(manifest: &Manifest) -> Result<(TcpListener, Option<String>), Failure> {
+    if let Some(address) = manifest.gateway.listen.value {
+        let listener = bind(address).map_err(|error| taken(manifest, "the gateway", address, &error))?;
         return Ok((listener, None));
     }
     let mut last = None;
@@ -97,16 +98,15 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-fn taken(what: &str, address: SocketAddr, error: &io::Error) -> Failure {
-    let failure = Failure::failed(format!("{what}: {error}"));
-    match error.kind() {
-        io::ErrorKind::AddrInUse => failure.with_help(format!(
-            "another program holds port {0} (`ss -ltnp 'sport = :{0}'` shows which): end it, or change `listen` in services.toml",
+fn taken(manifest: &Manifest, who: &str, address: SocketAddr, error: &io::Error) -> Failure {
+    let message = format!("{who} cannot listen on {address}: {error}");
+    let help = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another program holds port {0} (`ss -ltnp 'sport = :{0}'` shows which): end it, or change `listen`",
             address.port()
-        )),
-        io::ErrorKind::PermissionDenied => {
-            failure.with_help("ports below 1024 need privileges: use a higher one in `listen`")
-        }
-        _ => failure.with_help("change `listen` in services.toml"),
-    }
+        ),
+        io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: use a higher one".to_owned(),
+        _ => "change `listen`".to_owned(),
+    };
+    mistakes::of_address(manifest, address, &message, &help)
 }

@@ -3,16 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Report, UpOptions, runner::runner};
+use super::{Report, UpOptions, mistakes, runner::runner};
 use crate::config::spec::ServiceSpec;
-use crate::config::{self, Diagnostics, Found, Manifest, Source};
-use crate::failure::{Failure, FailureKind};
+use crate::config::{self, Found, Manifest, Source};
+use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::model::WorkerKind;
 use crate::project::{MANIFEST, Project};
 use crate::protocol::progress::Progress;
 use crate::protocol::signature::Signature;
-use crate::python::{self, Candidate, Discovery, Environment, ModuleError, PythonError, Runner};
+use crate::python::{self, Candidate, Discovery, Environment, Runner};
+
+/// Nobody who names a folder means to start a process for each of so many functions.
+const STARTED_UNASKED_MAX: usize = 16;
 
 /// What will run.
 pub struct Plan {
@@ -63,19 +66,27 @@ struct Findings {
 
 async fn find(options: &UpOptions, guard: &Guard, report: &Report) -> Result<Findings, Failure> {
     let run = runner(guard.clone());
-    let (manifest, scripts) = read(options)?;
+    let (mut manifest, scripts) = read(options)?;
     let environment = prepare(&options.project, &manifest, &scripts, &*run, report).await?;
     let modules: Vec<String> = match scripts.is_empty() {
-        true => manifest.python.modules.value.iter().map(|module| module.value.clone()).collect(),
+        true => manifest.python.modules.iter().map(|module| module.value.clone()).collect(),
         false => scripts.iter().map(|script| script.module.clone()).collect(),
     };
     report(Progress::Preparing { what: "looking for services".into(), done: 0, total: 0 });
     let discovery = python::discover(&environment, &modules, &*run, options.project.root()).await?;
-    check_modules(&manifest, &discovery.errors)?;
-    match discovery.services.is_empty() {
-        true => Err(nothing_found(options, &modules)),
-        false => Ok(Findings { manifest, environment, discovery }),
+    mistakes::check_modules(&manifest, options.project.root(), &discovery)?;
+    let services = discovery.services.len();
+    if services == 0 {
+        return Err(nothing_found(options));
     }
+    if !scripts.is_empty() && services > STARTED_UNASKED_MAX {
+        manifest.start_on_demand();
+        report(Progress::Note(format!(
+            "{services} services are more than {STARTED_UNASKED_MAX}, so each starts at its first call; \
+             `@microservice(min=1)` keeps one ready"
+        )));
+    }
+    Ok(Findings { manifest, environment, discovery })
 }
 
 /// The manifest, and the scripts of a project that has none.
@@ -89,13 +100,14 @@ fn read(options: &UpOptions) -> Result<(Manifest, Vec<Candidate>), Failure> {
     };
     let texts = files.iter().map(|file| {
         let text = std::fs::read_to_string(file);
-        let text =
-            text.map_err(|e| Failure::usage(format!("cannot read the manifest {}: {e}", file.display())))?;
+        let text = text.map_err(|error| mistakes::unreadable_manifest(file, &error))?;
         Ok((shown(file, root), text))
     });
     let texts: Vec<(String, String)> = texts.collect::<Result<_, Failure>>()?;
     let sources: Vec<Source<'_>> = texts.iter().map(|(name, text)| Source { name, text }).collect();
-    Ok((config::parse(&sources)?, Vec::new()))
+    let manifest = config::parse(&sources)?;
+    mistakes::check_folders(&manifest, root)?;
+    Ok((manifest, Vec::new()))
 }
 
 fn zero_configuration(options: &UpOptions) -> Result<(Manifest, Vec<Candidate>), Failure> {
@@ -105,21 +117,16 @@ fn zero_configuration(options: &UpOptions) -> Result<(Manifest, Vec<Candidate>),
         Failure::failed(format!("cannot look for services in {}: {error}", target.display()))
     })?;
     if scripts.is_empty() {
-        return Err(nothing_found(options, &[]));
+        return Err(nothing_found(options));
     }
     let name = root.file_name().map_or_else(|| "project".into(), |name| name.to_string_lossy());
     Ok((Manifest::default_for(&name), scripts))
 }
 
-fn nothing_found(options: &UpOptions, modules: &[String]) -> Failure {
-    let root = options.project.root();
-    let target = options.target.as_deref().unwrap_or(root);
-    let place = match modules {
-        [] => format!("in {}", target.display()),
-        modules => format!("in the module(s) {}", modules.join(", ")),
-    };
-    Failure::usage(format!("no function with `@microservice` was found {place}"))
-        .with_help("decorate one: `from msx import microservice`, then `@microservice` above a `def`; or name the modules in services.toml")
+fn nothing_found(options: &UpOptions) -> Failure {
+    let target = options.target.as_deref().unwrap_or(options.project.root());
+    Failure::usage(format!("no function with `@microservice` was found in {}", target.display()))
+        .with_help("decorate one: `from msx import microservice`, then `@microservice` above a `def`")
 }
 
 async fn prepare(
@@ -146,52 +153,17 @@ async fn prepare(
         path: &path,
     };
     let progress = |progress| report(progress);
-    Ok(python::prepare(&request, run, &progress).await?)
+    python::prepare(&request, run, &progress).await.map_err(|error| mistakes::of_python(manifest, error))
 }
 
 /// `$XDG_CACHE_HOME/msx`, else `~/.cache/msx`.
 fn cache() -> Result<PathBuf, Failure> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     base.map(|base| base.join("msx")).ok_or_else(|| {
         Failure::failed("cannot find the cache folder: neither XDG_CACHE_HOME nor HOME is set")
             .with_help("set XDG_CACHE_HOME to a folder where msx may keep what it downloads")
     })
-}
-
-/// A module that is not there is an error of the manifest; one that fails has its own traceback.
-fn check_modules(manifest: &Manifest, errors: &[ModuleError]) -> Result<(), Failure> {
-    if errors.is_empty() {
-        return Ok(());
-    }
-    let (missing, failing): (Vec<&ModuleError>, Vec<&ModuleError>) =
-        errors.iter().partition(|error| error.traceback.is_empty() || is_missing(error));
-    if !missing.is_empty() {
-        let missing: Vec<_> = missing.iter().map(|e| (e.module.clone(), e.message.clone())).collect();
-        return Err(manifest.modules_missing(&missing).into());
-    }
-    let named: Vec<String> = failing.iter().map(|error| placed(error)).collect();
-    let tracebacks: Vec<&str> = failing.iter().map(|error| error.traceback.trim_end()).collect();
-    Err(Failure::failed(format!("cannot import {}", named.join(", ")))
-        .with_detail(tracebacks.join("\n\n"))
-        .with_help(
-            "the traceback above is the module's own; packages it needs belong in `[python] requirements`",
-        ))
-}
-
-/// The module, and where in the user's code it failed.
-fn placed(error: &ModuleError) -> String {
-    match (&error.file, error.line) {
-        (Some(file), Some(line)) => format!("{} ({}:{line})", error.module, file.display()),
-        _ => error.module.clone(),
-    }
-}
-
-/// Whether it is the module itself, or a package it is in, that Python does not find.
-fn is_missing(error: &ModuleError) -> bool {
-    let Some(name) = error.message.split('\'').nth(1) else { return false };
-    error.message.starts_with("ModuleNotFoundError")
-        && (error.module == name || error.module.starts_with(&format!("{name}.")))
 }
 
 fn known(discovery: &Discovery, root: &Path) -> Vec<Found> {
@@ -209,19 +181,4 @@ fn known(discovery: &Discovery, root: &Path) -> Vec<Found> {
 /// A path as people write it: relative to the project where it is inside.
 fn shown(path: &Path, root: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
-}
-
-impl From<Diagnostics> for Failure {
-    fn from(diagnostics: Diagnostics) -> Self {
-        let colour = std::io::IsTerminal::is_terminal(&std::io::stderr())
-            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self::new(FailureKind::Usage, "the manifest cannot be used")
-            .with_detail(diagnostics.render(colour, 100))
-    }
-}
-
-impl From<PythonError> for Failure {
-    fn from(error: PythonError) -> Self {
-        Self { kind: FailureKind::Failed, message: error.message, help: error.help, detail: error.detail }
-    }
 }

@@ -47,6 +47,7 @@ pub fn start(
         if services.is_empty() {
             return;
         }
+        changed.iter().for_each(|file| forget_bytecode(file));
         let names: Vec<String> = changed.iter().map(|file| shown(file, &root)).collect();
         report(Progress::Note(format!("{} changed: restarting its services", names.join(", "))));
         let (supervisor, report) = (supervisor.clone(), report.clone());
@@ -74,6 +75,17 @@ impl Watched {
     fn depends_on(&self, root: &Path, changed: &Path) -> bool {
         self.file == changed || self.extra.iter().any(|extra| changed.starts_with(root.join(extra)))
     }
+}
+
+/// Python takes the cached bytecode of a source for current if its length and the second of its change agree; two
+/// quick edits can leave both as they were.
+fn forget_bytecode(source: &Path) {
+    let (Some(folder), Some(stem)) = (source.parent(), source.file_stem()) else { return };
+    let Ok(cached) = std::fs::read_dir(folder.join("__pycache__")) else { return };
+    let prefix = format!("{}.", stem.display());
+    let of_source = cached.flatten().filter(|file| file.file_name().to_string_lossy().starts_with(&prefix));
+    // One that stays is most likely current.
+    of_source.for_each(|file| drop(std::fs::remove_file(file.path())));
 }
 
 fn folder_of(path: &Path) -> PathBuf {

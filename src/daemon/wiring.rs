@@ -54,6 +54,7 @@ impl Hub {
         let found = plan.services.iter().map(|s| (s.spec.name.to_string(), s.spec.instances.min));
         report(Progress::Found { services: found.collect() });
         let registry = registry(&plan.services, &sockets.fronts);
+        let scale = asked(options, &registry)?;
         let (late, first_of_hub) = (Late::default(), ServiceId(plan.services.len() as u32));
         let shard = Shard::start(core(&plan.services), messages::of_shard(late.clone(), first_of_hub))
             .map_err(|error| Failure::failed(format!("cannot start the shard: {error}")))?;
@@ -88,7 +89,11 @@ impl Hub {
             hub_services: hub_services(first_of_hub),
         });
         tokio::spawn(scaling::run(orchestrator.reporter.clone(), orchestrator.supervisor.clone()));
-        scale_as_asked(options, &orchestrator)?;
+        for (service, instances) in scale {
+            let supervisor = orchestrator.supervisor.clone();
+            // Not waited for: `announce_ready` tells when they are ready.
+            tokio::spawn(async move { supervisor.scale(service, Some(instances), false).await });
+        }
         let supervisor = orchestrator.supervisor;
         let watch = watch(options, &plan, &supervisor, report)?;
         Ok(Self { supervisor, shard, gateway, _watch: watch })
@@ -136,12 +141,13 @@ struct Sockets {
 
 impl Sockets {
     fn bind(options: &UpOptions, plan: &Plan, report: &Report) -> Result<Self, Failure> {
-        let (gateway, note) = ports::bind_gateway(plan.manifest.gateway.listen.value)?;
+        let (gateway, note) = ports::bind_gateway(&plan.manifest)?;
         if let Some(note) = note {
             report(Progress::Note(note));
         }
         let mut kept = ports::Ports::load(&options.project.state());
-        let fronts = plan.services.iter().map(|s| kept.bind_front(&s.spec.name, s.spec.listen));
+        let fronts =
+            plan.services.iter().map(|s| kept.bind_front(&plan.manifest, &s.spec.name, s.spec.listen));
         let fronts = fronts.collect::<Result<_, Failure>>()?;
         kept.save()?;
         Ok(Self { gateway, fronts })
@@ -231,15 +237,20 @@ fn hash_seed(state: &std::path::Path) -> Result<String, Failure> {
     Ok(seed)
 }
 
-fn scale_as_asked(options: &UpOptions, orchestrator: &Orchestrator) -> Result<(), Failure> {
-    for (name, instances) in &options.scale {
-        let id = orchestrator
-            .registry
-            .resolve(name)
-            .map_err(|error| Failure::usage(format!("--scale: {error}")).with_help(error.help()))?;
-        let (orchestrator, instances) = (orchestrator.clone(), Some(*instances));
-        // Not waited for: `announce_ready` tells when they are ready.
-        tokio::spawn(async move { orchestrator.supervisor.scale(id, instances, false).await });
-    }
-    Ok(())
+/// What `--scale` asks for, checked before anything starts.
+fn asked(options: &UpOptions, registry: &Registry) -> Result<Vec<(ServiceId, u32)>, Failure> {
+    let snapshot = registry.snapshot();
+    let asked = options.scale.iter().map(|(name, instances)| {
+        let id = snapshot.resolve(name).map_err(|error| {
+            Failure::usage(format!("cannot follow `--scale {name}={instances}`: {error}"))
+                .with_help(error.help())
+        })?;
+        match snapshot.get(id).and_then(|service| service.above_max(*instances)) {
+            Some(message) => {
+                Err(Failure::usage(message).with_help("raise `instances = { max = … }` in services.toml"))
+            }
+            None => Ok((id, *instances)),
+        }
+    });
+    asked.collect()
 }

@@ -13,17 +13,31 @@ pub struct PythonError {
     pub help: Option<String>,
     /// The last lines that the failed program printed, as they are.
     pub detail: Option<String>,
+    /// The setting that is to be corrected, where it is one.
+    pub setting: Option<Setting>,
+}
+
+/// A key of `[python]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    Interpreter,
+    Requirements,
 }
 
 impl PythonError {
     pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: Some(help.into()), detail: None }
+        Self { message: message.into(), help: Some(help.into()), detail: None, setting: None }
     }
 
     /// Adds what a program printed; nothing when it printed nothing.
     pub(super) fn with_detail(mut self, text: &str) -> Self {
         self.detail = (!text.is_empty()).then(|| text.to_owned());
         self
+    }
+
+    /// Says which setting is wrong.
+    pub(super) fn about(self, setting: Setting) -> Self {
+        Self { setting: Some(setting), ..self }
     }
 
     /// A file operation that failed: `verb` as in "could not read".

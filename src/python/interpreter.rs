@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
-use super::error::PythonError;
+use super::error::{PythonError, Setting};
 use super::host::{Missing, is_executable};
 use super::run::{Command, Purpose, bounded};
 
@@ -20,6 +20,8 @@ const OLDEST: (u32, u32) = (3, 10);
 const NEWER_MINORS: std::ops::RangeInclusive<u32> = OLDEST.1..=20;
 /// An interpreter answers in 30 ms; a slow disk and a cold cache need more.
 const PROBE_BOUND: Duration = Duration::from_secs(10);
+/// How an interpreter that the manifest names was chosen.
+const MANIFEST: &str = "services.toml";
 const PROBE: &str = include_str!("probe.py");
 
 /// The Python that was chosen.
@@ -75,15 +77,24 @@ struct Probe {
 /// Chooses the project's interpreter and makes sure that it is new enough.
 pub(super) async fn choose(context: &Context<'_>) -> Result<Found, PythonError> {
     let (path, chosen_by) = pick(context)?;
-    let probe = ask(context, &path, chosen_by).await?;
-    if (probe.version.0, probe.version.1) < OLDEST {
-        return Err(too_old(context, &path, chosen_by, probe.version));
-    }
+    let probe = ask_new_enough(context, &path, chosen_by).await;
+    let probe = probe.map_err(|error| match chosen_by {
+        MANIFEST => error.about(Setting::Interpreter),
+        _ => error,
+    })?;
     // A command on PATH may be a script that looks for the interpreter (pyenv): starting that one directly saves
     // its time at every start of an instance. One that was named is used as it is.
-    let is_named = chosen_by == "services.toml" || probe.executable.as_os_str().is_empty();
+    let is_named = chosen_by == MANIFEST || probe.executable.as_os_str().is_empty();
     let path = if is_named { path } else { probe.executable.clone() };
     Ok(found(path, chosen_by, probe))
+}
+
+async fn ask_new_enough(context: &Context<'_>, path: &Path, chosen_by: &str) -> Result<Probe, PythonError> {
+    let probe = ask(context, path, chosen_by).await?;
+    match (probe.version.0, probe.version.1) < OLDEST {
+        true => Err(too_old(context, path, chosen_by, probe.version)),
+        false => Ok(probe),
+    }
 }
 
 /// Asks an interpreter that msx itself made, in the environment of `base`.
@@ -116,7 +127,7 @@ fn abi(probe: &Probe) -> String {
 /// Manifest, then `$VIRTUAL_ENV`, then `.venv`, then PATH.
 fn pick(context: &Context<'_>) -> Result<(PathBuf, &'static str), PythonError> {
     if let Some(named) = context.request.interpreter {
-        return pick_named(context, named).map(|path| (path, "services.toml"));
+        return pick_named(context, named).map(|path| (path, MANIFEST));
     }
     if let Some(folder) = context.host.var("VIRTUAL_ENV") {
         return pick_in_venv(Path::new(folder), "$VIRTUAL_ENV").map(|path| (path, "$VIRTUAL_ENV"));
@@ -135,7 +146,7 @@ fn pick_named(context: &Context<'_>, named: &str) -> Result<PathBuf, PythonError
     } else {
         context.host.find(named)
     };
-    found.ok_or_else(|| named_is_missing(context, named))
+    found.ok_or_else(|| named_is_missing(context, named).about(Setting::Interpreter))
 }
 
 fn pick_in_venv(folder: &Path, which: &str) -> Result<PathBuf, PythonError> {

@@ -32,7 +32,7 @@ use requirements::Requirements;
 
 pub use candidates::{Candidate, candidates};
 pub use discover::{Discovery, ModuleError, discover};
-pub use error::PythonError;
+pub use error::{PythonError, Setting};
 pub use run::{Command, Finished, Runner, Tail};
 
 /// What a project asks for. Paths are absolute, or relative to the project.
@@ -50,7 +50,7 @@ pub struct Request<'a> {
     pub requirements: Option<&'a Path>,
     /// Files whose PEP 723 blocks are read (zero configuration).
     pub scripts: &'a [Candidate],
-    /// Folders for `sys.path`.
+    /// Folders for `sys.path`, which exist.
     pub path: &'a [PathBuf],
 }
 
@@ -101,23 +101,12 @@ impl Context<'_> {
     }
 
     fn python_path(&self, first: impl Iterator<Item = PathBuf>) -> Result<OsString, PythonError> {
-        let project = self.project_path()?;
+        let project = self.request.path.iter().map(|folder| self.request.project.join(folder));
         let inherited = self.host.var("PYTHONPATH").map(std::env::split_paths).into_iter().flatten();
         std::env::join_paths(first.chain(project).chain(inherited)).map_err(|error| {
             let message = format!("could not put the project's folders on PYTHONPATH: {error}");
             PythonError::new(message, "move the project or the cache to a path without a colon")
         })
-    }
-
-    fn project_path(&self) -> Result<Vec<PathBuf>, PythonError> {
-        let folders: Vec<PathBuf> =
-            self.request.path.iter().map(|path| self.request.project.join(path)).collect();
-        if let Some(missing) = folders.iter().find(|folder| !folder.is_dir()) {
-            let message =
-                format!("`[python] path` in services.toml names `{}`, which is no folder", missing.display());
-            return Err(PythonError::new(message, "correct it: paths are relative to services.toml"));
-        }
-        Ok(folders)
     }
 
     fn preparing(&self, what: &str, done: u64, total: u64) {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::Request;
 use super::candidates::Candidate;
-use super::error::PythonError;
+use super::error::{PythonError, Setting};
 use super::interpreter::Interpreter;
 use super::specifier;
 
@@ -49,11 +49,11 @@ impl Requirements {
         let mut requirements = Self::default();
         if let Some(path) = request.requirements {
             let path = request.project.join(path);
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                requirements.add_pyproject(request.project, &path)?;
-            } else {
-                requirements.add_file(request.project, &path)?;
-            }
+            let added = match path.extension().is_some_and(|extension| extension == "toml") {
+                true => requirements.add_pyproject(request.project, &path),
+                false => requirements.add_file(request.project, &path),
+            };
+            added.map_err(|error| error.about(Setting::Requirements))?;
         }
         requirements.add_scripts(request.project, request.scripts)?;
         Ok(requirements)

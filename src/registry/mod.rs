@@ -73,6 +73,12 @@ impl ServiceEntry {
         self.alias.as_deref().unwrap_or(self.spec.name.as_str())
     }
 
+    /// Why it cannot have so many instances, if it cannot.
+    pub fn above_max(&self, instances: u32) -> Option<String> {
+        let (name, max) = (self.short(), self.spec.instances.max);
+        (instances > max).then(|| format!("cannot scale {name} to {instances} instances: its max is {max}"))
+    }
+
     /// Name of its instance with this number, `a-1`.
     pub fn label(&self, number: u32) -> String {
         format!("{}-{number}", self.short())

@@ -75,6 +75,7 @@ fn summary(view: &View, is_ending: bool) -> Summary {
     let state = match worst.into_iter().find(|(state, _)| count(*state) > 0) {
         Some((_, word)) => word,
         None if is_ending && view.instances.is_empty() => "stopped",
+        None if is_ending => "stopping",
         None if ready >= view.desired => "ready",
         None => "starting",
     };

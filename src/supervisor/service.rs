@@ -207,12 +207,18 @@ impl Service {
 
     pub fn next_deadline(&self) -> Option<Instant> {
         let places = self.places.values().filter_map(|place| place.deadline);
-        let proofs = self.places.values().filter_map(|place| {
-            let roll = self.rolls.current.as_ref().filter(|roll| roll.is_proving(place.id.number))?;
-            place.ready_at.filter(|_| place.state == State::Ready).map(|at| at + roll.stable())
-        });
-        let others = [self.remnants.next_deadline(), self.rolls.next_deadline()];
-        places.chain(proofs).chain(others.into_iter().flatten()).min()
+        let others = [self.remnants.next_deadline(), self.rolls.next_deadline(), self.next_proof()];
+        places.chain(others.into_iter().flatten()).min()
+    }
+
+    /// When the new instances of a rolling restart have proven themselves, if all of them are ready: until then there
+    /// is nothing to do about it at any time.
+    fn next_proof(&self) -> Option<Instant> {
+        let roll = self.rolls.current.as_ref()?;
+        let proving = self.places.values().filter(|place| roll.is_proving(place.id.number));
+        let proofs = proving
+            .map(|place| Some(place.ready_at.filter(|_| place.state == State::Ready)? + roll.stable()));
+        proofs.collect::<Option<Vec<Instant>>>()?.into_iter().max()
     }
 
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect>) {

@@ -9,11 +9,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::{each_message, make_room};
+use super::{KEPT_BYTES, each_message, make_room};
 use crate::protocol::worker::{FromWorker, ToWorker};
-
-/// Room that a lane keeps for its next write; what a large message took is given back.
-const KEPT_BYTES: usize = 64 << 10;
 
 /// The writing end of a lane.
 pub struct Lane {

@@ -17,6 +17,9 @@ const READ_BYTES: usize = 16 << 10;
 /// Payloads up to this size are copied out, larger ones keep the buffer they were read into.
 const COPY_BYTES_MAX: usize = 4 << 10;
 
+/// Room that a channel keeps between messages; what a larger one took is given back.
+const KEPT_BYTES: usize = 64 << 10;
+
 /// Takes each whole message off the front of `buffer` and hands it over together with how to keep its payloads.
 fn each_message(
     buffer: &mut BytesMut,
@@ -28,6 +31,10 @@ fn each_message(
             bytes::Buf::advance(buffer, length);
         } else {
             let message = buffer.split_to(length).freeze();
+            if length > KEPT_BYTES {
+                // What follows it shares its memory, and would keep all of it for as long as the lane lives.
+                *buffer = BytesMut::from(&buffer[..]);
+            }
             take(&message, &|payload| keep(&message, payload))?;
         }
     }

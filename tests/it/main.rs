@@ -8,6 +8,7 @@ mod cli_errors;
 mod cli_logs;
 mod cli_up;
 mod docs;
+mod errors;
 mod fake_hub;
 mod faults;
 mod pipeline;

@@ -57,7 +57,7 @@ def test_the_buffer_shrinks_after_a_large_message():
     assert len(reader._buffer) == _protocol.READ_BYTES
 
 
-@pytest.mark.parametrize("length", [0, _protocol.MESSAGE_BYTES_MAX + 1, 2**32 - 1])
+@pytest.mark.parametrize("length", [0, _protocol.RECEIVED_BYTES_MAX + 1, 2**32 - 1])
 def test_impossible_lengths(length):
     left, right = socket.socketpair()
     with left, right:

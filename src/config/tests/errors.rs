@@ -77,6 +77,30 @@ fn broken_syntax_is_reported_with_everything_else_that_is_wrong() {
 }
 
 #[test]
+fn a_header_that_is_not_closed_makes_no_section_of_the_keys_below_it() {
+    insta::assert_snapshot!(errors("[services.a]\nretries = 3\n[services.b\nthreads = 2\n"), @r"
+     × `retries` is not built yet
+      ╭─[services.toml:2:1]
+    1 │ [services.a]
+    2 │ retries = 3
+      · ───┬───
+      ·    ╰── not built yet
+    3 │ [services.b
+      ╰────
+     help: remove it: a failed call is answered with its error; catch it in the caller and call again
+
+     × invalid TOML: unclosed table, expected `]`
+      ╭─[services.toml:3:12]
+    2 │ retries = 3
+    3 │ [services.b
+      ·            ▲
+      ·            ╰── here
+    4 │ threads = 2
+      ╰────
+    ");
+}
+
+#[test]
 fn keys_that_are_written_twice() {
     insta::assert_snapshot!(errors(r#"
         [services.a]
@@ -1484,24 +1508,88 @@ fn mistakes_in_overlays_name_their_file() {
 }
 
 #[test]
-fn missing_modules() {
-    let manifest = parse_text("[python]\nmodules = [\"a\", \"b\"]").expect("no mistake");
-    let missing = [
-        ("b".to_owned(), "no file b.py and no folder b in /project".to_owned()),
-        ("gone".to_owned(), "it was removed".to_owned()),
-    ];
-    insta::assert_snapshot!(manifest.modules_missing(&missing).render(false, 100), @r#"
-     × module `b` cannot be used: no file b.py and no folder b in /project
-      ╭─[services.toml:2:17]
+fn mistakes_that_show_late() {
+    let manifest = parse_text(
+        r#"
+        [python]
+        interpreter = "python2"
+        path = ["scr"]
+        modules = ["a", "b"]
+        [gateway]
+        listen = "127.0.0.1:80"
+        [services.b]
+        listen = "127.0.0.1:81"
+    "#,
+    );
+    let manifest = manifest.expect("no mistake");
+    let mut problems = Diagnostics::default();
+    for of in [
+        Written::Interpreter,
+        Written::Requirements,
+        Written::Folder("scr"),
+        Written::Module("b"),
+        Written::Module("gone"),
+        Written::Listen("127.0.0.1:80".parse().expect("an address")),
+        Written::Listen("127.0.0.1:81".parse().expect("an address")),
+    ] {
+        problems.add(manifest.mistake(of, format!("{of:?} cannot be used"), "do this"));
+    }
+    insta::assert_snapshot!(problems.render(false, 100), @r#"
+     × Interpreter cannot be used
+      ╭─[services.toml:2:1]
     1 │ [python]
-    2 │ modules = ["a", "b"]
+    2 │ interpreter = "python2"
+      · ─────┬─────
+      ·      ╰── this interpreter
+    3 │ path = ["scr"]
+      ╰────
+     help: do this
+
+     × Folder("scr") cannot be used
+      ╭─[services.toml:3:9]
+    2 │ interpreter = "python2"
+    3 │ path = ["scr"]
+      ·         ──┬──
+      ·           ╰── this folder
+    4 │ modules = ["a", "b"]
+      ╰────
+     help: do this
+
+     × Module("b") cannot be used
+      ╭─[services.toml:4:17]
+    3 │ path = ["scr"]
+    4 │ modules = ["a", "b"]
       ·                 ─┬─
       ·                  ╰── this module
+    5 │ [gateway]
       ╰────
-     help: name the folder it is in: `path = ["…"]` in [python], relative to the manifest
+     help: do this
 
-     × module `gone` cannot be used: it was removed
-     help: name the folder it is in: `path = ["…"]` in [python], relative to the manifest
+     × Listen(127.0.0.1:80) cannot be used
+      ╭─[services.toml:6:1]
+    5 │ [gateway]
+    6 │ listen = "127.0.0.1:80"
+      · ───┬──
+      ·    ╰── this address
+    7 │ [services.b]
+      ╰────
+     help: do this
+
+     × Listen(127.0.0.1:81) cannot be used
+      ╭─[services.toml:8:1]
+    7 │ [services.b]
+    8 │ listen = "127.0.0.1:81"
+      · ───┬──
+      ·    ╰── this address
+    9 │
+      ╰────
+     help: do this
+
+     × Requirements cannot be used
+     help: do this
+
+     × Module("gone") cannot be used
+     help: do this
     "#);
 }
 

@@ -40,16 +40,6 @@ async fn the_path_has_the_sdk_then_packages_then_the_project_then_what_it_was() 
 }
 
 #[tokio::test]
-async fn a_folder_of_the_path_that_is_not_there() {
-    let mut yard = Yard::with_python();
-    yard.path = vec!["scr".into()];
-    insta::assert_snapshot!(yard.failure().await, @"
-    `[python] path` in services.toml names `/project/scr`, which is no folder
-    help: correct it: paths are relative to services.toml
-    ");
-}
-
-#[tokio::test]
 async fn a_second_start_runs_nothing() {
     let mut yard = Yard::with_python();
     require(&mut yard, "flask\n");

@@ -448,6 +448,39 @@ fn a_process_that_kill_does_not_end_is_given_up_and_replaced() {
 }
 
 #[test]
+fn a_restart_waits_for_all_that_had_no_process() {
+    let mut sim = ready(2, WELL);
+    sim.dies(sim.instance(0, 1), "killed by SIGKILL");
+    sim.dies(sim.instance(0, 2), "killed by SIGKILL");
+    let ticket = sim.restart(1, false);
+    sim.pass(60);
+    sim.habits.insert(A, Habits { hello: Some(20_000), ..WELL });
+    sim.dies(sim.instance(0, 2), "killed by SIGKILL");
+    let failure = sim.replies[&ticket].clone().expect_err("a failure");
+    assert_eq!(failure.to_string(), "a-2 did not stay up: killed by SIGKILL");
+    let again = sim.restart(2, false);
+    sim.pass(19_000);
+    assert!(!sim.replies.contains_key(&again));
+    sim.pass(60_000);
+    assert_eq!((&sim.replies[&again], sim.entries(0).len()), (&Ok(()), 2));
+}
+
+#[test]
+fn one_that_is_ready_before_the_others_does_not_keep_the_task_awake() {
+    let mut sim = ready(2, Habits { hello: Some(50), ..WELL });
+    sim.habits.insert(A, Habits { hello: None, ..WELL });
+    sim.dies(sim.instance(0, 1), "killed by SIGKILL");
+    sim.dies(sim.instance(0, 2), "killed by SIGKILL");
+    let ticket = sim.restart(1, false);
+    sim.tell(Event::Hello { instance: sim.instance(0, 1) });
+    sim.pass(30_000);
+    assert!(!sim.replies.contains_key(&ticket));
+    sim.tell(Event::Hello { instance: sim.instance(0, 2) });
+    sim.pass(2_000);
+    assert_eq!(sim.replies[&ticket], Ok(()));
+}
+
+#[test]
 fn scaling_during_a_roll_counts() {
     let mut sim = ready(4, WELL);
     let roll = sim.restart(1, false);

@@ -100,7 +100,11 @@ impl Sim {
                     let event = self.agenda.pop_first().expect("it was there").1;
                     self.happen(event);
                 }
-                _ => self.tell(Event::Tick),
+                _ => {
+                    self.tell(Event::Tick);
+                    let due = self.fleet.next_deadline().is_some_and(|next| next <= self.now);
+                    assert!(!due, "a deadline stays due: the task would never rest");
+                }
             }
         }
         self.now = end;

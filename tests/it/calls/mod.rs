@@ -3,6 +3,10 @@
 //! The functions are those of `projects/`: each test starts a hub for one of these projects, and checks many things
 //! there, because a hub takes longer to start than most of them take.
 
+mod edges;
+mod gates;
+mod limits;
+mod load;
 mod trees;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,8 @@
 //! Calls that call: in place, replayed whenever they wait, and with room for two waiting calls per instance.
 //! Every service of the project has one instance with one slot.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
 use super::{Project, checks};
@@ -16,12 +18,15 @@ const CHECKS: &[(&str, fn(&Project))] = checks![
     five_thousand_at_once,
     five_thousand_at_once_of_an_async_service,
     tasks_of_an_async_service,
+    tasks_that_wait_for_each_other,
+    many_roots_at_once,
     the_same_arguments_twice_run_twice,
     none_is_an_answer,
     what_is_caught_around_a_call_changes_nothing,
     what_an_async_function_catches_changes_nothing,
     an_exception_from_three_services_deep,
     what_a_call_holds_while_it_waits,
+    arguments_and_results_belong_to_the_attempt,
     a_memo_is_made_once,
     memos_of_an_async_service,
     futures_are_waited_for_late,
@@ -98,6 +103,42 @@ fn tasks_of_an_async_service(project: &Project) {
     assert_eq!(project.call(&["amany", "50", "tasks", "tasks"]), 50 * 49);
     assert_eq!(project.marks("tasks.tick"), 100);
     assert!(project.marks("tasks.begun") <= project.attempts(100));
+}
+
+/// How many calls are made depends on the order of answers where `ticks` is `None`.
+fn tasks_that_wait_for_each_other(project: &Project) {
+    let cases = [
+        ("gathers_errors", json!([1, "no 2", 3, 4]), Some(3)),
+        ("first_error_of_gather", json!(["no 2", 1, 4, 5]), Some(3)),
+        ("takes_the_first", json!([0, 2, 6, 12]), None),
+        ("as_completed", json!([0, 2, 6, 12]), Some(14)),
+        ("produces_and_consumes", json!([0, 10, 20, 30, 40]), Some(10)),
+        ("takes_turns", json!([0, 0, 1, 1, 2, 2, 3, 3]), Some(8)),
+        ("gives_up", json!([7, 8]), None),
+        ("never_awaited", json!([1, true]), None),
+        ("shielded", json!(8), Some(5)),
+        ("nested", json!(32), Some(32)),
+        ("generates", json!([0, 1, 2, 3]), Some(8)),
+        ("groups", json!([3, 1, 6]), None),
+    ];
+    for (how, result, ticks) in cases {
+        assert_eq!(project.call(&["tangles", how, how]), result, "{how}");
+        if let Some(ticks) = ticks {
+            assert_eq!(project.marks(&format!("{how}.tick")), ticks, "{how}");
+        }
+        assert!(project.marks(&format!("{how}.begun")) <= project.attempts(40), "{how}");
+    }
+}
+
+/// Trees of different age in the same instances.
+fn many_roots_at_once(project: &Project) {
+    thread::scope(|scope| {
+        for service in ["fib", "bif", "afib", "abif", "mix", "amix"] {
+            for (n, result) in [(6, 8), (7, 13), (8, 21)] {
+                scope.spawn(move || assert_eq!(project.call(&[service, &n.to_string()]), result));
+            }
+        }
+    });
 }
 
 // ---- what a function does around a call ----
@@ -192,6 +233,12 @@ fn what_a_call_holds_while_it_waits(project: &Project) {
         assert_eq!((&outer[0], &inner[0]), (&json!(true), &json!(false)));
         assert_ne!(outer[3], inner[3], "each has a thread of its own");
     }
+}
+
+/// What an attempt does to its arguments and to results is not seen by the next one.
+fn arguments_and_results_belong_to_the_attempt(project: &Project) {
+    assert_eq!(project.call(&["mutates", "[]", "mutates"]), json!([[0, 1], [1, 1], [1, 1]]));
+    assert_eq!(project.marks("mutates.tick"), 5);
 }
 
 // ---- memos ----

@@ -4,6 +4,7 @@
 
 mod deaths;
 mod endings;
+mod limits;
 mod misdeeds;
 mod neighbours;
 mod ports;

@@ -72,6 +72,20 @@ fn a_changed_module_serves_its_new_code_and_parked_calls_move_to_it() {
 }
 
 #[test]
+fn an_edit_that_leaves_length_and_time_as_they_were_is_not_missed() {
+    let sandbox = project();
+    let hub = Hub::up(&sandbox, &["--watch"]);
+    assert_eq!(hub.call(&["version"]), "1");
+    let file = sandbox.path("changing.py");
+    let time = std::fs::metadata(&file).unwrap().modified().unwrap();
+    for version in 2..4 {
+        sandbox.edit("changing.py", &format!("VERSION = {}", version - 1), &format!("VERSION = {version}"));
+        std::fs::File::options().append(true).open(&file).unwrap().set_modified(time).unwrap();
+        wait_for("the new code", || (hub.call(&["version"]) == version.to_string()).then_some(()));
+    }
+}
+
+#[test]
 fn a_broken_module_keeps_its_old_code_and_says_so() {
     let sandbox = project();
     let (mut up, hub) = super::foreground(&sandbox, &["--watch"]);

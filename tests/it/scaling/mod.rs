@@ -1,4 +1,6 @@
 //! More and fewer instances, by a person and by load, and rolling restarts: no call fails for it.
 
+mod auto;
 mod pinned;
 mod rolling;
+mod trees;

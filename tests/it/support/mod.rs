@@ -17,12 +17,19 @@ pub struct Sandbox {
     folder: TempDir,
     /// Of the project, below `folder`.
     inner: PathBuf,
+    env: Vec<(String, String)>,
+    privileged: bool,
 }
 
 impl Sandbox {
     /// An empty folder.
     pub fn new() -> Self {
-        Self { folder: TempDir::with_prefix("msx-it-").unwrap(), inner: PathBuf::new() }
+        Self {
+            folder: TempDir::with_prefix("msx-it-").unwrap(),
+            inner: PathBuf::new(),
+            env: Vec::new(),
+            privileged: true,
+        }
     }
 
     /// An empty folder with this name.
@@ -70,6 +77,18 @@ impl Sandbox {
         self
     }
 
+    /// Sets a variable for every msx of this sandbox.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Permissions of files hold for msx, also where the tests are run by root.
+    pub fn without_privileges(mut self) -> Self {
+        self.privileged = false;
+        self
+    }
+
     pub fn root(&self) -> PathBuf {
         self.folder.path().join(&self.inner).canonicalize().unwrap()
     }
@@ -80,7 +99,17 @@ impl Sandbox {
 
     /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
     pub fn msx(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_msx"));
+        self.prepared(self.program(), args)
+    }
+
+    /// A line for a shell, which finds msx as `$MSX`.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut command = self.prepared(Command::new("sh"), &["-c", line]);
+        command.env("MSX", env!("CARGO_BIN_EXE_msx"));
+        command
+    }
+
+    fn prepared(&self, mut command: Command, args: &[&str]) -> Command {
         command
             .args(args)
             .current_dir(self.root())
@@ -94,11 +123,23 @@ impl Sandbox {
             "COLUMNS",
             "VIRTUAL_ENV",
             "PYTHONPATH",
+            "PYTHONDONTWRITEBYTECODE",
             "RUST_BACKTRACE",
             "MSX_REPLAY",
         ] {
             command.env_remove(name);
         }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn program(&self) -> Command {
+        let msx = env!("CARGO_BIN_EXE_msx");
+        if self.privileged || !nix::unistd::geteuid().is_root() {
+            return Command::new(msx);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", msx]);
         command
     }
 
@@ -184,6 +225,9 @@ macro_rules! assert_output {
         settings.add_filter(&root.replace('.', r"\."), "[ROOT]");
         settings.add_filter(r"\bpid \d+", "pid [PID]");
         settings.add_filter(r"\bmsx \d+\.\d+\.\d+", "msx [VERSION]");
+        settings.add_filter(r"\b127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");
+        // Which part of a line of a traceback Python marks depends on its version.
+        settings.add_filter(r"(?m)^ *[~^]+\n", "");
         settings.bind(|| insta::assert_snapshot!(sandbox.run(args), @$expected));
     }};
 }

@@ -18,7 +18,12 @@ class RemoteError(Exception):
 
     def __str__(self) -> str:
         message: str | None = self.__dict__.get("_msx_message")
-        return super().__str__() if message is None else message
+        if message is None:
+            return super().__str__()
+        name: str = self.__dict__["_msx_origin"]["type"].removeprefix("builtins.")
+        if type(self) is RemoteError and name != "msx.RemoteError":  # in place of a class that is not here
+            return f"{name}: {message}" if message else name
+        return message
 
 
 class TimeoutError(RemoteError, builtins.TimeoutError):

@@ -19,6 +19,7 @@ from ._traceback import format_error
 
 CAUSES_MAX = 16
 TEXT_MAX = 64 * 1024
+TRACEBACK_MAX = 32 * 1024
 
 ErrorMap = dict[str, Any]
 
@@ -49,7 +50,7 @@ def _to_map(error: BaseException, service: str, depth: int) -> ErrorMap:
         "mro": origin["mro"],
         "service": origin["service"],
         "via": [*origin["via"], service] if "_msx_origin" in error.__dict__ else [],
-        "traceback": _clean(full_traceback(error, service)),
+        "traceback": _shortened(_clean(full_traceback(error, service))),
         "cause": _to_map(cause, service, depth + 1) if cause is not None else None,
     }
 
@@ -66,13 +67,22 @@ def _name(kind: type) -> str:
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
+        return str(error.__dict__.get("_msx_message", error))
     except Exception as failure:
         return f"<str() of this {type(error).__name__} raised {type(failure).__name__}>"
 
 
 def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
+
+
+def _shortened(text: str) -> str:
+    """Without its middle, if it is long: of a recursion through a thousand services, say."""
+    if len(text) <= TRACEBACK_MAX:
+        return text
+    head = text[: TRACEBACK_MAX * 3 // 4].rpartition("\n")[0]
+    tail = text[-TRACEBACK_MAX // 4 :].partition("\n")[2]
+    return f"{head}\n\n[…]\n\n{tail}"
 
 
 def _attributes(error: BaseException) -> dict[str, Any]:

@@ -112,6 +112,10 @@ class Service(Generic[P, R_co]):
         """Runs the function right here, as part of the current call."""
         return self.fn(*args, **kwargs)
 
+    def __reduce__(self) -> str:
+        """Pickled by name, as functions are."""
+        return self.fn.__qualname__
+
     def __repr__(self) -> str:
         return f"<microservice {self.name}>"
 
@@ -163,7 +167,7 @@ def _why_not(fn: Any) -> str | None:
     if isinstance(fn, (staticmethod, classmethod)):
         return "it is a method; decorate a function of the module"
     if not inspect.isfunction(fn):
-        return f"it is a {type(fn).__name__}; decorate a function that is written with def or async def"
+        return f"it is of type {type(fn).__name__}; decorate a function that is written with def or async def"
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         return "generators are not yet supported; return a list"
     return _why_not_reachable(fn)

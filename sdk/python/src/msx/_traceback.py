@@ -10,6 +10,7 @@ from typing import Any
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _HIDDEN = ("<frozen importlib", "<frozen runpy>", importlib.__file__)
+_ENTRIES = ("_execute", "_serve")  # what calls a service's function (`_threads`, `_loop`)
 
 
 def _is_users(frame: traceback.FrameSummary) -> bool:
@@ -30,8 +31,12 @@ def format_error(error: BaseException, hide_note: str | None = None) -> str:
 
 
 def format_frame(frame: FrameType | None) -> str:
-    """The stack of running code, outermost frame first."""
-    return "".join(user_frames(traceback.extract_stack(frame)).format())
+    """The stack of a running call, outermost frame first, from the service's function on."""
+    if frame is None:
+        return ""
+    frames = traceback.extract_stack(frame)
+    entries = [at for at, frame in enumerate(frames) if frame.name in _ENTRIES and not _is_users(frame)]
+    return "".join(user_frames(frames[entries[-1] :] if entries else frames).format())
 
 
 def caller_line() -> str:

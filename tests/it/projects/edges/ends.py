@@ -29,6 +29,19 @@ def asks(how: str, of: str = "ends") -> dict:
 
 
 @microservice
+def asks_twice(how: str, of: str) -> list:
+    """An outcome stays what it was."""
+    future = {"ends": ends, "aends": aends}[of].start(how)
+    said = []
+    for _ in range(2):
+        try:
+            future.result()
+        except BaseException as error:
+            said.append(str(error))
+    return said
+
+
+@microservice
 async def aasks(how: str) -> dict:
     try:
         return {"value": await aends(how)}

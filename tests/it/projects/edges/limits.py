@@ -48,7 +48,7 @@ def counts(name):
 HOWS = {function.__name__: function for function in (sleeps, naps, swallows, computes, catches, counts)}
 
 
-@microservice
+@microservice(run_timeout="300ms")
 def spins(how: str, name: str) -> object:
     return HOWS[how](name)
 
@@ -66,7 +66,7 @@ async def aswallows(name):
             mark(f"{name}.swallowed")
 
 
-@microservice
+@microservice(run_timeout="300ms")
 async def aspins(how: str, name: str) -> object:
     if how in ("awaits", "aswallows"):
         return await {"awaits": awaits, "aswallows": aswallows}[how](name)

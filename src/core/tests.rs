@@ -1,0 +1,164 @@
+//! Single decisions of the core, message by message: what crosses what, and what happens to whom.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{Answer, Core, Effect, Event, Reason, ServiceSetup};
+use crate::config::spec::QueuePolicy;
+use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
+use crate::protocol::error::RemoteError;
+use crate::protocol::worker::{Entry, FromWorker, ToWorker, Wait};
+
+const RUN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of the root call that each test makes.
+const TOKEN: u64 = 7;
+
+/// Two services, `s.caller` and `s.callee`, with one ready instance of one slot each.
+struct Bench {
+    core: Core,
+    now: Instant,
+    effects: Vec<Effect>,
+}
+
+const CALLER: ServiceId = ServiceId(0);
+const CALLEE: ServiceId = ServiceId(1);
+
+fn instance(service: ServiceId) -> InstanceId {
+    InstanceId { service, number: 1, generation: Generation(0) }
+}
+
+fn error(kind: &str) -> Bytes {
+    RemoteError { kind: kind.to_owned(), ..RemoteError::default() }.encode()
+}
+
+impl Bench {
+    fn new(max_parked: u32) -> Self {
+        let setup = |name: &str| ServiceSetup {
+            name: ServiceName::new(name),
+            queue: QueuePolicy { max: 10, timeout: Duration::from_secs(10) },
+            run_timeout: RUN_TIMEOUT,
+            is_hub: false,
+        };
+        let core = Core::new(vec![setup("s.caller"), setup("s.callee")], false);
+        let mut bench = Self { core, now: Instant::now(), effects: Vec::new() };
+        for service in [CALLER, CALLEE] {
+            let (instance, kind) = (instance(service), WorkerKind::Def);
+            bench.event(Event::Attached { instance, kind, slots: 1, max_parked });
+            bench.event(Event::Ready(instance));
+        }
+        bench
+    }
+
+    fn event(&mut self, event: Event) {
+        self.core.handle(self.now, event, &mut self.effects);
+    }
+
+    fn says(&mut self, service: ServiceId, message: FromWorker) {
+        self.event(Event::Worker { instance: instance(service), lane: 0, message });
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.now += time;
+        self.event(Event::Tick);
+    }
+
+    /// A root call that now runs.
+    fn ask(&mut self) -> CallKey {
+        let call = self.core.ask(self.now, CALLER, Bytes::new(), TOKEN, &mut self.effects).unwrap();
+        assert_eq!(self.started(), Some(call));
+        call
+    }
+
+    /// The call whose `run` is among the effects, which are taken.
+    fn started(&mut self) -> Option<CallKey> {
+        self.effects.drain(..).find_map(|effect| match effect {
+            Effect::Send { message: ToWorker::Run { call, .. }, .. } => Some(call),
+            _ => None,
+        })
+    }
+
+    /// `call` calls the callee, and waits for it.
+    fn calls(&mut self, call: CallKey) {
+        let entry = Entry { seq: 0, service: "s.callee".into(), ident: 0, arguments: Bytes::new() };
+        let wait = Some(Wait { all: true, seqs: vec![0] });
+        self.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
+    }
+
+    fn answer(&mut self) -> Option<Answer> {
+        self.effects.drain(..).find_map(|effect| match effect {
+            Effect::Answer { token: TOKEN, answer } => Some(answer),
+            _ => None,
+        })
+    }
+
+    fn error(&mut self) -> RemoteError {
+        match self.answer() {
+            Some(Answer::Done(Outcome::Error(payload))) => RemoteError::decode(&payload),
+            other => panic!("{other:?} is no error"),
+        }
+    }
+}
+
+#[test]
+fn what_an_interrupted_call_raises_is_its_timeout_even_before_its_stack_is_here() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.passes(RUN_TIMEOUT);
+    let reason = bench.effects.drain(..).find_map(|effect| match effect {
+        Effect::Interrupt { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason, Some("run_timeout"));
+    bench.says(CALLER, FromWorker::Raise { call, attempt: 1, error: error("msx.Cancelled") });
+    assert_eq!(bench.error().kind, RemoteError::TIMEOUT);
+    let text = "the stack".to_owned();
+    bench.event(Event::Stack { instance: instance(CALLER), call, attempt: 1, text });
+    assert!(bench.answer().is_none(), "it is answered once");
+}
+
+#[test]
+fn what_an_interrupted_call_still_returns_is_its_result() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.passes(RUN_TIMEOUT);
+    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"in time") });
+    assert!(
+        matches!(bench.answer(), Some(Answer::Done(Outcome::Value(value))) if value == b"in time".as_ref())
+    );
+}
+
+#[test]
+fn a_replay_does_not_wait_for_a_service_that_was_scaled_to_zero() {
+    let mut bench = Bench::new(0);
+    let call = bench.ask();
+    bench.calls(call);
+    let child = bench.started().unwrap();
+    bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
+    bench.event(Event::ScaledToZero { service: CALLER, is_zero: true });
+    bench.event(Event::Gone { instance: instance(CALLER), reason: "stopped".into() });
+    assert!(bench.answer().is_none(), "it waits for its child");
+    bench.says(CALLEE, FromWorker::Return { call: child, attempt: 1, value: Bytes::new() });
+    bench.passes(super::TICK);
+    assert!(
+        matches!(bench.answer(), Some(Answer::Refused(refusal)) if refusal.reason == Reason::ScaledToZero)
+    );
+}
+
+#[test]
+fn children_of_a_service_that_cannot_run_fail_at_once() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.event(Event::Gone { instance: instance(CALLEE), reason: "exit status 1".into() });
+    bench.event(Event::Down { service: CALLEE, reason: Some("last words".into()) });
+    bench.calls(call);
+    let told = bench.effects.drain(..).find_map(|effect| match effect {
+        Effect::Send { message: ToWorker::Resume { results, .. }, .. } => Some(results),
+        _ => None,
+    });
+    let told = told.unwrap();
+    let [(0, Outcome::Error(payload))] = told.as_slice() else { panic!("{told:?}") };
+    let error = RemoteError::decode(payload);
+    assert_eq!(error.kind, RemoteError::UNAVAILABLE);
+    assert!(error.message.ends_with("\nlast words"), "{}", error.message);
+}

@@ -1,0 +1,9 @@
+//! Whatever a person can do wrong, and what msx says then: exit code, stdout and stderr as a whole.
+
+mod calls;
+mod decorators;
+mod manifest;
+mod modules;
+mod python;
+mod state;
+mod verbs;
