@@ -269,7 +269,7 @@ fn check_private(folder: &Path) -> Result<(), Failure> {
 }
 
 fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("cannot {verb} {}: {error}", path.display()))
+    Failure::file(verb, path, error)
 }
 
 #[cfg(test)]
