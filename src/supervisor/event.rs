@@ -1,6 +1,7 @@
 //! What goes into the pure part of the supervisor and what comes out of it.
 
 use crate::model::{InstanceId, ServiceId};
+use crate::registry::TooMany;
 
 /// Names a request that waits for its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +28,8 @@ pub enum Failure {
     Fell { instance: String, fall: Fall },
     #[error("{service} is not as it was asked for after {seconds} s: {pending}")]
     Late { service: String, seconds: u64, pending: String },
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     #[error("msx is stopping")]
     Stopping,
 }
@@ -42,6 +45,7 @@ impl Failure {
             Failure::Late { .. } => {
                 Some("it goes on in the background; `msx ps` shows how far it is".to_owned())
             }
+            Failure::TooMany(error) => Some(error.help().to_owned()),
             Failure::Stopping => None,
         }
     }
