@@ -116,6 +116,19 @@ fn a_crash_loop_is_told_tried_again_and_ends() {
 }
 
 #[test]
+fn a_service_that_never_says_hello_is_down() {
+    let mut sim = Sim::of_one(1, 1);
+    sim.habits.insert(A, Habits { hello: None, ..WELL });
+    sim.dies(sim.instance(0, 1), "exit status 1");
+    sim.pass(300_000);
+    let log = sim.take_log();
+    let down: Vec<&String> = log.iter().filter(|line| line.contains("down")).collect();
+    let reason = "a-1 keeps failing: no hello within 60 s (killed by SIGKILL) / last line";
+    assert_eq!(down, [&format!("241504 down: {reason}")]);
+    assert_eq!(sim.shown(0), "1 crashloop");
+}
+
+#[test]
 fn a_service_with_a_ready_instance_is_not_down() {
     let mut sim = ready(2, WELL);
     sim.habits.insert(A, BROKEN);
