@@ -87,9 +87,25 @@ impl Place {
 
     /// Takes an event other than a start, an exit or a deadline.
     pub fn apply(&mut self, now: Instant, event: Event, terms: Terms, out: &mut Vec<Effect>) {
-        if self.step(event) {
+        self.apply_because(now, event, None, terms, out);
+    }
+
+    /// Takes an event that the process may end by: `why` is the cause then, unless there is an earlier one. False if
+    /// the event changes nothing; then it is no cause of anything.
+    pub fn apply_because(
+        &mut self,
+        now: Instant,
+        event: Event,
+        why: Option<String>,
+        terms: Terms,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let counts = self.step(event);
+        if counts {
+            self.cause = self.cause.take().or(why);
             self.enter(now, terms, out);
         }
+        counts
     }
 
     /// The process ended. Returns how, in full words, if nobody had asked for it.
@@ -129,12 +145,12 @@ impl Place {
             State::Failing => self.apply(now, Event::Retire, terms, out),
             State::Killing => self.is_stuck = true,
             State::Starting => {
-                self.cause = Some(format!("no hello within {} s", HELLO_BOUND.as_secs()));
-                self.apply(now, Event::Expired, terms, out);
+                let why = format!("no hello within {} s", HELLO_BOUND.as_secs());
+                self.apply_because(now, Event::Expired, Some(why), terms, out);
             }
             State::Severed => {
-                self.cause.get_or_insert_with(|| "it closed its control channel".to_owned());
-                self.apply(now, Event::Expired, terms, out);
+                let why = "it closed its control channel".to_owned();
+                self.apply_because(now, Event::Expired, Some(why), terms, out);
             }
             _ => self.apply(now, Event::Expired, terms, out),
         }
@@ -178,7 +194,8 @@ impl Place {
         self.is_stuck = false;
         self.deadline = match self.state {
             State::Ready => {
-                (self.ready_at, self.fall, self.failed_start) = (Some(now), None, false);
+                (self.ready_at, self.cause) = (Some(now), None);
+                (self.fall, self.failed_start) = (None, false);
                 out.push(Effect::Ready { instance });
                 None
             }

@@ -137,11 +137,7 @@ impl Service {
     }
 
     pub fn heard(&mut self, now: Instant, instance: InstanceId, event: Event, out: &mut Vec<Effect>) {
-        let terms = self.terms();
-        if let Some(place) = self.place(instance) {
-            place.apply(now, event, terms, out);
-        }
-        self.sweep();
+        self.heard_because(now, instance, event, None, out);
     }
 
     /// Its channels broke, perhaps by its own fault.
@@ -152,26 +148,20 @@ impl Service {
         why: Option<String>,
         out: &mut Vec<Effect>,
     ) {
-        if let Some(place) = self.place(instance) {
-            place.cause = place.cause.take().or(why);
-        }
-        self.heard(now, instance, Event::Severed, out);
+        self.heard_because(now, instance, Event::Severed, why, out);
     }
 
     /// It said a hello that it cannot be used with. That is not a failure of its code.
     pub fn refused(&mut self, now: Instant, instance: InstanceId, why: String, out: &mut Vec<Effect>) {
-        if let Some(place) = self.place(instance) {
-            (place.cause, place.is_excused) = (Some(why), true);
+        let counts = self.heard_because(now, instance, Event::Fail, Some(why), out);
+        if let Some(place) = self.place(instance).filter(|_| counts) {
+            place.is_excused = true;
         }
-        self.heard(now, instance, Event::Fail, out);
     }
 
     /// One of its calls ignored its run_timeout.
     pub fn condemned(&mut self, now: Instant, instance: InstanceId, why: String, out: &mut Vec<Effect>) {
-        if let Some(place) = self.place(instance) {
-            place.cause = Some(why);
-        }
-        self.heard(now, instance, Event::Condemn, out);
+        self.heard_because(now, instance, Event::Condemn, Some(why), out);
     }
 
     /// The process ended. Returns the failure if it never got ready and nobody had asked it to end.
@@ -374,6 +364,22 @@ impl Service {
             place.apply(now, Event::Retire, terms, out);
         }
         self.sweep();
+    }
+
+    /// See [`Place::apply_because`].
+    fn heard_because(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        event: Event,
+        why: Option<String>,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let terms = self.terms();
+        let place = self.place(instance);
+        let counts = place.is_some_and(|place| place.apply_because(now, event, why, terms, out));
+        self.sweep();
+        counts
     }
 
     fn apply_where(&mut self, now: Instant, is: impl Fn(State) -> bool, event: Event, out: &mut Vec<Effect>) {

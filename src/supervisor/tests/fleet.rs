@@ -120,7 +120,7 @@ fn a_service_that_never_says_hello_is_down() {
     let mut sim = Sim::of_one(1, 1);
     sim.habits.insert(A, Habits { hello: None, ..WELL });
     sim.dies(sim.instance(0, 1), "exit status 1");
-    sim.pass(300_000);
+    sim.pass(260_000);
     let log = sim.take_log();
     let down: Vec<&String> = log.iter().filter(|line| line.contains("down")).collect();
     let reason = "a-1 keeps failing: no hello within 60 s (killed by SIGKILL) / last line";
@@ -203,6 +203,17 @@ fn late_news_of_a_dead_process_does_not_touch_its_successor() {
     sim.pass(5_000);
     assert_eq!(sim.take_log(), [""; 0]);
     assert_eq!(sim.shown(0), "1 ready");
+}
+
+#[test]
+fn what_did_not_end_a_process_is_not_blamed_later() {
+    let mut sim = Sim::of_one(1, 1);
+    let why = "a call went on after its run_timeout".to_owned();
+    sim.tell(Event::Unresponsive { instance: sim.instance(0, 1), why });
+    sim.pass(1_000);
+    sim.take_log();
+    sim.dies(sim.instance(0, 1), "exit status 1");
+    assert_eq!(sim.take_log()[0], "1000 gone a-1: exit status 1");
 }
 
 // ── a call that ignores its run_timeout ──────────────────────────────────────────────────────────────────────────────

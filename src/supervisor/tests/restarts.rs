@@ -16,7 +16,7 @@ const CRASHLOOP: Verdict = Verdict::Crashloop(Duration::from_secs(30));
 fn the_delay_doubles_up_to_its_bound() {
     let (mut restarts, start) = (Restarts::default(), Instant::now());
     // Far enough apart to be no crash loop.
-    let mut exited = |n| restarts.exited(start + n * 20 * SECOND, Some(SECOND), 0.0);
+    let mut exited = |n: u32| restarts.exited(start + n * 20 * SECOND, Some(SECOND), 0.0);
     let delays: Vec<Verdict> = (0..11).map(&mut exited).collect();
     let expected = [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000];
     assert_eq!(delays, expected.map(backoff_ms));
@@ -64,7 +64,7 @@ fn five_early_exits_over_more_than_a_minute_are_not() {
 #[test]
 fn five_starts_in_a_row_that_fail_are_a_crash_loop_however_slowly() {
     let (mut restarts, start) = (Restarts::default(), Instant::now());
-    let mut exited = |n, ready_for| restarts.exited(start + n * 65 * SECOND, ready_for, 0.0);
+    let mut exited = |n: u32, ready_for| restarts.exited(start + n * 65 * SECOND, ready_for, 0.0);
     for n in 0..4 {
         assert!(matches!(exited(n, None), Verdict::Backoff(_)), "exit {n}");
     }
