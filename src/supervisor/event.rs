@@ -1,6 +1,7 @@
 //! What goes into the pure part of the supervisor and what comes out of it.
 
-use crate::model::{InstanceId, ServiceId};
+use super::Hello;
+use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::registry::TooMany;
 
 /// Names a request that waits for its effect.
@@ -69,11 +70,7 @@ pub enum Event {
     },
     Hello {
         instance: InstanceId,
-    },
-    /// It said a hello that it cannot be used with: to be replaced at once.
-    Refused {
-        instance: InstanceId,
-        why: String,
+        hello: Hello,
     },
     Severed {
         instance: InstanceId,
@@ -128,8 +125,10 @@ pub enum Event {
 /// What the fleet wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// The core is told that it is of this kind.
     Spawn {
         instance: InstanceId,
+        kind: WorkerKind,
     },
     /// The service's `stop.signal` to the group.
     Terminate {

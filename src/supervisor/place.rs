@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::Hello;
 use super::event::{Effect, Fall};
 use super::restarts::Restarts;
 use super::state::{Event, State, transition};
-use crate::model::{Generation, InstanceId, ServiceId};
+use crate::model::{Generation, InstanceId, ServiceId, WorkerKind};
 use crate::registry::InstanceEntry;
 
 /// A process that has not said hello by then has failed.
@@ -35,6 +36,10 @@ pub struct Place {
     /// When this state has lasted long enough.
     pub deadline: Option<Instant>,
     pub ready_at: Option<Instant>,
+    /// The kind that the core was told.
+    pub kind: WorkerKind,
+    /// What it said of its code.
+    pub hello: Option<Hello>,
     pub pid: Option<u32>,
     pub past: Restarts,
     /// How the last process of this place ended; forgotten once its successor is ready.
@@ -60,6 +65,8 @@ impl Place {
             state: State::Backoff,
             deadline: None,
             ready_at: None,
+            kind: WorkerKind::Def,
+            hello: None,
             pid: None,
             past: Restarts::default(),
             fall: None,
@@ -74,15 +81,15 @@ impl Place {
     }
 
     /// Asks for the next process.
-    pub fn start(&mut self, now: Instant, generation: Generation, out: &mut Vec<Effect>) {
+    pub fn start(&mut self, now: Instant, generation: Generation, kind: WorkerKind, out: &mut Vec<Effect>) {
         if !self.step(Event::Start) {
             return;
         }
-        self.id.generation = generation;
+        (self.id.generation, self.kind, self.hello) = (generation, kind, None);
         (self.started, self.deadline) = (now, Some(now + HELLO_BOUND));
         (self.ready_at, self.pid, self.cause) = (None, None, None);
         (self.has_exited, self.is_stuck, self.is_excused) = (false, false, false);
-        out.push(Effect::Spawn { instance: self.id });
+        out.push(Effect::Spawn { instance: self.id, kind });
     }
 
     /// Takes an event other than a start, an exit or a deadline.
