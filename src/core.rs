@@ -5,6 +5,7 @@
 //! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
 
 mod closing;
+mod ending;
 mod instances;
 mod report;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::balancer::{Bound, Dispatcher, Work};
-use crate::calls::{Asked, Calls, Ended, Fault, Place, Suspension};
+use crate::calls::{Asked, Calls, Fault, Place};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
@@ -125,6 +126,8 @@ pub enum Effect {
         instance: InstanceId,
         why: String,
     },
+    /// Something that the person who runs the hub may want to know.
+    Log(String),
 }
 
 /// What a root call ends with.
@@ -424,88 +427,5 @@ impl Core {
             // Running: it will ask. Unwinding: its acknowledgement queues it. Queued: already on its way.
             _ => (),
         }
-    }
-
-    /// The call has ended with this outcome.
-    fn end(&mut self, now: Instant, key: CallKey, outcome: Outcome, out: &mut Vec<Effect>) {
-        let root = self.calls.get(key).map(|call| call.root);
-        let Some((call, ended)) = self.calls.end(key, &outcome) else { return };
-        let dispatcher = self.dispatcher(call.service);
-        dispatcher.meter.completed += 1;
-        dispatcher.latency.record(now, now.saturating_duration_since(call.accepted));
-        for child in call.pending_children() {
-            self.cancel(now, child, out);
-        }
-        match ended {
-            Ended::Root { token } => out.push(Effect::Answer { token, answer: Answer::Done(outcome) }),
-            Ended::Child { parent, suspension: Suspension::Over } => self.wake(now, parent),
-            Ended::Child { .. } | Ended::Orphan => (),
-        }
-        if let Some(root) = root
-            && let Some(fault) = self.calls.holds_too_much(root)
-        {
-            self.fail(now, root, fault, out);
-        }
-    }
-
-    /// Ends a call with an error of the hub, wherever it is.
-    fn fail(&mut self, now: Instant, key: CallKey, fault: Fault, out: &mut Vec<Effect>) {
-        let Some(call) = self.calls.get(key) else { return };
-        let payload = fault.payload(&self.service(call.service).setup.name);
-        self.stop_in_place(now, key, out);
-        self.end(now, key, Outcome::Error(payload), out);
-    }
-
-    /// Takes a call and everything below it out; nobody waits for it.
-    fn cancel(&mut self, now: Instant, key: CallKey, out: &mut Vec<Effect>) {
-        let mut doomed = vec![key];
-        while let Some(key) = doomed.pop() {
-            self.stop_in_place(now, key, out);
-            if let Some(token) = self.calls.disown(key) {
-                out.push(Effect::Forget { token });
-            }
-            if let Some(call) = self.calls.take(key) {
-                doomed.extend(call.pending_children());
-            }
-        }
-    }
-
-    /// Frees the place of a call that ends from outside. A running one keeps its slot until the worker answers.
-    fn stop_in_place(&mut self, now: Instant, key: CallKey, out: &mut Vec<Effect>) {
-        let Some(call) = self.calls.get(key) else { return };
-        match call.place {
-            Place::Queued(rank) => {
-                let service = call.service;
-                self.dispatcher(service).remove(rank);
-            }
-            Place::Running(instance) => self.interrupt(now, instance, key, "cancelled", out),
-            Place::Parked { instance, .. } => self.evict(instance, key, out),
-            Place::Unwinding(_) | Place::Evicted | Place::Hub => (),
-        }
-    }
-
-    fn interrupt(
-        &mut self,
-        now: Instant,
-        id: InstanceId,
-        key: CallKey,
-        reason: &'static str,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(attempt) = self.calls.get(key).map(|call| call.attempt) else { return };
-        let running = self.dispatcher(id.service).instance(id).and_then(|i| i.running_mut(key));
-        if let Some(running) = running.filter(|running| running.interrupted.is_none()) {
-            running.interrupted = Some(now);
-            out.push(Effect::Interrupt { instance: id, call: key, attempt, reason });
-        }
-    }
-
-    /// Tells a parked call to unwind; it is replayed, or forgotten, once the worker has acknowledged it.
-    fn evict(&mut self, instance: InstanceId, key: CallKey, out: &mut Vec<Effect>) {
-        let Some(lane) = self.dispatcher(instance.service).unwind(instance, key) else { return };
-        let Some(call) = self.calls.get_mut(key) else { return };
-        call.place = Place::Unwinding(instance);
-        let message = ToWorker::Evict { call: key, attempt: call.attempt };
-        out.push(Effect::Send { instance, lane, message });
     }
 }

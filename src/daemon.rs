@@ -49,6 +49,7 @@ const DESCRIPTORS_MAX: u64 = 1 << 20;
 /// Runs the hub until a signal or `msx down` ends it.
 pub fn run(options: UpOptions, report: Report) -> Result<(), Failure> {
     trace();
+    end_on_defect();
     let lock = options.project.acquire(DYING_MAX)?;
     let root = options.project.root();
     let leftovers = guard::end_leftovers(root).map_err(|error| {
@@ -78,6 +79,15 @@ fn trace() {
         .with_writer(std::io::stderr);
     // Fails only if there is one already.
     let _ = subscriber.with_ansi(false).try_init();
+}
+
+/// A thread of the hub that ended would leave callers waiting; so a defect ends all of it, and the guard the rest.
+fn end_on_defect() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |defect| {
+        report(defect);
+        std::process::exit(1);
+    }));
 }
 
 /// The text of `msx config`.

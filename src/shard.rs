@@ -44,9 +44,9 @@ pub enum Told {
 /// Where it is told; it must not block.
 pub type Teller = Box<dyn Fn(Told) + Send>;
 
-/// Commands from other threads that may wait at once. Each comes from a bounded number of callers, so that reaching
-/// this means that the shard stands still.
-const INBOX_MAX: usize = 100_000;
+/// With so many commands waiting the shard takes no more asks from other threads. What else is pushed has a bound of its
+/// own: a few words per instance, and one cancellation per ask.
+const ASKS_MAX: usize = 10_000;
 /// How often links are asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(5);
 
@@ -94,15 +94,9 @@ impl Shard {
         Ok(shard)
     }
 
-    fn push(&self, command: Command) -> bool {
-        let mut commands = self.inbox.commands.lock();
-        if commands.len() >= INBOX_MAX {
-            return false;
-        }
-        commands.push(command);
-        drop(commands);
+    fn push(&self, command: Command) {
+        self.inbox.commands.lock().push(command);
         self.inbox.wake.notify_one();
-        true
     }
 
     pub fn event(&self, event: Event) {
@@ -170,12 +164,15 @@ impl Shard {
         answer: oneshot::Sender<Answer>,
     ) -> Ask {
         let key = Arc::new(Mutex::new(AskKey::Sent));
-        let state = match self.push(Command::Ask { service, arguments, answer, key: key.clone() }) {
-            true => State::Away(key),
+        let state = match self.inbox.commands.lock().len() < ASKS_MAX {
+            true => State::Away(key.clone()),
             false => {
                 State::Refused(Some(refusal(Reason::QueueFull, "the hub does not keep up with its callers")))
             }
         };
+        if matches!(state, State::Away(_)) {
+            self.push(Command::Ask { service, arguments, answer, key });
+        }
         Ask { state, receiver, shard: self.clone() }
     }
 }

@@ -186,7 +186,7 @@ impl Dispatcher {
     pub fn park(&mut self, id: InstanceId, call: CallKey, root_age: u64, now: Instant) -> bool {
         let Some(instance) = self.instance(id) else { return false };
         let Some(running) = instance.release_slot(call) else { return false };
-        instance.parked.push(Parked { call, lane: running.lane, root_age });
+        instance.parked.push(Parked { call, lane: running.lane, root_age, since: now });
         self.count_busy(&running, now);
         true
     }
@@ -200,11 +200,11 @@ impl Dispatcher {
     }
 
     /// A parked call is told to unwind; answers its lane.
-    pub fn unwind(&mut self, id: InstanceId, call: CallKey) -> Option<u32> {
+    pub fn unwind(&mut self, id: InstanceId, call: CallKey, now: Instant) -> Option<u32> {
         let instance = self.instance(id)?;
         let parked = instance.unpark(call)?;
         let lane = parked.lane;
-        instance.unwinding.push(parked);
+        instance.unwinding.push(Parked { since: now, ..parked });
         Some(lane)
     }
 

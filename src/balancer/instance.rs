@@ -12,8 +12,16 @@ pub struct Running {
     pub lane: u32,
     /// When it got the slot this time.
     pub since: Instant,
-    /// When the worker was asked to stop it; its caller has been answered, or soon will be.
-    pub interrupted: Option<Instant>,
+    /// The last request to stop it; its caller has been answered, or soon will be.
+    pub interrupted: Option<Interrupted>,
+}
+
+/// A request to stop a running call. It may cross the call's own messages and be lost on the worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupted {
+    pub at: Instant,
+    /// Of the call, which may be gone by now.
+    pub attempt: u32,
 }
 
 /// A suspended call that stays in place and holds no slot.
@@ -23,6 +31,8 @@ pub struct Parked {
     pub lane: u32,
     /// Age of its root: the youngest is evicted first.
     pub root_age: u64,
+    /// When it parked, or was told to unwind.
+    pub since: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +57,8 @@ pub struct Instance {
     /// When the drain began.
     pub draining_since: Option<Instant>,
     pub drained_said: bool,
+    /// Its supervisor was told that it does not keep its bounds.
+    pub given_up: bool,
     pub running: Vec<Running>,
     pub parked: Vec<Parked>,
     /// Parked calls whose wait is over, since when, in order.
@@ -70,6 +82,7 @@ impl Instance {
             intake: Intake::Starting,
             draining_since: None,
             drained_said: false,
+            given_up: false,
             running: Vec::with_capacity(slots as usize),
             parked: Vec::new(),
             resumes: VecDeque::new(),

@@ -6,5 +6,5 @@ mod instance;
 mod meter;
 
 pub use dispatcher::{Bound, Dispatcher, Rank, Work};
-pub use instance::{Instance, Intake, Running};
+pub use instance::{Instance, Intake, Interrupted, Running};
 pub use meter::Meter;

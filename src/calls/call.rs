@@ -222,9 +222,13 @@ impl Call {
     }
 }
 
+/// What a recorded result takes beside its payload: its entry, its place in the order, the allocation.
+const RECORDED_OVERHEAD: u64 = 128;
+
+/// Bytes that a recorded result holds.
 pub fn bytes_of(outcome: &Outcome) -> u64 {
     match outcome {
-        Outcome::Value(payload) | Outcome::Error(payload) => payload.len() as u64,
+        Outcome::Value(payload) | Outcome::Error(payload) => payload.len() as u64 + RECORDED_OVERHEAD,
     }
 }
 

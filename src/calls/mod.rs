@@ -5,6 +5,6 @@ mod call;
 mod fault;
 mod tree;
 
-pub use call::{Asked, Child, Place, Suspension};
+pub use call::{Asked, Call, Child, Place, Suspension};
 pub use fault::Fault;
 pub use tree::{Admission, Calls, Ended};

@@ -26,17 +26,17 @@ impl Core {
         instance.intake = Intake::Draining;
         instance.draining_since.get_or_insert(now);
         if replay_now {
-            self.evict_parked(id, out);
+            self.evict_parked(now, id, out);
         }
         self.touch(id.service);
     }
 
     /// Evicts every call that is parked in the instance, to be replayed elsewhere.
-    pub(super) fn evict_parked(&mut self, id: InstanceId, out: &mut Vec<Effect>) {
+    pub(super) fn evict_parked(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {
         let Some(instance) = self.dispatcher(id.service).instance(id) else { return };
         let parked: Vec<CallKey> = instance.parked.iter().map(|parked| parked.call).collect();
         for call in parked {
-            self.evict(id, call, out);
+            self.evict(now, id, call, out);
         }
     }
 
@@ -128,9 +128,10 @@ impl Core {
         for key in self.dispatcher(id).drain_queue() {
             let Some(call) = self.calls.get_mut(key) else { continue };
             call.place = Place::Evicted;
-            match call.parent {
-                None => self.refuse(now, key, refusal.clone(), out),
-                Some(_) => self.fail(now, key, refusal.clone().fault(), out),
+            // What has run in part is not to be tried again by who reads "refused".
+            match call.parent.is_none() && call.attempt == 0 {
+                true => self.refuse(now, key, refusal.clone(), out),
+                false => self.fail(now, key, refusal.clone().fault(), out),
             }
         }
     }
@@ -139,9 +140,7 @@ impl Core {
     pub(super) fn refuse(&mut self, now: Instant, key: CallKey, refusal: Refusal, out: &mut Vec<Effect>) {
         let Some((call, ended)) = self.calls.end(key, &Outcome::Error(bytes::Bytes::new())) else { return };
         self.dispatcher(call.service).meter.refused += 1;
-        for child in call.pending_children() {
-            self.cancel(now, child, out);
-        }
+        self.cancel_rest(now, &call, out);
         if let Ended::Root { token } = ended {
             out.push(Effect::Answer { token, answer: Answer::Refused(refusal) });
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Answer, Core, Effect, Event, Reason, ServiceSetup};
+use super::{Answer, Core, Effect, Event, ServiceSetup};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::error::RemoteError;
@@ -92,6 +92,20 @@ impl Bench {
         })
     }
 
+    fn interrupts(&mut self) -> Vec<&'static str> {
+        let interrupts = self.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Interrupt { reason, .. } => Some(reason),
+            _ => None,
+        });
+        interrupts.collect()
+    }
+
+    fn is_given_up(&mut self, service: ServiceId) -> bool {
+        let given_up =
+            |effect| matches!(effect, Effect::Unresponsive { instance: id, .. } if id == instance(service));
+        self.effects.drain(..).any(given_up)
+    }
+
     fn error(&mut self) -> RemoteError {
         match self.answer() {
             Some(Answer::Done(Outcome::Error(payload))) => RemoteError::decode(&payload),
@@ -140,9 +154,56 @@ fn a_replay_does_not_wait_for_a_service_that_was_scaled_to_zero() {
     assert!(bench.answer().is_none(), "it waits for its child");
     bench.says(CALLEE, FromWorker::Return { call: child, attempt: 1, value: Bytes::new() });
     bench.passes(super::TICK);
-    assert!(
-        matches!(bench.answer(), Some(Answer::Refused(refusal)) if refusal.reason == Reason::ScaledToZero)
-    );
+    // Not "refused", which says that nothing was run and it may be tried again.
+    assert_eq!(bench.error().kind, RemoteError::UNAVAILABLE);
+}
+
+#[test]
+fn an_answer_that_crosses_an_eviction_counts() {
+    let mut bench = Bench::new(0);
+    let call = bench.ask();
+    bench.calls(call);
+    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"done") });
+    assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(value))) if value == b"done".as_ref()));
+    bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
+    assert!(bench.answer().is_none() && bench.core.unfinished() == 0, "it is not run again");
+}
+
+#[test]
+fn an_interrupt_for_a_caller_that_left_does_not_stand_for_the_one_at_the_run_timeout() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.event(Event::Cancel(call));
+    assert_eq!(bench.interrupts(), ["cancelled"]);
+    bench.passes(RUN_TIMEOUT);
+    assert_eq!(bench.interrupts(), ["run_timeout"]);
+    bench.passes(Duration::from_millis(900));
+    assert!(!bench.is_given_up(CALLER), "it has a second to obey");
+    bench.passes(Duration::from_millis(100));
+    assert!(bench.is_given_up(CALLER));
+}
+
+#[test]
+fn a_draining_instance_is_given_up_on_like_any_other() {
+    let mut bench = Bench::new(256);
+    bench.ask();
+    bench.event(Event::Drain { instance: instance(CALLER), replay_now: false });
+    bench.passes(RUN_TIMEOUT);
+    bench.passes(Duration::from_secs(1));
+    assert!(bench.is_given_up(CALLER));
+    bench.passes(Duration::from_secs(1));
+    assert!(!bench.is_given_up(CALLER), "it is said once");
+}
+
+#[test]
+fn code_that_does_not_unwind_in_time_costs_its_instance() {
+    let mut bench = Bench::new(0);
+    let call = bench.ask();
+    bench.calls(call);
+    bench.passes(RUN_TIMEOUT);
+    assert!(!bench.is_given_up(CALLER));
+    bench.passes(Duration::from_secs(1));
+    assert!(bench.is_given_up(CALLER));
 }
 
 #[test]

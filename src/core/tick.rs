@@ -27,6 +27,7 @@ impl Core {
                 self.service(service).dispatcher.instances().iter().map(|i| i.id).collect();
             for instance in instances {
                 self.check_running(now, instance, out);
+                self.check_unwinding(now, instance, out);
                 self.move_stuck_resumes(now, instance, out);
                 self.end_long_drain(now, instance, out);
             }
@@ -37,13 +38,18 @@ impl Core {
     fn refuse_overdue(&mut self, now: Instant, id: ServiceId, out: &mut Vec<Effect>) {
         let service = &self.services[id.0 as usize];
         let warm = service.setup.queue.timeout;
-        let bound = if service.dispatcher.has_ready() { warm } else { warm.max(COLD_QUEUE_BOUND) };
+        let is_warm = service.dispatcher.has_ready();
+        let bound = if is_warm { warm } else { warm.max(COLD_QUEUE_BOUND) };
         while let Some(key) = self.dispatcher(id).pop_overdue_root(now, bound) {
-            let message = format!(
-                "no slot of {} became free within {} s; more instances (`msx scale`) or fewer callers would help",
-                self.service(id).setup.name,
-                bound.as_secs_f64()
-            );
+            let (name, seconds) = (&self.service(id).setup.name, bound.as_secs_f64());
+            let message = match is_warm {
+                true => format!(
+                    "no slot of {name} became free within {seconds} s; more instances (`msx scale`) or fewer callers would help"
+                ),
+                false => format!(
+                    "no instance of {name} became ready within {seconds} s; `msx logs {name}` shows why"
+                ),
+            };
             self.refuse(now, key, Refusal { reason: Reason::QueueTimeout, message, detail: None }, out);
         }
     }
@@ -59,30 +65,45 @@ impl Core {
         let late = |r: &&Running| now.saturating_duration_since(r.since) >= bound;
         let late: Vec<Running> = instance.running.iter().filter(late).cloned().collect();
         for running in late {
-            let Some(asked) = running.interrupted else {
+            // One sent before, because its caller left, may have been lost on its way.
+            let asked = running.interrupted.filter(|last| last.at >= running.since + bound);
+            let Some(asked) = asked else {
                 self.interrupt(now, id, running.call, "run_timeout", out);
                 continue;
             };
-            let waited = now.saturating_duration_since(asked);
+            let waited = now.saturating_duration_since(asked.at);
             if waited >= STACK_BOUND && self.calls.get(running.call).is_some() {
                 self.time_out(now, id, running.call, String::new(), out);
             }
-            if waited >= INTERRUPT_BOUND
-                && now.saturating_duration_since(running.since) >= bound + INTERRUPT_BOUND
-            {
-                self.give_up_on(now, id, out);
+            if waited >= INTERRUPT_BOUND {
+                self.give_up_on(now, id, "a call went on for 1 s after its run_timeout had ended it", out);
             }
         }
     }
 
-    fn give_up_on(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {
+    /// Code that unwinds has the time of a run, too.
+    fn check_unwinding(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {
+        let bound = self.service(id.service).setup.run_timeout.saturating_add(INTERRUPT_BOUND);
         let Some(instance) = self.instance(id) else { return };
-        if matches!(instance.intake, Intake::Starting | Intake::Ready) {
-            instance.intake = Intake::Draining;
-            instance.draining_since = Some(now);
-            let why = "a call went on for 1 s after its run_timeout had ended it".to_owned();
-            out.push(Effect::Unresponsive { instance: id, why });
+        if instance.unwinding.iter().any(|call| now.saturating_duration_since(call.since) >= bound) {
+            self.give_up_on(
+                now,
+                id,
+                "a call that was told to unwind did not end within its run_timeout",
+                out,
+            );
         }
+    }
+
+    fn give_up_on(&mut self, now: Instant, id: InstanceId, why: &str, out: &mut Vec<Effect>) {
+        let Some(instance) = self.instance(id) else { return };
+        if instance.intake == Intake::Severed || instance.given_up {
+            return;
+        }
+        instance.given_up = true;
+        instance.intake = Intake::Draining;
+        instance.draining_since.get_or_insert(now);
+        out.push(Effect::Unresponsive { instance: id, why: why.to_owned() });
     }
 
     pub(super) fn on_stack(
@@ -111,8 +132,10 @@ impl Core {
         out: &mut Vec<Effect>,
     ) {
         let setup = &self.service(id.service).setup;
-        let fault = Fault::RunTimeout { bound: setup.run_timeout, stack };
-        let payload = fault.payload(&setup.name);
+        let (name, bound) = (setup.name.clone(), setup.run_timeout);
+        let seconds = bound.as_secs_f64();
+        out.push(Effect::Log(format!("a call of {name} ran into its run_timeout of {seconds} s\n{stack}")));
+        let payload = Fault::RunTimeout { bound, stack }.payload(&name);
         self.end(now, call, Outcome::Error(payload), out);
     }
 
@@ -123,14 +146,14 @@ impl Core {
         let free = self.dispatcher(id.service).instances().iter().filter(|i| i.id != id && i.takes_new());
         let free: u32 = free.map(|i| i.slots - i.running.len() as u32).sum();
         for call in late.into_iter().take(free as usize) {
-            self.evict(id, call, out);
+            self.evict(now, id, call, out);
         }
     }
 
     fn end_long_drain(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {
         let Some(since) = self.instance(id).and_then(|i| i.draining_since) else { return };
         if now.saturating_duration_since(since) >= Self::DRAIN_BOUND {
-            self.evict_parked(id, out);
+            self.evict_parked(now, id, out);
         }
     }
 }

@@ -63,13 +63,14 @@ impl Core {
     }
 
     fn on_done(&mut self, now: Instant, sender: Sender, outcome: Outcome, out: &mut Vec<Effect>) {
-        let is_current = self.is_current(sender);
+        // An answer may cross the request to unwind: then it is complete all the same.
+        let is_current = self.is_current(sender) || self.is_unwinding(sender);
         let running = self.dispatcher(sender.instance.service).instance(sender.instance);
         let running = running.and_then(|instance| instance.running_mut(sender.call));
         let was_interrupted = running.is_some_and(|running| running.interrupted.is_some());
         self.free(now, sender);
         match outcome {
-            _ if !is_current => self.unwound(sender),
+            _ if !is_current => (),
             // What it raised is how it took the interrupt; its stack was on its way, and came too late.
             Outcome::Error(_) if was_interrupted => {
                 self.time_out(now, sender.instance, sender.call, String::new(), out);
@@ -158,7 +159,7 @@ impl Core {
             call.place = Place::Parked { instance: id, resuming: false };
         }
         if let Some(victim) = self.victim(id, key) {
-            self.evict(id, victim, out);
+            self.evict(now, id, victim, out);
         }
     }
 

@@ -150,6 +150,8 @@ fn observe(
     sample: &Sample,
 ) -> Observed {
     let in_state = |state| service.instances.iter().filter(move |instance| instance.state == state);
+    // The one more that a rolling restart has for a while is no capacity to be kept.
+    let ready = (in_state(InstanceState::Ready).count() as u32).min(service.desired);
     let before = seen.last.as_ref();
     let since = |now: u64, then: Option<u64>| now.saturating_sub(then.unwrap_or(0));
     let mut started =
@@ -163,9 +165,9 @@ fn observe(
         .filter_map(|i| sample.instances.get(&i.pid?))
         .map(|usage| usage.memory_bytes);
     Observed {
-        ready: in_state(InstanceState::Ready).count() as u32,
-        // One that is to be tried again counts too: it is on its way.
-        starting: service.instances.iter().filter(|i| is_coming(i)).count() as u32,
+        ready,
+        // What is wanted and not there is on its way.
+        starting: service.desired - ready,
         slots: service.spec.slots,
         busy_seconds: busy.as_secs_f64(),
         completions: since(report.meter.completed, before.map(|last| last.meter.completed)),
@@ -185,8 +187,4 @@ fn observe(
 
 fn is_settled(now: Instant, instance: &InstanceEntry) -> bool {
     instance.ready.is_some_and(|ready| now.saturating_duration_since(ready) >= SETTLED)
-}
-
-fn is_coming(instance: &InstanceEntry) -> bool {
-    matches!(instance.state, InstanceState::Starting | InstanceState::Backoff | InstanceState::Crashloop)
 }

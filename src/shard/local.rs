@@ -128,6 +128,7 @@ impl Local {
                 (self.tell)(Told::Orchestrate { call, service, arguments });
             }
             Effect::Drained(instance) => (self.tell)(Told::Drained(instance)),
+            Effect::Log(text) => tracing::warn!("{text}"),
             Effect::Unresponsive { instance, why } => (self.tell)(Told::Unresponsive(instance, why)),
         }
     }
@@ -159,8 +160,16 @@ impl Local {
     fn open_lane(self: &Rc<Self>, instance: InstanceId, lane: u32) {
         let Some(link) = self.link(instance) else { return };
         if let Err(error) = link.open_lane(lane) {
-            (self.tell)(Told::Closed(instance, Some(format!("cannot open a lane: {error}"))));
+            // Later, for the core is in the middle of something.
+            let (local, why) = (self.clone(), format!("cannot open a lane: {error}"));
+            spawn_local(async move { local.sever(instance, Some(why)) });
         }
+    }
+
+    /// The instance cannot go on: the core uses it no more, and the supervisor ends it.
+    fn sever(self: &Rc<Self>, instance: InstanceId, why: Option<String>) {
+        self.handle([Event::Severed(instance)]);
+        (self.tell)(Told::Closed(instance, why));
     }
 
     pub fn control(&self, instance: InstanceId, message: &ToControl) {
@@ -278,12 +287,7 @@ fn link_handlers() -> LinkHandlers {
         control: Box::new(|instance, message| {
             with(|local| local.on_control(instance, message));
         }),
-        closed: Box::new(|instance, why| {
-            with(|local| {
-                local.handle([Event::Severed(instance)]);
-                (local.tell)(Told::Closed(instance, why));
-            });
-        }),
+        closed: Box::new(|instance, why| with(|local| local.sever(instance, why))),
     }
 }
 

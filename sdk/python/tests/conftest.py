@@ -1,6 +1,10 @@
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fake_hub import FakeHub
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # park: calls wait where they are; replay: each call that parks is evicted; squeeze: those beyond two
 MODES = {

@@ -6,6 +6,7 @@ Messages are written here as plain lists, independently of the structs of the SD
 from __future__ import annotations
 
 import array
+import itertools
 import os
 import selectors
 import socket
@@ -185,6 +186,7 @@ class FakeHub:
         self.replay, self.max_parked = False, 256
         self.instances: dict[str, Instance] = {}
         self.calls: dict[int, HubCall] = {}
+        self.ids = itertools.count(1)
         self.made = 0  # children
         self.evictions = 0
         self.selector = selectors.DefaultSelector()
@@ -242,15 +244,14 @@ class FakeHub:
     # --- the call machine ---
 
     def _make(self, service: str, payload: bytes, parent: HubCall | None, seq: int, crc: int) -> HubCall:
-        call = HubCall(len(self.calls) + 1, service, payload, parent, seq, crc)
+        call = HubCall(next(self.ids), service, payload, parent, seq, crc)
         self.calls[call.id] = call
         instance = self.instance(service)
         if instance is not None:
             instance.queue.append(call)
         else:
-            self._finish(
-                call, False, error_payload("msx.ServiceUnavailable", f"no service {service}", service)
-            )
+            kind = "msx.TimeoutError" if service == "hub.times_out" else "msx.ServiceUnavailable"
+            self._finish(call, False, error_payload(kind, f"no answer of {service}", service))
         return call
 
     def _dispatch(self) -> None:

@@ -1,10 +1,13 @@
 """`async def` services in real workers."""
 
+import sys
 import uuid
 
 import pytest
 
 import msx
+
+needs_groups = pytest.mark.skipif(sys.version_info < (3, 11), reason="TaskGroup came with 3.11")
 
 
 @pytest.mark.parametrize("service", ["fib", "gather_fib", "task_fib"])
@@ -24,6 +27,24 @@ def test_a_chain(hub):
 def test_tasks_that_make_calls_replay(hub):
     assert hub.call("aio.pipelines", 7) == [300 + i for i in range(7)]
     assert hub.call("aio.first_of", 7) == sum(range(7))
+
+
+@pytest.mark.parametrize(
+    ("service", "argument", "result"),
+    [
+        ("mixed", 1, [3, 2, 4, 5]),
+        ("completed", 5, [10, 11, 12, 13, 14]),
+        ("waits_for", 1, 2),
+        ("nested", 4, 4 * 3 + 3 * 6),
+        pytest.param("group", 4, [1, 3, 5, 7], marks=needs_groups),
+    ],
+)
+def test_what_asyncio_offers(hub, service, argument, result):
+    before = hub.made
+    assert hub.call(f"aio.{service}", argument) == result
+    made = hub.made - before
+    assert hub.call(f"aio.{service}", argument) == result
+    assert hub.made - before == 2 * made
 
 
 def test_it_calls_def_services(hub):

@@ -101,6 +101,13 @@ def test_other_calls_on_replay_are_an_error(one_hub):
     assert "basic.py:" in str(caught.value)
 
 
+def test_errors_of_the_hub(hub):
+    with pytest.raises(TimeoutError) as caught:
+        hub.call("basic.slow_child")
+    assert type(caught.value) is msx.TimeoutError
+    assert (caught.value.service, caught.value.via) == ("hub.times_out", ("basic.slow_child",))
+
+
 def test_the_hub_answers_for_the_orchestrator(hub):
     with pytest.raises(msx.ServiceUnavailable, match=r"msx\.orchestrator\.access"):
         hub.call("basic.remote_only")

@@ -1,7 +1,9 @@
 """The decorator and the stub."""
 
+import copy
 import functools
 import inspect
+import pickle
 
 import pytest
 
@@ -37,6 +39,11 @@ def test_the_stub_looks_like_the_function():
     assert str(inspect.signature(documented)) == "(x: int, *, y: str = 'a') -> str"
     assert repr(documented) == "<microservice test_decorator.documented>"
     assert callable(documented)
+
+
+def test_it_is_pickled_by_name():
+    assert pickle.loads(pickle.dumps(documented)) is documented
+    assert copy.deepcopy([documented])[0] is documented
 
 
 def test_options_are_kept():

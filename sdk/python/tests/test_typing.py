@@ -32,4 +32,3 @@ def test_inferred_types(tmp_path):
 def test_style():
     pytest.importorskip("ruff")
     run("ruff", "check", "--no-cache", "src", "tests")
-    run("ruff", "format", "--no-cache", "--check", "src", "tests")

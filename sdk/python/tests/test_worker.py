@@ -182,6 +182,32 @@ def test_evict_and_replay():
         assert isinstance(raised(lane), msx.NonDeterminismError)
 
 
+@pytest.mark.parametrize("service", ["life.live_calls", "alife.live_calls"])
+def test_calls_leave_no_cycles(service):
+    with RawWorker(service) as worker:
+        worker.hello()
+        lane = worker.lane()
+        for call in range(100):
+            worker.run(lane, bool(call % 2), call=call)
+            lane.recv()
+        worker.run(lane, False)
+        assert returned(lane) <= 3
+
+
+@pytest.mark.parametrize("service", ["life.stubborn", "alife.stubborn"])
+def test_a_loop_that_catches_everything_does_not_hang(service):
+    worker = RawWorker(service)
+    worker.hello()
+    lane = worker.lane()
+    worker.run(lane)
+    lane.expect(CALLS)
+    lane.send(EVICT, 1, 1)
+    status, errors = worker.wait()
+    assert status == 1
+    assert f"{service} has to give up its place, but its code catches msx.Suspend in a loop" in errors
+    worker.close()
+
+
 def test_memo_messages():
     with RawWorker("basic.memo_error") as worker:
         worker.hello()

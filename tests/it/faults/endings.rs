@@ -132,3 +132,45 @@ fn a_start_that_is_interrupted_leaves_nothing() {
     assert!(marked(&sandbox.root()).is_empty());
     assert!(!sandbox.path(".msx/hub.json").exists());
 }
+
+/// Tells in a file of its name that it stops, and, if it is told to, does not come to an end with that.
+const HOOKED: &str = "
+import os
+import pathlib
+import time
+import msx
+
+@msx.on_stop
+def stop():
+    pathlib.Path(f'stopped-{os.getpid()}').touch()
+    while pathlib.Path('hang').exists():
+        time.sleep(0.01)
+
+@msx.microservice
+def hooked():
+    return os.getpid()
+";
+
+#[test]
+fn stop_hooks_run_whenever_an_instance_is_stopped() {
+    let manifest = "[python]\nmodules = [\"hooked\"]\n[gateway]\nlisten = \"127.0.0.1:0\"\n";
+    let manifest = format!("{manifest}[defaults]\nstop = {{ grace = \"1s\" }}\n");
+    let sandbox = Sandbox::with_manifest(&manifest).file("hooked.py", HOOKED);
+    let hub = Hub::up(&sandbox, &[]);
+    let told = |pids: &[i32]| pids.iter().all(|pid| sandbox.path(format!("stopped-{pid}")).exists());
+    let first = hub.pids("hooked");
+    hub.msx(&["restart"]);
+    assert!(told(&first), "restarted");
+    hub.msx(&["scale", "hooked=2"]);
+    let both = hub.pids("hooked");
+    hub.msx(&["scale", "hooked=1"]);
+    let stays = hub.pids("hooked");
+    let gone: Vec<i32> = both.into_iter().filter(|pid| !stays.contains(pid)).collect();
+    all_end(&gone);
+    assert!(told(&gone) && !told(&stays), "scaled down");
+    std::fs::write(sandbox.path("hang"), "").unwrap();
+    let since = Instant::now();
+    hub.msx(&["down"]);
+    assert!(told(&stays), "stopped");
+    assert!(since.elapsed() < SOON, "a hook that hangs has its grace: {:?}", since.elapsed());
+}

@@ -42,6 +42,24 @@ fn a_second_up_says_that_a_hub_runs_and_what_to_do() {
 }
 
 #[test]
+fn of_two_that_start_at_once_one_becomes_the_hub() {
+    let sandbox = Sandbox::project("gates");
+    let hub = Hub { sandbox: &sandbox };
+    let ups = [(); 2].map(|()| sandbox.start(&["up", "-d", "--wait"]));
+    let mut ends = ups.map(|up| up.end());
+    ends.sort_by_key(|(code, ..)| *code);
+    let [(first, _, told), (second, _, refused)] = ends;
+    assert_eq!((first, second), (Some(0), Some(1)), "{told}\n{refused}");
+    assert!(refused.contains("error: a hub is already running for"), "{refused}");
+    assert_eq!(hub.call(&["pid"]), hub.pids("pid")[0].to_string());
+    let downs = [(); 2].map(|()| sandbox.start(&["down"]));
+    for down in downs {
+        let (code, _, stderr) = down.end();
+        assert_eq!(code, Some(0), "{stderr}");
+    }
+}
+
+#[test]
 fn what_a_dead_hub_left_on_disk_is_no_hub() {
     let sandbox = Sandbox::project("gates");
     let hub = Hub::up(&sandbox, &[]);

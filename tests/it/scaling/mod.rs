@@ -3,3 +3,4 @@
 mod auto;
 mod pinned;
 mod rolling;
+mod trees;

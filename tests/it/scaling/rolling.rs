@@ -40,3 +40,16 @@ fn a_restart_whose_new_instance_fails_keeps_the_old_one() {
         (hub.service("counted")["instances"].as_array().unwrap().len() == 1).then_some(())
     });
 }
+
+#[test]
+fn a_restart_leaves_the_number_of_instances_as_it_was() {
+    let sandbox = Sandbox::project("counted");
+    let hub = Hub::up(&sandbox, &[]);
+    let old = hub.pids("counted");
+    // Longer than the autoscaler's period, so that it sees the old one beside the new one.
+    hub.msx(&["restart", "counted"]);
+    let service = hub.service("counted");
+    assert_eq!((&service["desired"], &service["mode"]), (&1.into(), &"auto".into()), "{service:#}");
+    assert_eq!(hub.pids("counted").len(), 1);
+    assert_ne!(hub.pids("counted"), old);
+}

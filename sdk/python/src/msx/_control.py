@@ -42,9 +42,8 @@ class Worker(Protocol):
     def drain(self) -> None: ...
 
 
-class Control(threading.Thread):
+class Control:
     def __init__(self, sock: socket.socket, worker: Worker) -> None:
-        super().__init__(name="msx-control", daemon=True)
         self._socket = sock
         self._worker = worker
         self._reader = Reader(sock)
@@ -56,7 +55,10 @@ class Control(threading.Thread):
         with self._sending:
             self._socket.sendall(frame(message))
 
-    def run(self) -> None:
+    def start(self) -> None:
+        threading.Thread(target=self._read, name="msx-control", daemon=True).start()
+
+    def _read(self) -> None:
         try:
             while True:
                 while (received := self._reader.take()) is not None:

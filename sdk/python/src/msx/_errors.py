@@ -21,7 +21,7 @@ class RemoteError(Exception):
         if message is None:
             return super().__str__()
         name: str = self.__dict__["_msx_origin"]["type"].removeprefix("builtins.")
-        if type(self) is RemoteError and name != "msx.RemoteError":  # it stands in for a class that cannot be had
+        if type(self) is RemoteError and name != "msx.RemoteError":  # in place of a class that is not here
             return f"{name}: {message}" if message else name
         return message
 

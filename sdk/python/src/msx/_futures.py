@@ -24,9 +24,11 @@ class Future(Coroutine[Any, Any, R]):
     It is a coroutine to asyncio, so `create_task`, `TaskGroup` and `asyncio.gather` take it.
     """
 
-    __slots__ = ("__name__", "__qualname__", "__weakref__", "_outcome", "_steps", "begun")
+    __slots__ = ("__name__", "__qualname__", "__weakref__", "_identity", "_outcome", "_steps", "begun")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, identity: tuple[int, int] | None = None) -> None:
+        """`identity`: the same on a replay, and so is the order of a set of futures."""
+        self._identity = identity
         self.__name__ = self.__qualname__ = name
         self.begun = False
         self._outcome: tuple[bool, Any] | None = None
@@ -81,6 +83,9 @@ class Future(Coroutine[Any, Any, R]):
         self.begun = True
         if self._steps is not None:
             self._steps.close()
+
+    def __hash__(self) -> int:
+        return object.__hash__(self) if self._identity is None else hash(self._identity)
 
     def __repr__(self) -> str:
         state = "done" if self.done else "started" if self.begun else "not started"

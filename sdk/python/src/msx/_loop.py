@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections import deque
 from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ from ._tasks import LoopCall, LoopRuntime, current_call, task_factory
 if TYPE_CHECKING:
     from ._main import WorkerProcess
     from ._service import Service
+
+
+STOP_SECONDS = 5  # for tasks that are left when the hooks have run
 
 
 class LoopEngine:
@@ -47,7 +51,7 @@ class LoopEngine:
         for task in left:
             task.cancel()
         if left:
-            _run_until_done(self.loop, self.loop.create_task(asyncio.wait(left)))
+            _run_until_done(self.loop, self.loop.create_task(asyncio.wait(left, timeout=STOP_SECONDS)))
 
     async def _main(self, worker: WorkerProcess) -> None:
         await _hooks.run_async(_hooks.starting)
@@ -55,6 +59,7 @@ class LoopEngine:
         _context.install(LoopRuntime())
         worker.ready(self.service, self)
         await self._drained.wait()
+        _context.install(_context.IMPORTING)
         await _hooks.run_async(_hooks.stopping)
 
     # --- for the control thread ---
@@ -113,6 +118,7 @@ class LoopEngine:
         await call.end_memos()
         self._calls.pop((call.id, call.attempt), None)
         call.end(error, value)
+        del error  # its traceback refers to this frame
 
     def _interrupt(self, interrupt: Interrupt) -> None:
         call = self._calls.get((interrupt.call, interrupt.attempt))
@@ -152,7 +158,7 @@ class Lane:
         self._loop, self._socket, self._engine = loop, sock, engine
         self._reader = Reader(sock)
         self._decode = Decoder(Run, Resume, Evict)
-        self._unsent = memoryview(b"")
+        self._unsent: deque[memoryview] = deque()
         loop.add_reader(sock.fileno(), self._readable)
 
     def _readable(self) -> None:
@@ -170,31 +176,35 @@ class Lane:
         self._engine.flush_soon()  # behind the first steps of the tasks that this has started or woken
 
     def write(self, data: bytes) -> None:
-        if self._unsent:
-            self._unsent = memoryview(bytes(self._unsent) + data)
-            return
-        self._unsent = memoryview(data)
-        self._writable()
-        if self._unsent:
-            self._loop.add_writer(self._socket.fileno(), self._writable)
+        self._unsent.append(memoryview(data))
+        if len(self._unsent) == 1:
+            self._writable()
+            if self._unsent:
+                self._loop.add_writer(self._socket.fileno(), self._writable)
 
     def _writable(self) -> None:
         try:
-            sent = self._socket.send(self._unsent)
+            while self._unsent:
+                data = self._unsent[0]
+                sent = self._socket.send(data)
+                if sent < len(data):
+                    self._unsent[0] = data[sent:]
+                    return
+                self._unsent.popleft()
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self._close()
-            sent = len(self._unsent)
-        self._unsent = self._unsent[sent:]
-        if not self._unsent and self._socket.fileno() >= 0:
+        else:
             self._loop.remove_writer(self._socket.fileno())
 
     def _close(self) -> None:
         """The hub has closed the lane; whether it is gone, the control channel tells."""
-        self._loop.remove_reader(self._socket.fileno())
-        self._loop.remove_writer(self._socket.fileno())
-        self._socket.close()
+        self._unsent.clear()
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_writer(self._socket.fileno())
+            self._socket.close()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import msgspec
 
-from . import _context, _protocol, _registry, _signature
+from . import __version__, _context, _protocol, _registry, _signature
 from ._control import Control
 from ._process import die
 from ._protocol import Hello, Interrupt
@@ -59,7 +59,7 @@ class WorkerProcess:
         engine = _engine(service)
         try:
             engine.run(self)
-        except Exception as error:
+        except BaseException as error:  # sys.exit included
             _fail(f"{self._name}: a hook failed", error)
 
     def ready(self, service: Service[..., Any], engine: Engine) -> None:
@@ -68,8 +68,10 @@ class WorkerProcess:
         gc.freeze()  # what was imported stays: the collector need not look at it again
         kind = "async" if service.is_async else "def"
         signature = msgspec.json.encode(_signature.describe(service.fn))
-        sdk, python = _sdk_version(), platform.python_version()
-        self._control.send(Hello(_protocol.VERSION, sdk, python, os.getpid(), service.name, kind, signature))
+        python = platform.python_version()
+        self._control.send(
+            Hello(_protocol.VERSION, __version__, python, os.getpid(), service.name, kind, signature)
+        )
         with self._changing:
             self._engine = engine
             for number, sock in self._early:
@@ -98,12 +100,6 @@ class WorkerProcess:
             self._drained = True
             if self._engine is not None:
                 self._engine.drain()
-
-
-def _sdk_version() -> str:
-    import msx
-
-    return msx.__version__
 
 
 def _load(name: str) -> Service[..., Any]:

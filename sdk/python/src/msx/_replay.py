@@ -14,11 +14,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NoReturn
 from zlib import crc32
 
 from . import _codec
 from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
+from ._process import die
 from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
 from ._registry import parameter_name
 from ._remote import decode_error, encode_error
@@ -27,6 +28,7 @@ from ._traceback import caller_line
 Outcome = tuple[bool, bytes]  # ok, payload
 
 MEMO = "msx.run"
+UNWOUND_MAX = 1000
 
 _in_memo: ContextVar[bool] = ContextVar("msx_in_memo", default=False)
 
@@ -35,7 +37,8 @@ class Call:
     """The part that `def` and `async def` share."""
 
     __slots__ = (
-        "attempt", "failure", "id", "inbox", "known", "limit", "next_seq", "recorded", "service", "suspended",
+        "_arguments", "_identities", "_unwound", "attempt", "failure", "id", "inbox", "known", "limit",
+        "next_seq", "recorded", "service", "suspended",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
@@ -44,7 +47,10 @@ class Call:
         self.service = service
         self.limit = run.limit
         self.next_seq = 0
+        self._arguments = run.payload  # the hub may call this call otherwise when it runs elsewhere
+        self._identities = 0
         self.suspended = False
+        self._unwound = 0
         self.failure: NonDeterminismError | None = None
         # What is known but was not asked for yet; in the order in which it became known.
         self.recorded = {result.seq: result for result in run.results} if run.results else None
@@ -52,6 +58,11 @@ class Call:
         self.inbox: dict[int, Outcome] = {}
         if run.results:
             self.inbox = {result.seq: (result.ok, result.payload) for result in run.results}
+
+    def new_identity(self) -> tuple[int, int]:
+        """For what is hashed by identity: the same in every attempt, on any instance."""
+        self._identities += 1
+        return crc32(self._arguments), self._identities
 
     def claim(self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
         """The next child call. It is already answered if its seq is in the inbox."""
@@ -64,9 +75,19 @@ class Call:
             self._identify(seq, service, ident)
         return Entry(seq, service, ident, payload)
 
+    def unwind(self) -> NoReturn:
+        """Raises Suspend; not for ever, if the code catches it in a loop: its place is needed."""
+        self._unwound += 1
+        if self._unwound > UNWOUND_MAX:
+            die(
+                f"{self.service} has to give up its place, but its code catches msx.Suspend in a loop and "
+                "calls again; an `except:` or `except BaseException:` around a call must end in `raise`"
+            )
+        raise Suspend
+
     def _bar(self, service: str) -> None:
         if self.suspended:
-            raise Suspend
+            self.unwind()
         if self.failure is not None:
             raise self.failure
         raise UsageError(f"{service} was called inside of msx.run(…): call it before, and pass its result on")
@@ -139,7 +160,7 @@ class Call:
         """Also when the call was suspended meanwhile: what was done must not be done again."""
         self.send_memo(Memo(self.id, self.attempt, seq, ident, *outcome, self.known))
         if self.suspended:
-            raise Suspend
+            self.unwind()
         self.inbox[seq] = outcome
         self.known += 1
 

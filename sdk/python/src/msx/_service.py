@@ -112,6 +112,10 @@ class Service(Generic[P, R_co]):
         """Runs the function right here, as part of the current call."""
         return self.fn(*args, **kwargs)
 
+    def __reduce__(self) -> str:
+        """Pickled by name, as functions are."""
+        return self.fn.__qualname__
+
     def __repr__(self) -> str:
         return f"<microservice {self.name}>"
 

@@ -28,7 +28,7 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from . import _context
-from ._errors import NoCallContext, Suspend
+from ._errors import NoCallContext
 from ._futures import Future, all_outcomes
 from ._protocol import WAIT_ALL, WAIT_ANY, Calls, Entry, Memo, Message, Resume, Run, Wait
 from ._replay import MEMO, Call, read
@@ -37,9 +37,8 @@ from ._traceback import format_frame, user_frames
 if TYPE_CHECKING:
     from ._service import Service
 
-SETTLE_TURNS = (
-    8  # a result passes a task, its callbacks, a gather and the task that awaits it in 4; nested, in more
-)
+# A result passes a task, its callbacks, a gather and whoever awaits it in 4 turns; nested ones take more.
+SETTLE_TURNS = 8
 
 current_call: ContextVar[LoopCall | None] = ContextVar("msx_call", default=None)
 
@@ -77,8 +76,8 @@ class LoopCall(Call):
     """A call on the loop (`_context.LiveCall`)."""
 
     __slots__ = (
-        "_asked", "_dirty", "_engine", "_entries", "_forks", "_futures", "_memos", "_quiet_turns",
-        "_settling", "_tasks", "_waiters", "begun", "ended", "reason", "steps", "task",
+        "_asked", "_dirty", "_engine", "_entries", "_futures", "_memos", "_quiet_turns", "_settling",
+        "_tasks", "_waiters", "begun", "ended", "reason", "steps", "task",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str, engine: Engine) -> None:
@@ -88,8 +87,7 @@ class LoopCall(Call):
         self.steps: Any = None  # the coroutine of the task
         self.begun = False
         self.ended = False
-        self._forks = 0  # tasks that it has made
-        self._tasks = 0  # those that live
+        self._tasks = 0  # that it has made and that live
         self.reason: str | None = None  # why it was interrupted
         self._entries: list[Entry] = []  # not sent yet
         self._futures: dict[int, LoopFuture] = {}  # made, and not settled
@@ -158,7 +156,7 @@ class LoopCall(Call):
     def until(self, futures: Sequence[LoopFuture]) -> Generator[Any, Any, None]:
         """Waits for all of them."""
         if self.suspended:
-            raise Suspend
+            self.unwind()
         if not self._tasks:
             for future in futures:
                 self._deliver(future.seq)
@@ -178,7 +176,7 @@ class LoopCall(Call):
             for future in waiter.futures:
                 future.waiters.remove(waiter)
         if self.suspended:
-            raise Suspend
+            self.unwind()
         if self.ended:
             raise NoCallContext(
                 "the call that this task belongs to has ended: await the task before returning"
@@ -227,13 +225,13 @@ class LoopCall(Call):
         self.ended = True
         for waiter in self._waiters:
             waiter.wake()
+        self.task = self.steps = None  # they refer to the call by their context: a cycle per call
         self._engine.send(self.answer(error, value))
         self._touch()
 
     def fork(self, steps: Any, **options: Any) -> asyncio.Task[Any]:
-        task = CallTask(steps, self, self._forks, **options)
+        task = CallTask(steps, self, **options)
         task.add_done_callback(self._task_done)
-        self._forks += 1
         self._tasks += 1
         self._touch()
         return task
@@ -254,7 +252,7 @@ class LoopCall(Call):
         self._dirty = False
         if self.ended:
             return
-        if self._tasks:
+        if self._tasks or self._settling:
             self.emit(None)
             if not self._settling:
                 self._settling = True
@@ -308,7 +306,7 @@ class LoopCall(Call):
     def stack(self, thread: int) -> str:
         """Of its main task: where it runs, or what it awaits."""
         steps = self.steps
-        if steps.cr_running:
+        if steps is not None and steps.cr_running:
             return format_frame(sys._current_frames().get(thread))
         frames: list[traceback.FrameSummary] = []
         while steps is not None and getattr(steps, "cr_frame", None) is not None:
@@ -335,7 +333,7 @@ class LoopFuture(Future[Any]):
     __slots__ = ("_args", "_call", "_kwargs", "seq", "waiters")
 
     def __init__(self, call: LoopCall, name: str, args: Any, kwargs: Any, seq: int = -1) -> None:
-        super().__init__(name)
+        super().__init__(name, call.new_identity())
         self._call = call
         self._args, self._kwargs = args, kwargs
         self.begun = seq >= 0
@@ -402,12 +400,12 @@ class CallTask(asyncio.Task[Any]):
     Its hash is the same on a replay, and so is the order of a set of tasks, as `asyncio.wait` returns them.
     """
 
-    def __init__(self, steps: Any, call: LoopCall, number: int, **options: Any) -> None:
-        self._hash = hash((call.id, number))
+    def __init__(self, steps: Any, call: LoopCall, **options: Any) -> None:
+        self._msx_hash = hash(call.new_identity())
         super().__init__(steps, **options)
 
     def __hash__(self) -> int:
-        return self._hash
+        return self._msx_hash
 
 
 def task_factory(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> asyncio.Task[Any]:

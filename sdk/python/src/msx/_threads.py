@@ -18,7 +18,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from . import _context, _hooks
-from ._errors import Cancelled, NoCallContext, Suspend
+from ._errors import Cancelled, NoCallContext
 from ._futures import Future, all_outcomes
 from ._process import die
 from ._protocol import (
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from ._main import WorkerProcess
     from ._service import Service
 
-STACK_BYTES = 8 * 1024 * 1024  # what Python's recursion limit is made for; only what a thread touches costs memory
+# What Python's recursion limit is made for; only what a thread touches costs memory.
+STACK_BYTES = 8 * 1024 * 1024
 
 
 class ThreadCall(Call):
@@ -89,7 +90,7 @@ class ThreadCall(Call):
     def wait(self, futures: Sequence[ThreadFuture]) -> None:
         """Parks until all of them are answered."""
         if self.suspended:
-            raise Suspend
+            self.unwind()
         missing = [future.seq for future in futures if not future.done and future.seq not in self.inbox]
         if missing:
             self._lane.park(self, [], missing)
@@ -103,7 +104,7 @@ class ThreadFuture(Future[Any]):
     __slots__ = ("_args", "_call", "_kwargs", "seq")
 
     def __init__(self, call: ThreadCall, name: str, args: Any, kwargs: Any) -> None:
-        super().__init__(name)
+        super().__init__(name, call.new_identity())
         self._call = call
         self._args, self._kwargs = args, kwargs
         self.seq = -1
@@ -125,7 +126,7 @@ class ThreadFuture(Future[Any]):
             self._call.wait([self])
             try:
                 self.settle(True, read(self._call.inbox.pop(self.seq)))
-            except BaseException as error:  # Cancelled is none of `Exception`; the result is taken all the same
+            except BaseException as error:  # Cancelled too: the result is taken all the same
                 self.settle(False, error)
 
     def _check(self) -> None:
@@ -157,7 +158,9 @@ class ThreadRuntime:
         return lane.call
 
 
-class Lane(threading.Thread):
+class Lane:
+    """A lane and its thread."""
+
     def __init__(
         self,
         number: int,
@@ -166,7 +169,7 @@ class Lane(threading.Thread):
         runtime: ThreadRuntime,
         base: Context,
     ) -> None:
-        super().__init__(name=f"lane-{number}", daemon=True)
+        self._thread = threading.Thread(target=self._live, name=f"lane-{number}", daemon=True)
         self.service = service
         self.call: ThreadCall | None = None
         self._running: ThreadCall | None = None  # the thread is inside of this call's code
@@ -182,14 +185,20 @@ class Lane(threading.Thread):
 
     # --- the thread ---
 
-    def run(self) -> None:
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _live(self) -> None:
         self._runtime.local.lane = self
         try:
             self._serve_all()
         except OSError:
             pass  # the hub has closed the lane; whether it is gone, the control channel tells
         except Exception as error:  # a ProtocolError, or a mistake of ours: calls would hang
-            die(f"{self.name}: {error!r}")
+            die(f"{self._thread.name}: {error!r}")
         self._socket.close()
 
     def _serve_all(self) -> None:
@@ -227,10 +236,13 @@ class Lane(threading.Thread):
         except Cancelled as raised:  # it struck on the way out
             error = raised
             self._absorb()
-        if isinstance(error, Cancelled) and not error.args and self._reason:
-            error.args = (self._reason,)
+        if self._reason:
+            if isinstance(error, Cancelled) and not error.args:
+                error.args = (self._reason,)
+            self._reason = ""
         self.call = None
         self._out.append(frame(call.answer(error, value)))
+        del error  # its traceback refers to this frame
 
     def _execute(self, call: ThreadCall, payload: bytes) -> Any:
         args, kwargs = self.service.decode_arguments(payload)
@@ -249,7 +261,7 @@ class Lane(threading.Thread):
         while not (call.suspended or all(seq in call.inbox for seq in seqs)):
             self._hear(call)
         if call.suspended:
-            raise Suspend
+            call.unwind()
         self._running = call
 
     def _hear(self, call: ThreadCall) -> None:
@@ -262,7 +274,7 @@ class Lane(threading.Thread):
         except OSError:
             call.suspended = True
         except ProtocolError as error:  # the user's code must not get to see this
-            die(f"{self.name}: {error!r}")
+            die(f"{self._thread.name}: {error!r}")
 
     def _take(self, call: ThreadCall, message: Message) -> None:
         if not isinstance(message, (Resume, Evict)):
@@ -287,7 +299,7 @@ class Lane(threading.Thread):
         call = self._running
         if call is None or (call.id, call.attempt) != (interrupt.call, interrupt.attempt):
             return None
-        return format_frame(sys._current_frames().get(self.ident or 0))
+        return format_frame(sys._current_frames().get(self._thread.ident or 0))
 
     def interrupt(self, interrupt: Interrupt) -> None:
         """Raises Cancelled in a call, if its code is running here. For the control thread."""
@@ -296,10 +308,8 @@ class Lane(threading.Thread):
             return
         with self._interrupting:
             self._interrupt = interrupt
-            if (
-                self._running is call
-            ):  # if it leaves from now on, it finds `_interrupt` and waits for the lock
-                _raise_in_thread(self.ident, ctypes.py_object(Cancelled))
+            if self._running is call:  # when it leaves, it finds `_interrupt` and waits for the lock
+                _raise_in_thread(self._thread.ident, ctypes.py_object(Cancelled))
 
     def _leave(self) -> None:
         """The thread goes from the user's code into ours."""
@@ -313,7 +323,7 @@ class Lane(threading.Thread):
         while self._interrupt is not None:
             try:
                 with self._interrupting:
-                    _raise_in_thread(self.ident, ctypes.py_object())
+                    _raise_in_thread(self._thread.ident, ctypes.py_object())
                     self._reason = self._interrupt.reason
                     self._interrupt = None
             except Cancelled:
@@ -341,6 +351,7 @@ class ThreadEngine:
         _context.install(self._runtime)
         worker.ready(self._service, self)
         self._drained.wait()
+        _context.install(_context.IMPORTING)
         _hooks.run(_hooks.stopping)
 
     def add_lane(self, number: int, sock: socket.socket) -> None:

@@ -32,6 +32,8 @@ def format_error(error: BaseException, hide_note: str | None = None) -> str:
 
 def format_frame(frame: FrameType | None) -> str:
     """The stack of a running call, outermost frame first, from the service's function on."""
+    if frame is None:
+        return ""
     frames = traceback.extract_stack(frame)
     entries = [at for at, frame in enumerate(frames) if frame.name in _ENTRIES and not _is_users(frame)]
     return "".join(user_frames(frames[entries[-1] :] if entries else frames).format())

@@ -186,3 +186,40 @@ async def gather_errors():
         await msx.gather(plus(1, 2), boom(), plus(3, "x"))
     except LookupError as error:
         return str(error)
+
+
+@microservice
+async def mixed(x):
+    """The main task waits for a result of its own while a task that it made ends."""
+    task = asyncio.create_task(plus(x, 1))
+    own = await plus(x, 2)
+    late = plus.start(x, 3)
+    return [own, await task, await late, await plus(x, 4)]
+
+
+@microservice
+async def completed(n):
+    total = []
+    for next_done in asyncio.as_completed([plus(i, 0) for i in range(n)]):
+        total.append(await plus(await next_done, 10))
+    return sorted(total)
+
+
+@microservice
+async def waits_for(x):
+    return await asyncio.wait_for(plus(x, 1), 30)
+
+
+@microservice
+async def group(n):
+    async with asyncio.TaskGroup() as tasks:
+        made = [tasks.create_task(plus(i, await plus(i, 1))) for i in range(n)]
+    return [task.result() for task in made]
+
+
+@microservice
+async def nested(n):
+    async def inner(i):
+        return sum(await asyncio.gather(*[asyncio.create_task(plus(i, j)) for j in range(3)]))
+
+    return sum(await asyncio.gather(*[inner(i) for i in range(n)]))

@@ -1,7 +1,9 @@
 import asyncio
+import gc
 
 import msx
 from msx import microservice
+from msx._replay import Call
 
 started = []
 
@@ -35,3 +37,21 @@ async def nap():
 async def child_first():
     await same_loop()
     await asyncio.sleep(60)
+
+
+@microservice
+async def live_calls(fail):
+    """How many calls this process knows, when nobody collects cycles."""
+    gc.disable()
+    if fail:
+        raise ValueError
+    return sum(isinstance(thing, Call) for thing in gc.get_objects())
+
+
+@microservice
+async def stubborn():
+    while True:
+        try:
+            return await same_loop()
+        except:  # noqa: E722
+            pass

@@ -213,3 +213,11 @@ def not_deterministic():
 @microservice
 def remote_only():
     return msx.orchestrator.access("a")
+
+
+@microservice
+def slow_child():
+    return times_out()
+
+
+times_out = msx.Service(lambda: None, "hub.times_out", {})

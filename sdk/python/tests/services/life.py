@@ -1,11 +1,13 @@
 """Services of the tests: start, stop, interrupts."""
 
+import gc
 import os
 import sys
 import time
 
 import msx
 from msx import microservice
+from msx._replay import Call
 
 pool = []
 caught = []
@@ -76,3 +78,21 @@ def forks():
         os._exit(0)
     os.waitpid(pid, 0)
     return os.read(read, 1000).decode()
+
+
+@microservice
+def live_calls(fail):
+    """How many calls this process knows, when nobody collects cycles."""
+    gc.disable()
+    if fail:
+        raise ValueError
+    return sum(isinstance(thing, Call) for thing in gc.get_objects())
+
+
+@microservice
+def stubborn():
+    while True:
+        try:
+            return state()
+        except:  # noqa: E722
+            pass
