@@ -49,6 +49,8 @@ pub enum Event {
     Gone {
         instance: InstanceId,
         reason: String,
+        /// Lanes whose last message its process had not read.
+        unread: Vec<u32>,
     },
     /// A crash loop began (with what is known of it) or ended.
     Down {
@@ -254,7 +256,7 @@ impl Core {
         let refusal = match self.hopeless(id) {
             Some(refusal) => refusal,
             None if queued >= queue.max => {
-                let message = format!("the queue of {name} is full ({} calls)", queue.max);
+                let message = format!("the queue of {name} is full (its max is {})", queue.max);
                 Refusal { reason: Reason::QueueFull, message, detail: None }
             }
             None => return Ok(()),
@@ -270,9 +272,7 @@ impl Core {
         let service = self.service(id);
         let name = &service.setup.name;
         if service.is_zero {
-            let message = format!(
-                "{name} is scaled to 0 instances; `msx scale {name}=1` starts one, `{name}=auto` lets it scale itself"
-            );
+            let message = format!("{name} is scaled to 0 instances");
             return Some(Refusal { reason: Reason::ScaledToZero, message, detail: None });
         }
         let detail = service.down.clone().filter(|_| !service.dispatcher.has_ready())?;
@@ -290,7 +290,7 @@ impl Core {
             Event::Ready(instance) => self.on_ready(instance),
             Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
             Event::Severed(instance) => self.on_severed(instance),
-            Event::Gone { instance, reason } => self.on_gone(now, instance, &reason, out),
+            Event::Gone { instance, reason, unread } => self.on_gone(now, instance, &reason, &unread, out),
             Event::Down { service, reason } => {
                 self.services[service.0 as usize].down = reason;
                 self.refuse_hopeless(now, service, out);

@@ -11,7 +11,7 @@ use crate::registry::Registry;
 use crate::supervisor::Supervisor;
 
 /// Name of the module whose functions the hub answers.
-const MODULE: &str = "msx.orchestrator";
+pub const MODULE: &str = "msx.orchestrator";
 
 /// The functions, with their parameters as a person would write them.
 const FUNCTIONS: [(&str, &[(&str, &str)]); 5] = [
@@ -100,6 +100,10 @@ impl Orchestrator {
         let id = self.registry.resolve(name).map_err(unknown)?;
         let instances = instances.and_then(|n| u32::try_from(n).ok());
         let instances = instances.ok_or_else(|| value_error("n must be a whole number from 0"))?;
+        let above = self.registry.snapshot().get(id).and_then(|service| service.above_max(instances));
+        if let Some(message) = above {
+            return Err(value_error(message));
+        }
         self.supervisor
             .scale(id, Some(instances), true)
             .await

@@ -32,6 +32,8 @@ thread_local! {
 const CONNECTIONS_MAX: usize = 10_000;
 /// How long a client may take to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest head of a request, and what a connection reads ahead: each may hold so much memory.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long clients may take to read the last answers when the shard ends.
 const END_BOUND: Duration = Duration::from_secs(1);
 
@@ -168,7 +170,6 @@ impl Local {
 
     /// The instance cannot go on: the core uses it no more, and the supervisor ends it.
     fn sever(self: &Rc<Self>, instance: InstanceId, why: Option<String>) {
-        self.links.borrow_mut().remove(&instance);
         self.handle([Event::Severed(instance)]);
         (self.tell)(Told::Closed(instance, why));
     }
@@ -192,6 +193,20 @@ impl Local {
                 ));
             }
         }
+    }
+
+    /// The process of an instance is gone. The core hears of it behind its last words.
+    pub fn gone(self: &Rc<Self>, instance: InstanceId, reason: String) {
+        let local = self.clone();
+        spawn_local(async move {
+            let link = local.link(instance);
+            let unread = match &link {
+                Some(link) => link.end().await,
+                None => Vec::new(),
+            };
+            local.links.borrow_mut().remove(&instance);
+            local.handle([Event::Gone { instance, reason, unread }]);
+        });
     }
 
     /// Starts a root call whose answer goes to `answer`.
@@ -317,7 +332,7 @@ fn accept(local: &Rc<Local>, stream: TcpStream, router: Router) {
 /// How a connection ends is its client's affair.
 async fn serve(stream: TcpStream, router: Router, ending: &CancellationToken) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

@@ -1,5 +1,6 @@
 //! A project in a folder of its own, and the msx binary run in it.
 
+pub mod http;
 pub mod hub;
 pub mod load;
 
@@ -102,6 +103,16 @@ impl Sandbox {
         self.prepared(self.program(), args)
     }
 
+    fn program(&self) -> Command {
+        let msx = env!("CARGO_BIN_EXE_msx");
+        if self.privileged || !nix::unistd::geteuid().is_root() {
+            return Command::new(msx);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", msx]);
+        command
+    }
+
     /// A line for a shell, which finds msx as `$MSX`.
     pub fn shell(&self, line: &str) -> Command {
         let mut command = self.prepared(Command::new("sh"), &["-c", line]);
@@ -130,16 +141,6 @@ impl Sandbox {
             command.env_remove(name);
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        command
-    }
-
-    fn program(&self) -> Command {
-        let msx = env!("CARGO_BIN_EXE_msx");
-        if self.privileged || !nix::unistd::geteuid().is_root() {
-            return Command::new(msx);
-        }
-        let mut command = Command::new("setpriv");
-        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", msx]);
         command
     }
 
@@ -225,7 +226,6 @@ macro_rules! assert_output {
         settings.add_filter(&root.replace('.', r"\."), "[ROOT]");
         settings.add_filter(r"\bpid \d+", "pid [PID]");
         settings.add_filter(r"\bmsx \d+\.\d+\.\d+", "msx [VERSION]");
-        settings.add_filter(r"\b127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");
         // Which part of a line of a traceback Python marks depends on its version.
         settings.add_filter(r"(?m)^ *[~^]+\n", "");
         settings.bind(|| insta::assert_snapshot!(sandbox.run(args), @$expected));
