@@ -103,16 +103,6 @@ impl Sandbox {
         self.prepared(self.program(), args)
     }
 
-    fn program(&self) -> Command {
-        let msx = env!("CARGO_BIN_EXE_msx");
-        if self.privileged || !nix::unistd::geteuid().is_root() {
-            return Command::new(msx);
-        }
-        let mut command = Command::new("setpriv");
-        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", msx]);
-        command
-    }
-
     /// A line for a shell, which finds msx as `$MSX`.
     pub fn shell(&self, line: &str) -> Command {
         let mut command = self.prepared(Command::new("sh"), &["-c", line]);
@@ -141,6 +131,16 @@ impl Sandbox {
             command.env_remove(name);
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn program(&self) -> Command {
+        let msx = env!("CARGO_BIN_EXE_msx");
+        if self.privileged || !nix::unistd::geteuid().is_root() {
+            return Command::new(msx);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", msx]);
         command
     }
 
