@@ -109,7 +109,10 @@ impl Service {
         }
         let asker = Asker { ticket, until: now + RESTART_BOUND };
         match self.rolls.current {
-            Some(_) => self.rolls.join_next(asker, replay_now),
+            Some(_) => {
+                self.rolls.join_next(asker, replay_now);
+                self.supersede(now, out);
+            }
             None => self.begin_roll(now, Next { askers: vec![asker], replay_now }, out),
         }
     }
@@ -437,6 +440,22 @@ impl Service {
             self.start(now, *number, out);
         }
         self.rolls.current = Some(Roll::new(asked.askers, asked.replay_now, old, fresh));
+    }
+
+    /// Another restart was asked for: the new instance of this one is out of date. While it is not ready, which it may
+    /// never be, nothing is lost by starting over at once.
+    fn supersede(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let Some(roll) = self.rolls.current.as_ref().filter(|roll| roll.extra() > 0) else { return };
+        let mut unready = self.places.values().filter(|place| place.state != State::Ready);
+        let Some(number) =
+            unready.find(|place| roll.is_proving(place.id.number)).map(|place| place.id.number)
+        else {
+            return;
+        };
+        self.retire(now, number, out);
+        if let Some(next) = self.rolls.take_both() {
+            self.begin_roll(now, next, out);
+        }
     }
 
     /// A new instance of the rolling restart fell: the old ones stay.

@@ -459,6 +459,20 @@ fn a_restart_asked_for_during_another_begins_after_it() {
 }
 
 #[test]
+fn a_restart_does_not_wait_for_one_whose_new_instance_hangs() {
+    let mut sim = ready(1, WELL);
+    sim.habits.insert(A, Habits { hello: None, ..WELL });
+    let first = sim.restart(1, true);
+    sim.pass(5_000);
+    assert_eq!(sim.replies.get(&first), None);
+    sim.habits.insert(A, WELL);
+    let second = sim.restart(2, true);
+    sim.pass(1_000);
+    assert_eq!((&sim.replies[&first], &sim.replies[&second]), (&Ok(()), &Ok(())));
+    assert_eq!((sim.shown(0).as_str(), sim.processes()), ("3 ready", 1));
+}
+
+#[test]
 fn a_restart_does_not_wait_for_the_backoff() {
     let mut sim = Sim::of_one(1, 1);
     sim.habits.insert(A, BROKEN);
@@ -479,7 +493,9 @@ fn a_restart_does_not_wait_for_the_backoff() {
 #[test]
 fn a_restart_that_waits_for_a_busy_instance_does_not_wait_for_ever() {
     let mut sim = ready(1, Habits { busy: None, ..WELL });
-    let (roll, next) = (sim.restart(1, false), sim.restart(2, false));
+    let roll = sim.restart(1, false);
+    sim.pass(100);
+    let next = sim.restart(2, false);
     sim.pass(599_000);
     assert_eq!((sim.replies.len(), sim.shown(0).as_str()), (0, "1 draining, 2 ready"));
     sim.pass(2_000);
