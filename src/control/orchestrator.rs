@@ -100,15 +100,11 @@ impl Orchestrator {
         let id = self.registry.resolve(name).map_err(unknown)?;
         let instances = instances.and_then(|n| u32::try_from(n).ok());
         let instances = instances.ok_or_else(|| value_error("n must be a whole number from 0"))?;
-        let above = self.registry.snapshot().get(id).and_then(|service| service.above_max(instances));
-        if let Some(message) = above {
-            return Err(value_error(message));
-        }
-        self.supervisor
-            .scale(id, Some(instances), true)
-            .await
-            .map_err(|error| value_error(error.to_string()))?;
-        Ok(Value::Null)
+        let scaled = self.supervisor.scale(id, Some(instances), true, false).await;
+        scaled.map(|()| Value::Null).map_err(|error| {
+            let help = error.help().map(|help| format!("; {help}"));
+            value_error(format!("{error}{}", help.unwrap_or_default()))
+        })
     }
 
     fn health(&self) -> Value {

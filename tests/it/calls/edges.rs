@@ -7,6 +7,7 @@ use crate::support::Sandbox;
 use crate::support::hub::wait_for;
 
 const IN_BOTH_MODES: &[(&str, fn(&Project))] = checks![
+    a_service_asks_the_hub,
     an_exit_is_an_error_of_the_call,
     a_result_that_cannot_travel,
     strange_exceptions,
@@ -18,7 +19,6 @@ const IN_BOTH_MODES: &[(&str, fn(&Project))] = checks![
     values_of_all_kinds_come_back_as_they_went,
     values_that_cannot_travel,
     arguments_arrive_as_what_they_are_annotated,
-    a_service_asks_the_hub,
 ];
 
 const MODULES: &[&str] = &["plain", "ends", "strangers", "travel", "hub"];

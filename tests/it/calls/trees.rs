@@ -204,6 +204,8 @@ fn what_is_caught_around_a_call_changes_nothing(project: &Project) {
         ("finally_returns", json!("finally 7"), 1),
         ("finally_calls", json!(1), 2),
         ("calls_in_except", json!(1), 1),
+        ("tries_for_ever", json!(1), 1),
+        ("owns_a_loop", json!([0, 2, 4]), 6),
         ("suppresses", json!([0, 1, 2]), 3),
         ("raises_instead", json!(3), 1),
         ("generator_closed", json!([1, 2]), 2),

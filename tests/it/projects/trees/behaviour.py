@@ -1,5 +1,6 @@
 """What a function does around a call changes neither its result nor the calls it makes."""
 
+import asyncio
 from contextlib import suppress
 
 from loops import tick
@@ -82,6 +83,26 @@ def calls_in_except(name):
         return tick(99, name)
 
 
+def tries_for_ever(name):
+    while True:
+        try:
+            return tick(1, name)
+        except:  # noqa: E722
+            continue
+
+
+def owns_a_loop(name):
+    """A `def` that runs an event loop of its own; while one of its tasks waits, so does the loop."""
+
+    async def one(i):
+        return await tick.aio(i, name) + await tick.aio(i, name)
+
+    async def main():
+        return await asyncio.gather(*[one(i) for i in range(3)])
+
+    return asyncio.run(main())
+
+
 def suppresses(name):
     got = []
     for i in range(3):
@@ -113,7 +134,7 @@ HOWS = {
     function.__name__: function
     for function in (
         twice, none_answers, except_exception, bare_except, bare_except_returns, finally_returns, finally_calls,
-        calls_in_except, suppresses, raises_instead, generator_closed,
+        calls_in_except, tries_for_ever, owns_a_loop, suppresses, raises_instead, generator_closed,
     )
 }  # fmt: skip
 
