@@ -85,6 +85,11 @@ impl ServiceEntry {
         }
     }
 
+    /// How many of its instances are ready.
+    pub fn ready(&self) -> usize {
+        self.instances.iter().filter(|instance| instance.state == InstanceState::Ready).count()
+    }
+
     /// Name of its instance with this number, `a-1`.
     pub fn label(&self, number: u32) -> String {
         format!("{}-{number}", self.short())
@@ -122,7 +127,7 @@ pub struct InstanceEntry {
     pub pid: Option<u32>,
     /// When this process was started (or, in backoff, the last one).
     pub started: Instant,
-    /// When it said hello.
+    /// When it said hello; also of a process that has ended since.
     pub ready: Option<Instant>,
     /// How many processes in this place ended unasked.
     pub restarts: u32,
