@@ -4,21 +4,28 @@ import asyncio
 import time
 
 import msx
+from cases import Cases
 from described import described
 from marks import mark
 from msx import microservice
 from plain import aecho, echo
 
+HOWS = Cases()
+CARRIES = Cases()
 
+
+@HOWS
 def sleeps(name):
     time.sleep(60)
 
 
+@HOWS
 def naps(name):
     while True:
         time.sleep(0.01)
 
 
+@HOWS
 def swallows(name):
     while True:
         try:
@@ -28,11 +35,13 @@ def swallows(name):
             mark(f"{name}.swallowed")
 
 
+@HOWS
 def computes(name):
     while True:
         pass
 
 
+@HOWS
 def catches(name):
     try:
         naps(name)
@@ -41,11 +50,9 @@ def catches(name):
         return f"too late: {error}"
 
 
+@HOWS
 def counts(name):
     return name
-
-
-HOWS = {function.__name__: function for function in (sleeps, naps, swallows, computes, catches, counts)}
 
 
 @microservice(run_timeout="300ms")
@@ -128,41 +135,42 @@ def carries(how: str, mebibytes: int = 0) -> object:
         return described(error)
 
 
+@CARRIES
 def argument(mebibytes):
     return len(echo(b"x" * (mebibytes * MEBIBYTE)))
 
 
+@CARRIES
 def result(mebibytes):
     return len(makes(mebibytes))
 
 
+@CARRIES
 def async_result(mebibytes):
     return len(amakes.start(mebibytes).result())
 
 
+@CARRIES
 def several(mebibytes):
     """Together they are more than one message can hold."""
     return sum(len(part) for part in msx.gather(*[makes.start(mebibytes) for _ in range(6)]))
 
 
+@CARRIES
 def one_after_another(mebibytes):
     return sum(len(makes(mebibytes)) for _ in range(6))
 
 
+@CARRIES
 def memos(mebibytes):
     got = [msx.run(makes.local, mebibytes) for _ in range(6)]
     echo(1)
     return sum(map(len, got))
 
 
+@CARRIES
 def too_many(mebibytes):
     return sum(len(makes(mebibytes)) for _ in range(20))
-
-
-CARRIES = {
-    function.__name__: function
-    for function in (argument, result, async_result, several, one_after_another, memos, too_many)
-}  # fmt: skip
 
 
 @microservice
