@@ -256,7 +256,7 @@ impl Core {
         let refusal = match self.hopeless(id) {
             Some(refusal) => refusal,
             None if queued >= queue.max => {
-                let message = format!("the queue of {name} is full ({} calls)", queue.max);
+                let message = format!("the queue of {name} is full (its max is {})", queue.max);
                 Refusal { reason: Reason::QueueFull, message, detail: None }
             }
             None => return Ok(()),
@@ -272,9 +272,7 @@ impl Core {
         let service = self.service(id);
         let name = &service.setup.name;
         if service.is_zero {
-            let message = format!(
-                "{name} is scaled to 0 instances; `msx scale {name}=1` starts one, `{name}=auto` lets it scale itself"
-            );
+            let message = format!("{name} is scaled to 0 instances");
             return Some(Refusal { reason: Reason::ScaledToZero, message, detail: None });
         }
         let detail = service.down.clone().filter(|_| !service.dispatcher.has_ready())?;

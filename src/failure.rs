@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,23 @@ impl Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::new(FailureKind::OutputClosed, "stdout is closed"),
             _ => Self::failed(format!("cannot write to stdout: {error}")),
+        }
+    }
+
+    /// A file or folder that msx needs and cannot use: `verb` as in "cannot open".
+    pub fn file(verb: &str, path: &Path, error: &io::Error) -> Self {
+        let failure = Self::failed(format!("cannot {verb} {}: {error}", path.display()));
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => failure.with_help(
+                "msx keeps its state in `.msx/` beside the manifest: check who owns the folder and may write there",
+            ),
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                failure.with_help("a file is where msx needs a folder: remove it, or give it another name")
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                failure.with_help("free some disk space and try again")
+            }
+            _ => failure,
         }
     }
 

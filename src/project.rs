@@ -145,6 +145,16 @@ impl Project {
         }
     }
 
+    /// Whether the lock is still the one that others look at: `.msx/` can be removed under a running hub.
+    pub fn still_holds(&self, lock: &HubLock) -> bool {
+        let (seen, held) = (fs::metadata(self.lock_file()), lock.0.metadata());
+        match (seen, held) {
+            (Ok(seen), Ok(held)) => (seen.dev(), seen.ino()) == (held.dev(), held.ino()),
+            (Err(e), _) => e.kind() != io::ErrorKind::NotFound,
+            (_, Err(_)) => true,
+        }
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.state().join("lock")
     }
@@ -259,7 +269,7 @@ fn check_private(folder: &Path) -> Result<(), Failure> {
 }
 
 fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("cannot {verb} {}: {error}", path.display()))
+    Failure::file(verb, path, error)
 }
 
 #[cfg(test)]

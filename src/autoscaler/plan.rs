@@ -207,7 +207,9 @@ fn limit(now: Instant, policy: &Policy, state: &History, observed: &Observed, lo
     let mut nearest = Bound { instances: max, why: format!("{max} is the maximum") };
     let step = Bound { instances: (n + 4).max(n.saturating_mul(2)), why: "one step at a time".to_owned() };
     let fruitless = fruitless_limit(now, policy, state, observed, load);
-    let others = [memory_limit(observed), machine_limit(policy, observed), fruitless, Some(step)];
+    // The first instance makes the machine no busier than it must be: without one no call runs at all.
+    let busy = [machine_limit(policy, observed), fruitless].into_iter().flatten().filter(|_| n > 0);
+    let others = [memory_limit(observed), Some(step)].into_iter().chain(busy.map(Some));
     for other in others.into_iter().flatten() {
         if other.instances < nearest.instances {
             nearest = other;

@@ -122,7 +122,7 @@ fn hub_log(project: &Project) -> Result<File, Failure> {
         }
         OpenOptions::new().create(true).append(true).open(&path)
     };
-    open().map_err(|e| Failure::failed(format!("cannot open {}: {e}", path.display())))
+    open().map_err(|error| Failure::file("open", &path, &error))
 }
 
 /// True when what was waited for has come, false when the hub ended without a word.

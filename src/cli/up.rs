@@ -89,7 +89,7 @@ fn foreground(options: UpOptions, terminal: &Terminal) -> Result<(), Failure> {
     let logs = options.project.logs();
     let display = Display::new(terminal, "`msx call NAME ARGS` calls one, Ctrl-C ends them all");
     let reader = Reader::open(&logs, Selection::default(), Position::End)
-        .map_err(|e| Failure::failed(format!("cannot show the logs in {}: {e}", logs.display())))?;
+        .map_err(|error| Failure::file("show the logs in", &logs, &error))?;
     let screen = Screen::new(reader, display, LogFormat::new(terminal.stdout));
     let result = daemon::run(options, screen.report());
     screen.finish();

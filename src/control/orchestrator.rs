@@ -11,7 +11,7 @@ use crate::registry::Registry;
 use crate::supervisor::Supervisor;
 
 /// Name of the module whose functions the hub answers.
-const MODULE: &str = "msx.orchestrator";
+pub const MODULE: &str = "msx.orchestrator";
 
 /// The functions, with their parameters as a person would write them.
 const FUNCTIONS: [(&str, &[(&str, &str)]); 5] = [
@@ -100,11 +100,11 @@ impl Orchestrator {
         let id = self.registry.resolve(name).map_err(unknown)?;
         let instances = instances.and_then(|n| u32::try_from(n).ok());
         let instances = instances.ok_or_else(|| value_error("n must be a whole number from 0"))?;
-        self.supervisor
-            .scale(id, Some(instances), true)
-            .await
-            .map_err(|error| value_error(error.to_string()))?;
-        Ok(Value::Null)
+        let scaled = self.supervisor.scale(id, Some(instances), true, false).await;
+        scaled.map(|()| Value::Null).map_err(|error| {
+            let help = error.help().map(|help| format!("; {help}"));
+            value_error(format!("{error}{}", help.unwrap_or_default()))
+        })
     }
 
     fn health(&self) -> Value {

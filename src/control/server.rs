@@ -16,7 +16,7 @@ use tokio::net::unix::SocketAddr as UnixSocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::control::orchestrator::Orchestrator;
+use crate::control::orchestrator::{self, Orchestrator};
 use crate::core::{Answer, Reason};
 use crate::model::{Outcome, ServiceId};
 use crate::protocol::control::{
@@ -25,8 +25,9 @@ use crate::protocol::control::{
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
-use crate::registry::{NameError, Registry};
+use crate::registry::{NameError, Registry, TooMany};
 use crate::shard::Shard;
+use crate::supervisor::Failure;
 
 /// Everything that the control API acts on.
 pub struct Control {
@@ -138,13 +139,15 @@ async fn call(
                 request.service,
                 bound.as_secs_f64()
             );
-            Refused::new(ProblemKind::Timeout, message)
+            let help =
+                format!("`--timeout` gives it longer; `msx logs {}` shows what it printed", request.service);
+            Refused::new(ProblemKind::Timeout, message).help(&help)
         })?,
     };
-    answered(answer)
+    answered(&request.service, answer)
 }
 
-fn answered(answer: Answer) -> Result<Json<CallAnswer>, Refused> {
+fn answered(name: &str, answer: Answer) -> Result<Json<CallAnswer>, Refused> {
     match answer {
         Answer::Done(Outcome::Value(payload)) => {
             let mut text = Vec::new();
@@ -156,12 +159,18 @@ fn answered(answer: Answer) -> Result<Json<CallAnswer>, Refused> {
         Answer::Done(Outcome::Error(payload)) => Err(Refused::remote(&RemoteError::decode(&payload))),
         Answer::Refused(refusal) => {
             let help = match refusal.reason {
-                Reason::QueueFull | Reason::QueueTimeout => "`msx ps` shows the queue; try again later",
-                Reason::ScaledToZero => "`msx scale NAME=auto` lets it scale itself again",
-                Reason::Stopping => "`msx up` starts it again",
-                Reason::CrashLoop => "`msx logs NAME` has the whole log; it is tried again every 30 s",
+                Reason::QueueFull | Reason::QueueTimeout => {
+                    "`msx ps` shows the queue; try again later".to_owned()
+                }
+                Reason::ScaledToZero => {
+                    format!("`msx scale {name}=1` starts an instance, `{name}=auto` lets it scale itself")
+                }
+                Reason::Stopping => "`msx up` starts it again".to_owned(),
+                Reason::CrashLoop => format!(
+                    "`msx logs {name}` has the whole log; it is tried again every 30 s, `msx restart {name}` does so at once"
+                ),
             };
-            let mut refused = Refused::new(ProblemKind::Unavailable, refusal.message).help(help);
+            let mut refused = Refused::new(ProblemKind::Unavailable, refusal.message).help(&help);
             refused.0.detail = refusal.detail;
             Err(refused)
         }
@@ -172,17 +181,23 @@ async fn scale(Shared(control): Shared, Json(request): Json<ScaleRequest>) -> Re
     let mut targets = Vec::new();
     for target in &request.targets {
         let id = control.registry.resolve(&target.service)?;
-        control.check_max(id, target.instances, request.force)?;
-        targets.push((id, target.instances));
+        control.check(id, target.instances, request.force)?;
+        targets.push((id, target));
     }
     // All are asked for before the first is waited for.
-    let waits = targets.into_iter().map(|(id, instances)| {
-        let control = control.clone();
-        tokio::spawn(async move { control.orchestrator.supervisor.scale(id, instances, request.wait).await })
+    let waits = targets.into_iter().map(|(id, target)| {
+        let (control, instances) = (control.clone(), target.instances);
+        let (wait, force) = (request.wait, request.force);
+        let scaling = async move { control.orchestrator.supervisor.scale(id, instances, wait, force).await };
+        (target, tokio::spawn(scaling))
     });
-    for wait in waits.collect::<Vec<_>>() {
+    for (target, wait) in waits.collect::<Vec<_>>() {
         let scaled = wait.await.map_err(|error| Refused::new(ProblemKind::Internal, error.to_string()))?;
-        scaled.map_err(|error| Refused::unavailable(error.to_string(), error.help(), error.detail()))?;
+        scaled.map_err(|error| {
+            let number = target.instances.map_or("auto".to_owned(), |number| number.to_string());
+            let message = format!("cannot scale {} to {number}: {error}", target.service);
+            Refused::unavailable(message, error.help(), error.detail())
+        })?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -201,8 +216,15 @@ async fn restart(
     };
     let restarted = control.orchestrator.supervisor.restart(ids, false).await;
     restarted.map_err(|error| {
-        let first = error.0.first();
-        Refused::unavailable(error.to_string(), first.and_then(|f| f.help()), first.and_then(|f| f.detail()))
+        let help = error.0.first().and_then(|first| match first {
+            Failure::Fell { .. } => {
+                Some("the old instances go on; correct the code and restart again".to_owned())
+            }
+            other => other.help(),
+        });
+        let details: Vec<String> = error.0.iter().filter_map(Failure::detail).collect();
+        let details = (!details.is_empty()).then(|| details.join("\n\n"));
+        Refused::unavailable(format!("cannot restart: {error}"), help, details)
     })?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -213,20 +235,25 @@ impl Control {
         if let Some((_, id, signature)) = self.hub_services.iter().find(|(known, ..)| known == name) {
             return Ok((*id, signature.clone()));
         }
+        if name.starts_with(orchestrator::MODULE) {
+            let functions: Vec<&str> = self.hub_services.iter().map(|(known, ..)| known.as_str()).collect();
+            return Err(Refused::usage(format!("there is no service `{name}`"))
+                .help(&format!("the hub answers {}", functions.join(", "))));
+        }
         let snapshot = self.registry.snapshot();
         let id = snapshot.resolve(name)?;
         let signature = snapshot.get(id).map(|service| service.signature.clone());
         Ok((id, signature.ok_or_else(|| Refused::new(ProblemKind::Internal, "a service without an entry"))?))
     }
 
-    fn check_max(&self, id: ServiceId, instances: Option<u32>, force: bool) -> Result<(), Refused> {
+    /// What the supervisor checks as well: here before the first of several targets is asked for.
+    fn check(&self, id: ServiceId, instances: Option<u32>, force: bool) -> Result<(), Refused> {
         let snapshot = self.registry.snapshot();
         let Some((service, wanted)) = snapshot.get(id).zip(instances) else { return Ok(()) };
-        match service.above_max(wanted) {
-            Some(message) if !force => Err(Refused::usage(message)
-                .help("raise `instances = { max = … }` in services.toml, or use --force")),
-            _ => Ok(()),
-        }
+        service.allows(wanted, force).map_err(|error| {
+            let or_force = if matches!(error, TooMany::ForService { .. }) { ", or use --force" } else { "" };
+            Refused::usage(error.to_string()).help(&format!("{}{or_force}", error.help()))
+        })
     }
 }
 

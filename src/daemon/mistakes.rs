@@ -133,6 +133,7 @@ fn both(problems: Diagnostics, failing: &Failure) -> Failure {
 pub fn unreadable_manifest(file: &Path, error: &io::Error) -> Failure {
     let failure = Failure::usage(format!("cannot read the manifest {}: {error}", file.display()));
     match error.kind() {
+        ErrorKind::PermissionDenied => failure.with_help("check who owns the file and may read it"),
         ErrorKind::InvalidData => failure.with_help("TOML is UTF-8: save the file in that encoding"),
         _ => failure,
     }

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::HOST;
-use axum::http::{Method, StatusCode};
+use axum::http::header::{CONTENT_SECURITY_POLICY, HOST};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
 use super::problem::{self, Problem, reply};
@@ -18,7 +18,9 @@ pub(super) async fn index(State(edge): State<Arc<Edge>>, request: Request) -> Re
         }
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let page = page(host, &(edge.services)());
-        Ok(reply(StatusCode::OK, "text/plain; charset=utf-8", page.into_bytes()))
+        let mut page = reply(StatusCode::OK, "text/plain; charset=utf-8", page.into_bytes());
+        page.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+        Ok(page)
     }))
 }
 

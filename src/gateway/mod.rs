@@ -102,7 +102,8 @@ fn exposed(edge: &Edge, name: &str) -> Result<Target, Box<Problem>> {
     let target = (edge.lookup)(name).map_err(|refusal| Problem::not_found(refusal.message))?;
     match target.exposed && !target.name.as_str().starts_with(PRIVATE) {
         true => Ok(target),
-        false => Err(Problem::not_found(format!("no service is called `{name}`"))),
+        // The words of the registry for a name that it does not know.
+        false => Err(Problem::not_found(format!("there is no service `{name}`"))),
     }
 }
 

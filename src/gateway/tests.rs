@@ -73,7 +73,7 @@ fn edge_with(ask: impl Fn(ServiceId, Bytes, Option<Instant>) -> Answer + Send + 
     let lookup = move |name: &str| {
         let found =
             all().into_iter().find(|target| target.name.as_str() == name || target.name.alias() == name);
-        found.ok_or_else(|| Refusal { message: format!("no service is called `{name}`") })
+        found.ok_or_else(|| Refusal { message: format!("there is no service `{name}`") })
     };
     Arc::new(Edge { lookup: Arc::new(lookup), services: Arc::new(all), ask: Arc::new(ask) })
 }
@@ -152,13 +152,13 @@ async fn a_result_is_the_whole_body() {
 
 #[tokio::test]
 async fn refusals_are_problems() {
-    let unknown = |name: &str| not_found(&format!("no service is called `{name}`"));
+    let unknown = |name: &str| not_found(&format!("there is no service `{name}`"));
     let not_json = || {
         let detail = "arguments are sent with the header `content-type: application/json`";
         problem(&[], ["media-type", "Unsupported media type", "415", detail], "")
     };
     let foreign = "pages of another origin may not call services (Origin differs from Host)";
-    let mistakes = "takes integer as `x`, not string and has no parameter `z`";
+    let mistakes = "takes an integer as `x`, not a string, and has no parameter `z`";
     let arguments = problem(
         &[],
         [
@@ -167,7 +167,7 @@ async fn refusals_are_problems() {
             "422",
             &format!("echo() {mistakes}; its signature is echo(x: int)"),
         ],
-        r#","errors":[{"pointer":"/x","message":"takes integer as `x`, not string"},{"pointer":"/z","message":"has no parameter `z`"}]"#,
+        r#","errors":[{"pointer":"/x","message":"takes an integer as `x`, not a string"},{"pointer":"/z","message":"has no parameter `z`"}]"#,
     );
     let cases = [
         ("/call/nope", vec![JSON, LOCAL], "{}", unknown("nope")),
@@ -373,7 +373,7 @@ async fn a_client_that_leaves_cancels_its_ask() {
 #[tokio::test]
 async fn the_index_lists_what_can_be_called() {
     let answer = exchange(router(edge()), request("GET", "/", &[LOCAL], "")).await;
-    let expected = "200\ncontent-type: text/plain; charset=utf-8\nx-content-type-options: nosniff\n\n\
+    let expected = "200\ncontent-security-policy: default-src 'none'\ncontent-type: text/plain; charset=utf-8\nx-content-type-options: nosniff\n\n\
         Services of this msx gateway. Each takes a JSON object of its parameters:\n\
         \nm.echo(x: int)\n    Adds one.\n    To a number.\n    \
         curl http://127.0.0.1:8080/call/m.echo -H 'content-type: application/json' -d '{\"x\": 1}'\n\

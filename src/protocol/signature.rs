@@ -107,7 +107,7 @@ impl Signature {
             BindError::Malformed(reason) => format!("the arguments of {function}() are not JSON: {reason}"),
             BindError::Mismatches(mismatches) => {
                 let messages: Vec<_> = mismatches.iter().map(|mismatch| mismatch.message.as_str()).collect();
-                let messages = messages.join(" and ");
+                let messages = messages.join(", and ");
                 format!("{function}() {messages}; its signature is {}", self.named(function))
             }
         }

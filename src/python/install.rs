@@ -90,7 +90,7 @@ impl Installer {
         }
         let message =
             format!("could not make a virtual environment in `{}`: {}", folder.display(), finished.status);
-        let help = format!("see below what {} says", self.name());
+        let help = format!("the words of {} say why", self.name());
         Err(PythonError::new(message, help).with_detail(&finished.last_words()))
     }
 

@@ -90,7 +90,10 @@ async fn build_environment(
         target: (!makes_venv).then_some(&site),
         packages: &requirements.packages,
         cwd: context.request.project,
-        help: &format!("see below what failed, and correct {}", requirements.sources.join(" or ")),
+        help: &format!(
+            "correct {}; the installer's own words say what failed",
+            requirements.sources.join(" or ")
+        ),
     };
     installer.install(context, &job).await
 }

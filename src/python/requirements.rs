@@ -229,7 +229,7 @@ fn read(path: &Path, included_by: Option<&Path>) -> Result<String, PythonError> 
 
 fn not_toml(source: &str, error: &toml::de::Error) -> PythonError {
     let message = format!("could not read the dependencies in {source}");
-    PythonError::new(message, "correct the text shown below").with_detail(error.to_string().trim_end())
+    PythonError::new(message, "correct the text that is shown").with_detail(error.to_string().trim_end())
 }
 
 fn wrong_python(source: &str, wanted: &str, interpreter: &Interpreter) -> PythonError {

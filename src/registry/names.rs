@@ -95,6 +95,9 @@ impl NameError {
             }
             NameError::Unknown { similar: Some(similar), .. } => format!("did you mean `{similar}`?"),
             NameError::Unknown { known, .. } if known.is_empty() => "`msx ps` lists the services".to_owned(),
+            NameError::Unknown { known, .. } if known.len() == 1 => {
+                format!("the only service is {}", listed(known, ""))
+            }
             NameError::Unknown { known, .. } => format!("the services are {}", listed(known, " and ")),
         }
     }

@@ -32,6 +32,8 @@ thread_local! {
 const CONNECTIONS_MAX: usize = 10_000;
 /// How long a client may take to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest head of a request, and what a connection reads ahead: each may hold so much memory.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long clients may take to read the last answers when the shard ends.
 const END_BOUND: Duration = Duration::from_secs(1);
 
@@ -330,7 +332,7 @@ fn accept(local: &Rc<Local>, stream: TcpStream, router: Router) {
 /// How a connection ends is its client's affair.
 async fn serve(stream: TcpStream, router: Router, ending: &CancellationToken) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

@@ -484,6 +484,7 @@ fn state_that_cannot_be_kept() {
     --- stdout
     --- stderr
     error: cannot create [ROOT]/.msx: File exists (os error 17)
+    help: a file is where msx needs a folder: remove it, or give it another name
     ");
     let sandbox = Sandbox::with_manifest("").file(".msx/logs", "");
     assert_output!(sandbox, ["up"], @r"
@@ -491,12 +492,14 @@ fn state_that_cannot_be_kept() {
     --- stdout
     --- stderr
     error: cannot show the logs in [ROOT]/.msx/logs: Not a directory (os error 20)
+    help: a file is where msx needs a folder: remove it, or give it another name
     ");
     assert_output!(sandbox, ["up", "-d"], @r"
     exit: 1
     --- stdout
     --- stderr
     error: cannot open [ROOT]/.msx/logs/hub.log: File exists (os error 17)
+    help: a file is where msx needs a folder: remove it, or give it another name
     ");
     assert_output!(sandbox, ["logs"], @r"
     exit: 1

@@ -191,6 +191,17 @@ fn a_flap_doubles_the_window_and_is_forgotten() {
 }
 
 #[test]
+fn a_busy_machine_does_not_keep_the_first_instance_back() {
+    let mut service = Service::new(0, 4);
+    let waits = Observed { queued: 1, offered: 1, machine_busy: 1.0, machine_cores: 2, ..idle(0) };
+    assert_eq!(service.sees(waits.clone()).desired, 1);
+    // Nor does it after it was there before.
+    service.sees_for(30, &Observed { machine_busy: 1.0, ..load(1, 1, 0.1) });
+    service.sees_for(30, &Observed { machine_busy: 1.0, ..idle(0) });
+    assert_eq!(service.sees(waits).desired, 1);
+}
+
+#[test]
 fn a_busy_machine_gets_no_more_instances() {
     let wants = |observed: Observed| {
         let mut service = Service::new(1, 20);

@@ -97,12 +97,15 @@ fn every_mistake_is_told_with_its_place() {
                 ("/x", "needs a value for `x`"),
             ],
         ),
-        (plain(), r#"{"x": 1.5}"#, vec![("/x", "takes integer as `x`, not number")]),
-        (plain(), r#"{"x": true}"#, vec![("/x", "takes integer as `x`, not boolean")]),
+        (plain(), r#"{"x": 1.5}"#, vec![("/x", "takes an integer as `x`, not a number")]),
+        (plain(), r#"{"x": true}"#, vec![("/x", "takes an integer as `x`, not a boolean")]),
         (
             plain(),
             r#"{"_args": ["1"], "_kwargs": {"x": 2}}"#,
-            vec![("/_args/0", "takes integer as `x`, not string"), ("/_kwargs/x", "got two values for `x`")],
+            vec![
+                ("/_args/0", "takes an integer as `x`, not a string"),
+                ("/_kwargs/x", "got two values for `x`"),
+            ],
         ),
         (plain(), r#"{"_args": [1, 2, 3, 4]}"#, vec![("/_args/2", "takes 2 positional arguments, not 4")]),
         (
@@ -118,15 +121,15 @@ fn every_mistake_is_told_with_its_place() {
             every_kind(),
             r#"{"b": 1, "key": 1, "on": 1, "rest": false}"#,
             vec![
-                ("/key", "takes string or null as `key`, not integer"),
-                ("/on", "takes boolean as `more`, not integer"),
+                ("/key", "takes a string or null as `key`, not an integer"),
+                ("/on", "takes a boolean as `more`, not an integer"),
                 ("/a", "needs a value for `a`"),
             ],
         ),
         (
             every_kind(),
             r#"{"_args": [1, 2, 3, "x"]}"#,
-            vec![("/_args/3", "takes integer as `rest`, not string")],
+            vec![("/_args/3", "takes an integer as `rest`, not a string")],
         ),
         (
             plain(),
@@ -181,29 +184,29 @@ fn wrong_words_are_explained() {
     let cases: [(&[&str], &str); 7] = [
         (&["1", "z=2"], "f() has no parameter `z`; its signature is f(x: int)"),
         (&["x=1", "z=2"], "f() has no parameter `z`; its signature is f(x: int)"),
-        (&["z=2"], "f() has no parameter `z` and needs a value for `x`; its signature is f(x: int)"),
+        (&["z=2"], "f() has no parameter `z`, and needs a value for `x`; its signature is f(x: int)"),
         (&[], "f() needs a value for `x`; its signature is f(x: int)"),
         (&["1", "2"], "f() takes 1 positional argument, not 2; its signature is f(x: int)"),
         (&["1", "x=2"], "f() got two values for `x`; its signature is f(x: int)"),
-        (&["one"], "f() takes integer as `x`, not string; its signature is f(x: int)"),
+        (&["one"], "f() takes an integer as `x`, not a string; its signature is f(x: int)"),
     ];
     for (words, expected) in cases {
         assert_eq!(by_words(&one, words), Err(expected.to_owned()), "{words:?}");
     }
     let only =
         signature("(a, /)", &[param("a", "positional_only", Some("int"), true, json!({"type": "integer"}))]);
-    let message = "f() takes `a` by position only and needs a value for `a`; its signature is f(a, /)";
+    let message = "f() takes `a` by position only, and needs a value for `a`; its signature is f(a, /)";
     assert_eq!(by_words(&only, &["a=1"]), Err(message.to_owned()));
 }
 
 #[test]
 fn types_of_schemas() {
     let cases = [
-        (json!({"type": "number"}), "number", vec!["1", "1.5", "-1e3"], vec!["\"1\"", "null"]),
-        (json!({"type": ["integer", "null"]}), "integer or null", vec!["1", "null"], vec!["1.0", "true"]),
+        (json!({"type": "number"}), "a number", vec!["1", "1.5", "-1e3"], vec!["\"1\"", "null"]),
+        (json!({"type": ["integer", "null"]}), "an integer or null", vec!["1", "null"], vec!["1.0", "true"]),
         (
             json!({"anyOf": [{"type": "array"}, {"type": "object"}]}),
-            "object or array",
+            "an object or an array",
             vec!["[]", "{}"],
             vec!["1"],
         ),

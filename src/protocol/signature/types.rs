@@ -82,7 +82,7 @@ impl<'de> Deserialize<'de> for Types {
     }
 }
 
-/// `integer or null`
+/// `an integer or null`
 impl fmt::Display for Types {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = Self::of_name("number").0;
@@ -93,11 +93,19 @@ impl fmt::Display for Types {
             let whole = left & bits == *bits;
             let fraction = *bits == number && left & bits == 1 << 3;
             if whole || fraction {
-                write!(f, "{or}{name}")?;
+                write!(f, "{or}{}{name}", article(name))?;
                 left &= !bits;
                 or = " or ";
             }
         }
         Ok(())
+    }
+}
+
+fn article(name: &str) -> &'static str {
+    match name {
+        "null" => "",
+        "integer" | "array" | "object" => "an ",
+        _ => "a ",
     }
 }

@@ -159,7 +159,7 @@ async fn a_failed_install_shows_what_the_installer_said_and_leaves_nothing() {
     require(&mut yard, "broken\n");
     insta::assert_snapshot!(yard.failure().await, @"
     could not install the packages of requirements.txt: pip ended with exit status: 1
-    help: see below what failed, and correct requirements.txt
+    help: correct requirements.txt; the installer's own words say what failed
     ERROR: No matching distribution found for broken
     ");
     assert!(complete_in(&yard, "project/.msx/env").is_empty());
@@ -242,7 +242,7 @@ async fn a_pyproject_that_does_not_say_what_it_needs() {
     yard.write("project/pyproject.toml", "[project]\ndependencies = \"flask\"\n");
     insta::assert_snapshot!(yard.failure().await, @r#"
     could not read the dependencies in pyproject.toml
-    help: correct the text shown below
+    help: correct the text that is shown
     TOML parse error at line 2, column 16
       |
     2 | dependencies = "flask"
@@ -311,7 +311,7 @@ async fn a_script_with_a_broken_block() {
     yard.scripts = script(&yard, "one.py", "[flask]");
     insta::assert_snapshot!(yard.failure().await, @"
     could not read the dependencies in one.py
-    help: correct the text shown below
+    help: correct the text that is shown
     TOML parse error at line 1, column 17
       |
     1 | dependencies = [flask]

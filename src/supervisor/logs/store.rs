@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use jiff::Timestamp;
+use nix::unistd::{AccessFlags, access};
 use tokio::sync::{mpsc, oneshot};
 
 use super::pump::Pump;
@@ -43,6 +44,8 @@ impl LogStore {
     /// Keeps its files under `root`, which is `.msx/logs`.
     pub fn new(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root)?;
+        // Told now: later, lines that cannot be written are only counted.
+        access(root, AccessFlags::W_OK | AccessFlags::X_OK)?;
         let (sender, receiver) = mpsc::channel(BATCHES_MAX);
         let mut writer = Writer { root: root.to_path_buf(), appenders: HashMap::new() };
         thread::Builder::new().name("msx-logs".into()).spawn(move || writer.run(receiver))?;

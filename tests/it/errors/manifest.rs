@@ -204,15 +204,6 @@ fn broken_toml() {
        ·            ╰── here
      5 │ threads = 2
        ╰────
-
-      × unknown section [threads]
-       ╭─[services.toml:5:1]
-     4 │ [services.a
-     5 │ threads = 2
-       · ───┬───
-       ·    ╰── unknown
-       ╰────
-      help: the settings of a service stand in [services.threads]
     ");
 }
 
@@ -513,7 +504,7 @@ fn ports_that_another_program_holds() {
     --- stdout
     --- stderr
     preparing: looking for services
-    error: the manifest cannot be used
+    error: cannot listen where the manifest says
 
       × the gateway cannot listen on 127.0.0.1:[PORT]: Address already in use (os error 98)
        ╭─[services.toml:5:1]
@@ -533,7 +524,7 @@ fn ports_that_another_program_holds() {
     --- stdout
     --- stderr
     preparing: looking for services
-    error: the manifest cannot be used
+    error: cannot listen where the manifest says
 
       × the front of a.a cannot listen on 127.0.0.1:[PORT]: Address already in use (os error 98)
        ╭─[services.toml:8:1]
@@ -558,7 +549,7 @@ fn ports_that_another_program_holds() {
        ·          [MARK]
        ·                  ╰── not loopback
        ╰────
-      help: use "127.0.0.1:[PORT]", with a reverse proxy that checks who calls in front of it
+      help: use "127.0.0.1:8080", with a reverse proxy that checks who calls in front of it
     "#);
 }
 
@@ -572,6 +563,6 @@ fn a_scale_above_the_max() {
     preparing: looking for services
     services: a.a, b.b
     error: cannot scale a to 3 instances: its max is 2
-    help: raise `instances = { max = … }` in services.toml
+    help: raise its max in services.toml or in its decorator
     ");
 }

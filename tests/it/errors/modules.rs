@@ -65,7 +65,7 @@ fn a_module_that_raises() {
     --- stdout
     --- stderr
     preparing: looking for services
-    error: cannot import `a` ([ROOT]/settings.py:2: KeyError: 'PORT')
+    error: cannot import `a` ([ROOT]/settings.py:2)
 
     Traceback (most recent call last):
       File "[ROOT]/a.py", line 1, in <module>
@@ -88,7 +88,7 @@ fn a_module_with_a_syntax_error() {
     --- stdout
     --- stderr
     preparing: looking for services
-    error: cannot import `a` ([ROOT]/a.py:2: SyntaxError: invalid syntax)
+    error: cannot import `a` ([ROOT]/a.py:2)
 
       File "[ROOT]/a.py", line 2
         def f(:
@@ -105,7 +105,7 @@ fn a_package_that_is_not_installed() {
     --- stdout
     --- stderr
     preparing: looking for services
-    error: cannot import `a` ([ROOT]/a.py:2: ModuleNotFoundError: No module named 'no_such_package')
+    error: cannot import `a` ([ROOT]/a.py:2)
 
     Traceback (most recent call last):
       File "[ROOT]/a.py", line 2, in <module>
@@ -123,7 +123,7 @@ fn a_module_that_ends_the_process() {
     --- stdout
     --- stderr
     preparing: looking for services
-    error: cannot import `a` ([ROOT]/a.py:2: SystemExit: 3)
+    error: cannot import `a` ([ROOT]/a.py:2)
 
     Traceback (most recent call last):
       File "[ROOT]/a.py", line 2, in <module>
@@ -156,7 +156,7 @@ fn two_modules_fail_at_once() {
     --- stdout
     --- stderr
     preparing: looking for services
-    error: cannot import `a` ([ROOT]/a.py:1: ZeroDivisionError: division by zero) and `b` ([ROOT]/b.py:1: SyntaxError: '[' was never closed)
+    error: cannot import `a` ([ROOT]/a.py:1) and `b` ([ROOT]/b.py:1)
 
     Traceback (most recent call last):
       File "[ROOT]/a.py", line 1, in <module>
@@ -189,7 +189,7 @@ fn a_missing_and_a_failing_module() {
        ╰────
       help: name the folder it is in: `path = ["…"]` in [python], relative to the manifest
 
-    cannot import `a` ([ROOT]/a.py:1: ZeroDivisionError: division by zero)
+    cannot import `a` ([ROOT]/a.py:1)
 
     Traceback (most recent call last):
       File "[ROOT]/a.py", line 1, in <module>
@@ -227,7 +227,7 @@ fn a_module_that_calls_a_service_while_it_is_imported() {
     --- stdout
     --- stderr
     preparing: looking for services
-    error: cannot import `a` ([ROOT]/a.py:7: msx.NoCallContext: a service was called while its module was imported or its hooks ran, where there is no call that could wait for it; move it into the function of a service, or call the plain function with .local(…))
+    error: cannot import `a` ([ROOT]/a.py:7)
 
     Traceback (most recent call last):
       File "[ROOT]/a.py", line 7, in <module>

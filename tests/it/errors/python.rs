@@ -50,41 +50,142 @@ fn on_any_distribution() -> insta::internals::SettingsBindDropGuard {
 #[test]
 fn no_python() {
     let _settings = on_any_distribution();
-    assert_output!(alone(""), ["up"], @"");
+    assert_output!(alone(""), ["up"], @r#"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: no Python was found: services.toml names none, there is no active virtual environment and no .venv, and no `python3` on PATH
+    help: install Python 3.10 or later ([HOW]), or name one in services.toml: `[python] interpreter = "/path/to/python3"`
+    "#);
 }
 
 #[test]
 fn a_python_that_is_too_old() {
     let sandbox = alone("");
     fake_python(&sandbox, "bin/python3", 8);
-    assert_output!(sandbox, ["up", "-d"], @"");
+    assert_output!(sandbox, ["up", "-d"], @r#"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: msx needs Python 3.10 or later, but `[ROOT]/bin/python3` (from PATH) is Python 3.8.10
+    help: install a newer one and name it in services.toml: `[python] interpreter = "/path/to/python3"`
+    "#);
     fake_python(&sandbox, "bin/python3.12", 12);
-    assert_output!(sandbox, ["config"], @"");
+    assert_output!(sandbox, ["config"], @r#"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: msx needs Python 3.10 or later, but `[ROOT]/bin/python3` (from PATH) is Python 3.8.10
+    help: `python3.12` is on PATH: set `[python] interpreter = "python3.12"` in services.toml
+    "#);
     sandbox.edit("services.toml", "[python]", "[python]\ninterpreter = \"python3\"");
-    assert_output!(sandbox, ["up"], @"");
+    assert_output!(sandbox, ["up"], @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the manifest cannot be used
+
+      × msx needs Python 3.10 or later, but `[ROOT]/bin/python3` (from services.toml) is
+      │ Python 3.8.10
+       ╭─[services.toml:2:1]
+     1 │ [python]
+     2 │ interpreter = "python3"
+       · ─────┬─────
+       ·      ╰── this interpreter
+     3 │ modules = ["a"]
+       ╰────
+      help: `python3.12` is on PATH: set `[python] interpreter = "python3.12"` in services.toml
+    "#);
 }
 
 #[test]
 fn an_interpreter_that_is_not_there() {
-    assert_output!(alone("interpreter = \"python3.13\"\n"), ["up"], @"");
-    assert_output!(alone("interpreter = \".venv/bin/python\"\n"), ["up"], @"");
-    assert_output!(alone("interpreter = \"services.toml\"\n").file("services", ""), ["up"], @"");
+    assert_output!(alone("interpreter = \"python3.13\"\n"), ["up"], @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the manifest cannot be used
+
+      × `[python] interpreter` in services.toml is `python3.13`, and no such command is on PATH
+       ╭─[services.toml:3:1]
+     2 │ modules = ["a"]
+     3 │ interpreter = "python3.13"
+       · ─────┬─────
+       ·      ╰── this interpreter
+       ╰────
+      help: install it, or give the path of another one
+    "#);
+    assert_output!(alone("interpreter = \".venv/bin/python\"\n"), ["up"], @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the manifest cannot be used
+
+      × `[python] interpreter` in services.toml is `.venv/bin/python`, but `[ROOT]/.venv/
+      │ bin/python` does not exist
+       ╭─[services.toml:3:1]
+     2 │ modules = ["a"]
+     3 │ interpreter = ".venv/bin/python"
+       · ─────┬─────
+       ·      ╰── this interpreter
+       ╰────
+      help: create it (`python3 -m venv [ROOT]/.venv`), or name another one
+    "#);
     let sandbox = alone("interpreter = \"./a.py\"\n");
-    assert_output!(sandbox, ["up"], @"");
+    assert_output!(sandbox, ["up"], @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the manifest cannot be used
+
+      × `[python] interpreter` in services.toml is `./a.py`, but `[ROOT]/./a.py` is not an
+      │ executable file
+       ╭─[services.toml:3:1]
+     2 │ modules = ["a"]
+     3 │ interpreter = "./a.py"
+       · ─────┬─────
+       ·      ╰── this interpreter
+       ╰────
+      help: name another one, or remove the line to let msx choose
+    "#);
 }
 
 #[test]
 fn a_program_that_is_no_python() {
     let sandbox = alone("interpreter = \"bin/sh\"\n");
     program(&sandbox, "bin/sh", "#!/bin/sh\necho 'sh: unknown option' >&2\nexit 4\n");
-    assert_output!(sandbox, ["up"], @"");
+    assert_output!(sandbox, ["up"], @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the manifest cannot be used
+
+      × `[ROOT]/bin/sh` (from services.toml) does not answer as a Python interpreter does:
+      │ it ended with exit status 4
+       ╭─[services.toml:3:1]
+     2 │ modules = ["a"]
+     3 │ interpreter = "bin/sh"
+       · ─────┬─────
+       ·      ╰── this interpreter
+       ╰────
+      help: repair it, or name another one in services.toml: `[python] interpreter = "/path/to/
+            python3"`
+
+    sh: unknown option
+    "#);
 }
 
 #[test]
 fn a_virtual_environment_that_is_gone() {
     let sandbox = alone("");
     let venv = sandbox.path("gone").display().to_string();
-    assert_output!(sandbox.env("VIRTUAL_ENV", &venv), ["up"], @"");
+    assert_output!(sandbox.env("VIRTUAL_ENV", &venv), ["up"], @r#"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: the virtual environment `[ROOT]/gone` ($VIRTUAL_ENV) has no working `bin/python`
+    help: leave it (`deactivate`), or create it anew (`python3 -m venv --clear "$VIRTUAL_ENV"`)
+    "#);
 }
 
 #[test]
@@ -92,7 +193,13 @@ fn neither_uv_nor_pip() {
     let _settings = on_any_distribution();
     let sandbox = alone("");
     fake_python(&sandbox, "bin/python3", 11);
-    assert_output!(sandbox, ["up"], @"");
+    assert_output!(sandbox, ["up"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: could not install the packages that msx needs: `[ROOT]/bin/python3` has no pip, and uv is not on PATH
+    help: install pip ([HOW]) or uv
+    ");
 }
 
 #[test]
@@ -100,25 +207,77 @@ fn a_package_that_cannot_be_had() {
     let sandbox = alone("requirements = \"requirements.txt\"\n")
         .file("requirements.txt", "--no-index\nno-such-package-anywhere == 1.0\n");
     real_python(&sandbox, "bin/python3");
-    assert_output!(sandbox, ["up"], @"");
+    assert_output!(sandbox, ["up"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    preparing: the packages of requirements.txt
+    error: could not install the packages of requirements.txt: pip ended with exit status 1
+
+    ERROR: Could not find a version that satisfies the requirement no-such-package-anywhere==1.0 (from versions: none)
+    ERROR: No matching distribution found for no-such-package-anywhere==1.0
+
+    help: correct requirements.txt; the installer's own words say what failed
+    ");
 }
 
 #[test]
 fn a_requirements_file_that_is_not_there() {
     let sandbox = alone("requirements = \"requirement.txt\"\n");
     fake_python(&sandbox, "bin/python3", 11);
-    assert_output!(sandbox, ["up"], @"");
+    assert_output!(sandbox, ["up"], @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the manifest cannot be used
+
+      × could not read `[ROOT]/requirement.txt`, which `[python] requirements` in
+      │ services.toml names: No such file or directory (os error 2)
+       ╭─[services.toml:3:1]
+     2 │ modules = ["a"]
+     3 │ requirements = "requirement.txt"
+       · ──────┬─────
+       ·       ╰── this file
+       ╰────
+      help: correct the name, or create the file
+    "#);
     let sandbox = sandbox.file("pyproject.toml", "[tool.x]\n");
     sandbox.edit("services.toml", "requirement.txt", "pyproject.toml");
-    assert_output!(sandbox, ["up"], @"");
+    assert_output!(sandbox, ["up"], @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the manifest cannot be used
+
+      × pyproject.toml has no [project] table, where its dependencies would be
+       ╭─[services.toml:3:1]
+     2 │ modules = ["a"]
+     3 │ requirements = "pyproject.toml"
+       · ──────┬─────
+       ·       ╰── this file
+       ╰────
+      help: add the table with a list `dependencies`, or name a requirements.txt instead
+    "#);
 }
 
 #[test]
 fn no_folder_for_the_cache() {
     let sandbox = alone("").env("XDG_CACHE_HOME", "").env("HOME", "");
-    assert_output!(sandbox, ["up"], @"");
+    assert_output!(sandbox, ["up"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: cannot find the cache folder: neither XDG_CACHE_HOME nor HOME is set
+    help: set XDG_CACHE_HOME to a folder where msx may keep what it downloads
+    ");
     let sandbox = alone("").file("cache", "");
     let cache = sandbox.path("cache").display().to_string();
     fake_python(&sandbox, "bin/python3", 11);
-    assert_output!(sandbox.env("XDG_CACHE_HOME", &cache), ["up"], @"");
+    assert_output!(sandbox.env("XDG_CACHE_HOME", &cache), ["up"], @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: could not create the folder `[ROOT]/cache/msx/sdk`: Not a directory (os error 20)
+    help: a part of this path is a file: remove it; XDG_CACHE_HOME moves the cache of msx elsewhere
+    ");
 }

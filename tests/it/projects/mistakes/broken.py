@@ -9,7 +9,7 @@ from msx import microservice
 
 @msx.on_start
 def connect() -> None:
-    print("connecting to the database")
+    print("connecting to the database", file=sys.stderr)
     print("no database at localhost:5432", file=sys.stderr, flush=True)
     os._exit(3)
 
