@@ -6,6 +6,7 @@ import time
 import msx
 from cases import Cases
 from described import described
+from gates import gate
 from marks import mark
 from msx import microservice
 from plain import aecho, echo
@@ -55,7 +56,7 @@ def counts(name):
     return name
 
 
-@microservice(run_timeout="300ms")
+@microservice(run_timeout="1s")
 def spins(how: str, name: str) -> object:
     return HOWS[how](name)
 
@@ -73,11 +74,21 @@ async def aswallows(name):
             mark(f"{name}.swallowed")
 
 
-@microservice(run_timeout="300ms")
+@microservice(run_timeout="1s")
 async def aspins(how: str, name: str) -> object:
     if how in ("awaits", "aswallows"):
         return await {"awaits": awaits, "aswallows": aswallows}[how](name)
     return HOWS[how](name)
+
+
+@microservice(run_timeout="1s")
+def patient(name: str) -> str:
+    return gate(name)
+
+
+@microservice(run_timeout="1s")
+async def apatient(name: str) -> str:
+    return await gate.aio(name)
 
 
 @microservice
