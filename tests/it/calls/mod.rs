@@ -35,9 +35,9 @@ impl<'a> Project<'a> {
         Self { hub: Hub::up_with(sandbox, &[], &[("MSX_REPLAY", "always")]), sandbox, replays: true }
     }
 
-    /// The result of `msx call`, which must succeed.
+    /// The result of `msx call`, which must succeed, and which no defect may make wait for ever.
     pub fn call(&self, args: &[&str]) -> Value {
-        let all: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+        let all: Vec<&str> = args.iter().copied().chain(["--json", "--timeout", "2m"]).collect();
         let text = self.hub.call(&all);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?} printed {text:?}: {error}"))
     }
