@@ -71,7 +71,8 @@ impl Project {
     /// The nearest folder upwards from `from` that has a manifest or state.
     pub fn find(from: &Path) -> Result<Option<Self>, Failure> {
         let from = Self::at(from)?;
-        let is_project = |folder: &&Path| folder.join(MANIFEST).is_file() || folder.join(STATE).is_dir();
+        let is_project =
+            |folder: &&Path| folder.join(MANIFEST).is_file() || is_own_state(&folder.join(STATE));
         Ok(from.root.ancestors().find(is_project).map(|root| Self { root: root.to_path_buf() }))
     }
 
@@ -241,6 +242,11 @@ impl Project {
         self.root.hash(&mut hasher);
         hasher.finish()
     }
+}
+
+/// Another user's `.msx`, in a shared folder such as `/tmp`, must not say which hub ours is.
+fn is_own_state(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == nix::unistd::getuid().as_raw())
 }
 
 /// `$XDG_RUNTIME_DIR/msx` where that is usable, else `/tmp/msx-<uid>`.
