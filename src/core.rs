@@ -49,6 +49,8 @@ pub enum Event {
     Gone {
         instance: InstanceId,
         reason: String,
+        /// Lanes whose last message its process had not read.
+        unread: Vec<u32>,
     },
     /// A crash loop began (with what is known of it) or ended.
     Down {
@@ -288,7 +290,7 @@ impl Core {
             Event::Ready(instance) => self.on_ready(instance),
             Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
             Event::Severed(instance) => self.on_severed(instance),
-            Event::Gone { instance, reason } => self.on_gone(now, instance, &reason, out),
+            Event::Gone { instance, reason, unread } => self.on_gone(now, instance, &reason, &unread, out),
             Event::Down { service, reason } => {
                 self.services[service.0 as usize].down = reason;
                 self.refuse_hopeless(now, service, out);

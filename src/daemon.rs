@@ -22,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
 use crate::guard::{self, Guard};
-use crate::project::{DYING_MAX, Project};
+use crate::project::{DYING_MAX, HubLock, Project};
 use crate::protocol::progress::Progress;
 use api::ControlApi;
 
@@ -43,6 +43,8 @@ pub type Report = Arc<dyn Fn(Progress) + Send + Sync>;
 /// How long the guard may take to end everything that is left.
 const GUARD_BOUND: Duration = Duration::from_secs(5);
 
+/// How often the hub looks whether its lock is still there.
+const LOCK_LOOK: Duration = Duration::from_secs(1);
 /// Far more than the bounds of the rooms add up to on one machine.
 const DESCRIPTORS_MAX: u64 = 1 << 20;
 
@@ -61,11 +63,15 @@ pub fn run(options: UpOptions, report: Report) -> Result<(), Failure> {
             let (pid, command) = (leftover.pid, leftover.command);
             report(Progress::Note(format!("ended process {pid} ({command}), left by an earlier hub")));
         }
-        serve(&options, guard, report).await
+        serve(&options, &lock, guard, report).await
     });
     let outcome = result.and(survivors);
     // Before the lock: who gets it finds no file of ours, or the reason that a waiting `down` reports.
-    let ended = options.project.end_hub(&outcome);
+    let ended = match options.project.still_holds(&lock) {
+        true => options.project.end_hub(&outcome),
+        // The file may be that of another hub.
+        false => Ok(()),
+    };
     drop(lock);
     outcome.and(ended)
 }
@@ -138,12 +144,12 @@ fn raise_descriptor_limit() {
     }
 }
 
-async fn serve(options: &UpOptions, guard: &Guard, report: Report) -> Result<(), Failure> {
+async fn serve(options: &UpOptions, lock: &HubLock, guard: &Guard, report: Report) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let api = ControlApi::start(&options.project, signals.stop.clone())?;
     options.project.write_hub(&api.hub_file(false))?;
     let outcome = tokio::select! {
-        outcome = start_and_stop(options, guard, report, &signals, &api) => outcome,
+        outcome = start_and_stop(options, lock, guard, report, &signals, &api) => outcome,
         () = guard.lost() => options.project.write_hub(&api.hub_file(true)).and(Err(guard_lost())),
     };
     api.stop().await;
@@ -152,6 +158,7 @@ async fn serve(options: &UpOptions, guard: &Guard, report: Report) -> Result<(),
 
 async fn start_and_stop(
     options: &UpOptions,
+    lock: &HubLock,
     guard: &Guard,
     report: Report,
     signals: &Signals,
@@ -164,15 +171,26 @@ async fn start_and_stop(
     let hub = wiring::Hub::start(options, plan, guard, &report, api)?;
     report(Progress::Gateway { url: hub.gateway.to_string() });
     let announced = tokio::spawn(hub.clone().announce_ready(report.clone()));
-    signals.stop.cancelled().await;
+    let told = tokio::select! {
+        () = signals.stop.cancelled() => Ok(()),
+        () = lock_lost(&options.project, lock) => Err(Failure::failed("the folder .msx was removed, so the hub has stopped")
+            .with_help("`msx down` comes before `rm -r .msx`; `msx up` starts it all again")),
+    };
     announced.abort();
     report(Progress::Stopping);
     // Calls have their time to end even if that cannot be put on record.
-    let recorded = options.project.write_hub(&api.hub_file(true));
+    let recorded = told.and_then(|()| options.project.write_hub(&api.hub_file(true)));
     hub.stop(signals.kill.clone()).await;
     match signals.kill.is_cancelled() {
         true => Err(Failure::interrupted("killed: calls that ran were not waited for")),
         false => recorded,
+    }
+}
+
+/// Returns when another hub could take the project, which would not find this one.
+async fn lock_lost(project: &Project, lock: &HubLock) {
+    while project.still_holds(lock) {
+        tokio::time::sleep(LOCK_LOOK).await;
     }
 }
 

@@ -71,7 +71,8 @@ impl Project {
     /// The nearest folder upwards from `from` that has a manifest or state.
     pub fn find(from: &Path) -> Result<Option<Self>, Failure> {
         let from = Self::at(from)?;
-        let is_project = |folder: &&Path| folder.join(MANIFEST).is_file() || folder.join(STATE).is_dir();
+        let is_project =
+            |folder: &&Path| folder.join(MANIFEST).is_file() || is_own_state(&folder.join(STATE));
         Ok(from.root.ancestors().find(is_project).map(|root| Self { root: root.to_path_buf() }))
     }
 
@@ -142,6 +143,16 @@ impl Project {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(e)) => Err(cannot("lock", &path, &e)),
+        }
+    }
+
+    /// Whether the lock is still the one that others look at: `.msx/` can be removed under a running hub.
+    pub fn still_holds(&self, lock: &HubLock) -> bool {
+        let (seen, held) = (fs::metadata(self.lock_file()), lock.0.metadata());
+        match (seen, held) {
+            (Ok(seen), Ok(held)) => (seen.dev(), seen.ino()) == (held.dev(), held.ino()),
+            (Err(e), _) => e.kind() != io::ErrorKind::NotFound,
+            (_, Err(_)) => true,
         }
     }
 
@@ -231,6 +242,11 @@ impl Project {
         self.root.hash(&mut hasher);
         hasher.finish()
     }
+}
+
+/// Another user's `.msx`, in a shared folder such as `/tmp`, must not say which hub ours is.
+fn is_own_state(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == nix::unistd::getuid().as_raw())
 }
 
 /// `$XDG_RUNTIME_DIR/msx` where that is usable, else `/tmp/msx-<uid>`.

@@ -53,6 +53,7 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 enum Command {
     Event(Event),
     Attach { event: Event, instance: InstanceId, control: OwnedFd },
+    Gone { instance: InstanceId, reason: String },
     Control { instance: InstanceId, message: ToControl },
     Ask { service: ServiceId, arguments: Bytes, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
     Report(oneshot::Sender<Vec<ServiceReport>>),
@@ -100,6 +101,11 @@ impl Shard {
 
     pub fn event(&self, event: Event) {
         self.push(Command::Event(event));
+    }
+
+    /// The process of an instance is gone.
+    pub fn gone(&self, instance: InstanceId, reason: String) {
+        self.push(Command::Gone { instance, reason });
     }
 
     /// Serves the control channel of a new instance. `event` is its `Attached`.
@@ -264,6 +270,7 @@ async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
 fn obey(local: &std::rc::Rc<Local>, command: Command) {
     match command {
         Command::Event(event) => local.handle([event]),
+        Command::Gone { instance, reason } => local.gone(instance, reason),
         Command::Attach { event, instance, control } => local.attach(event, instance, control),
         Command::Control { instance, message } => local.control(instance, &message),
         Command::Ask { service, arguments, answer, key } => {

@@ -18,6 +18,7 @@ import struct
 import sys
 import termios
 import time
+from codecs import getincrementaldecoder
 from html import escape
 from pathlib import Path
 
@@ -125,13 +126,11 @@ class Recording:
     def run(self, command: list[str]) -> None:
         pid, terminal = pty.fork()
         if pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
             os.execvp(command[0], command)
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        last, pending = time.monotonic(), b""
+        last, pending, decoder = time.monotonic(), "", getincrementaldecoder("utf-8")()
         while chunk := read(terminal):
-            pending += chunk
-            whole = pending.decode(errors="ignore")
-            pending = b"" if whole.encode() == pending else pending[len(whole.encode()) :]
+            whole, pending = whole_controls(pending + decoder.decode(chunk))
             self.feed(whole, time.monotonic() - last)
             last = time.monotonic()
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
@@ -139,6 +138,12 @@ class Recording:
 
     def text(self) -> str:
         return "\n".join("".join(char for char, _ in row) for row in self.screen.shown())
+
+
+def whole_controls(text: str) -> tuple[str, str]:
+    """The text, and a control sequence at its end that has only begun."""
+    begun = re.search(r"\x1b(\[[0-9;?]*)?$", text)
+    return (text[: begun.start()], begun[0]) if begun else (text, "")
 
 
 def read(terminal: int) -> bytes:

@@ -9,6 +9,7 @@ use super::place::Located;
 use super::raw::Table;
 use super::section::State::{Anywhere, Later, OneService};
 use super::section::{Key, Section, Title};
+use super::spec::INSTANCES_MAX;
 use super::value::{Env, Line, Names, Setting, Signal};
 
 /// Makes of each table two types: `$layer` with what one place says (every field may be absent), and `$settings`
@@ -108,8 +109,6 @@ settings! {
 const THREADS_MAX: u32 = 1_024;
 /// Coroutines are cheap, but each running call holds its arguments in memory.
 const CONCURRENCY_MAX: u32 = 100_000;
-/// Instances are processes of one machine.
-const INSTANCES_MAX: u32 = 1_024;
 /// A parked `def` call is a blocked thread; a parked `async def` call a pending coroutine.
 const PARKED_MAX: u32 = 100_000;
 /// Every queued call holds its arguments in the hub's memory.

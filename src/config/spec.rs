@@ -36,6 +36,9 @@ pub struct ServiceSpec {
     pub stop: StopPolicy,
 }
 
+/// The most instances that a service may have, whoever asks: they are processes of one machine.
+pub const INSTANCES_MAX: u32 = 1_024;
+
 /// How many instances: fixed when `min == max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstanceRange {

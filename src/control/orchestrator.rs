@@ -1,5 +1,7 @@
 //! `msx.orchestrator`: the hub as a service. Its functions are called like any other and answered here.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::control::status::Reporter;
@@ -7,7 +9,7 @@ use crate::model::{Outcome, ServiceName};
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
-use crate::registry::Registry;
+use crate::registry::{Registry, ServiceEntry};
 use crate::supervisor::Supervisor;
 
 /// Name of the module whose functions the hub answers.
@@ -66,24 +68,18 @@ impl Orchestrator {
     async fn run(&self, function: &str, arguments: &[Value]) -> Result<Value, Box<RemoteError>> {
         let text = |at: usize| arguments.get(at).and_then(Value::as_str).unwrap_or_default();
         match function {
-            "services" => Ok(self.services()),
+            "services" => Ok(services(&self.registry.snapshot().services)),
             "access" => self.access(text(0)),
             "instances" => self.instances(text(0)),
             "scale" => self.scale(text(0), arguments.get(1).and_then(Value::as_u64)).await,
-            _ => Ok(self.health()),
+            _ => Ok(health(&self.registry.snapshot().services, self.reporter.uptime())),
         }
-    }
-
-    fn services(&self) -> Value {
-        let snapshot = self.registry.snapshot();
-        snapshot.services.iter().map(|service| service.spec.name.as_str()).collect()
     }
 
     fn access(&self, name: &str) -> Result<Value, Box<RemoteError>> {
         let snapshot = self.registry.snapshot();
         let id = snapshot.resolve(name).map_err(unknown)?;
-        let address = snapshot.get(id).and_then(|service| service.address);
-        Ok(address.map_or(Value::Null, |address| json!(format!("http://{address}/"))))
+        Ok(snapshot.get(id).map_or(Value::Null, address))
     }
 
     fn instances(&self, name: &str) -> Result<Value, Box<RemoteError>> {
@@ -100,29 +96,40 @@ impl Orchestrator {
         let id = self.registry.resolve(name).map_err(unknown)?;
         let instances = instances.and_then(|n| u32::try_from(n).ok());
         let instances = instances.ok_or_else(|| value_error("n must be a whole number from 0"))?;
-        let above = self.registry.snapshot().get(id).and_then(|service| service.above_max(instances));
-        if let Some(message) = above {
-            return Err(value_error(message));
-        }
-        self.supervisor
-            .scale(id, Some(instances), true)
-            .await
-            .map_err(|error| value_error(error.to_string()))?;
-        Ok(Value::Null)
+        let scaled = self.supervisor.scale(id, Some(instances), true, false).await;
+        scaled.map(|()| Value::Null).map_err(|error| {
+            let help = error.help().map(|help| format!("; {help}"));
+            value_error(format!("{error}{}", help.unwrap_or_default()))
+        })
     }
+}
 
-    fn health(&self) -> Value {
-        let snapshot = self.registry.snapshot();
-        let services = snapshot.services.iter().map(|service| {
-            let ready = service.instances.iter().filter(|i| i.ready.is_some()).count();
-            (service.spec.name.to_string(), json!({"ready": ready, "desired": service.desired}))
-        });
-        let is_ok = snapshot
-            .services
-            .iter()
-            .all(|service| service.desired == 0 || service.instances.iter().any(|i| i.ready.is_some()));
-        json!({"ok": is_ok, "uptime": self.reporter.uptime().as_secs_f64(), "services": services.collect::<serde_json::Map<_, _>>()})
-    }
+fn services(services: &[ServiceEntry]) -> Value {
+    let described = services.iter().map(|service| {
+        json!({
+            "name": service.spec.name.as_str(),
+            "alias": service.alias.as_deref(),
+            "address": address(service),
+            "instances": service.ready(),
+        })
+    });
+    described.collect()
+}
+
+/// Of the service's own front.
+fn address(service: &ServiceEntry) -> Value {
+    service.address.map_or(Value::Null, |address| json!(format!("http://{address}/")))
+}
+
+/// It is well if every service has at least the ready instances that are wanted of it.
+fn health(services: &[ServiceEntry], uptime: Duration) -> Value {
+    let is_ok = services.iter().all(|service| service.ready() >= service.desired as usize);
+    let numbers = services.iter().map(|service| {
+        let numbers = json!({"ready": service.ready(), "desired": service.desired});
+        (service.spec.name.to_string(), numbers)
+    });
+    let numbers: serde_json::Map<String, Value> = numbers.collect();
+    json!({"ok": is_ok, "uptime": uptime.as_secs_f64(), "services": numbers})
 }
 
 /// The arguments in the order of the parameters.
@@ -169,4 +176,64 @@ fn value_error(message: impl Into<String>) -> Box<RemoteError> {
 fn unknown(error: crate::registry::NameError) -> Box<RemoteError> {
     let text = format!("{error}; {}", error.help());
     raised("builtins.LookupError", &ServiceName::new(MODULE), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::model::{Generation, InstanceId};
+    use crate::protocol::control::InstanceState;
+    use crate::registry::InstanceEntry;
+    use crate::registry::tests::offer;
+
+    /// One that was ready at some time, whatever it is now.
+    fn instance(service: &ServiceEntry, number: u32, state: InstanceState) -> InstanceEntry {
+        InstanceEntry {
+            id: InstanceId { service: service.id, number, generation: Generation(number) },
+            label: service.label(number),
+            state,
+            pid: None,
+            started: Instant::now(),
+            ready: Some(Instant::now()),
+            restarts: 0,
+            reason: None,
+        }
+    }
+
+    fn table(states: &[InstanceState], desired: u32) -> Vec<ServiceEntry> {
+        let mut offer = offer("m.a");
+        offer.address = Some(([127, 0, 0, 1], 4000).into());
+        let mut services = Registry::new(vec![offer]).snapshot().services.clone();
+        let service = &mut services[0];
+        service.instances =
+            (1..).zip(states).map(|(number, state)| instance(service, number, *state)).collect();
+        service.desired = desired;
+        services
+    }
+
+    #[test]
+    fn only_instances_that_are_ready_now_count() {
+        use InstanceState::{Backoff, Draining, Ready};
+        for (states, desired, ready, ok) in [
+            (&[Backoff][..], 1, 0, false),
+            (&[Ready, Draining], 2, 1, false),
+            (&[Ready], 2, 1, false),
+            (&[Ready, Ready], 1, 2, true),
+            (&[], 0, 0, true),
+        ] {
+            let shown = health(&table(states, desired), Duration::from_secs(2));
+            let numbers = json!({"m.a": {"ready": ready, "desired": desired}});
+            assert_eq!(shown, json!({"ok": ok, "uptime": 2.0, "services": numbers}), "{states:?}");
+        }
+    }
+
+    #[test]
+    fn services_are_described() {
+        let shown = services(&table(&[InstanceState::Ready, InstanceState::Backoff], 2));
+        let expected =
+            json!({"name": "m.a", "alias": "a", "address": "http://127.0.0.1:4000/", "instances": 1});
+        assert_eq!(shown, json!([expected]));
+    }
 }

@@ -25,7 +25,7 @@ use crate::protocol::control::{
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
-use crate::registry::{NameError, Registry};
+use crate::registry::{NameError, Registry, TooMany};
 use crate::shard::Shard;
 use crate::supervisor::Failure;
 
@@ -181,13 +181,14 @@ async fn scale(Shared(control): Shared, Json(request): Json<ScaleRequest>) -> Re
     let mut targets = Vec::new();
     for target in &request.targets {
         let id = control.registry.resolve(&target.service)?;
-        control.check_max(id, target.instances, request.force)?;
+        control.check(id, target.instances, request.force)?;
         targets.push((id, target));
     }
     // All are asked for before the first is waited for.
     let waits = targets.into_iter().map(|(id, target)| {
         let (control, instances) = (control.clone(), target.instances);
-        let scaling = async move { control.orchestrator.supervisor.scale(id, instances, request.wait).await };
+        let (wait, force) = (request.wait, request.force);
+        let scaling = async move { control.orchestrator.supervisor.scale(id, instances, wait, force).await };
         (target, tokio::spawn(scaling))
     });
     for (target, wait) in waits.collect::<Vec<_>>() {
@@ -245,14 +246,14 @@ impl Control {
         Ok((id, signature.ok_or_else(|| Refused::new(ProblemKind::Internal, "a service without an entry"))?))
     }
 
-    fn check_max(&self, id: ServiceId, instances: Option<u32>, force: bool) -> Result<(), Refused> {
+    /// What the supervisor checks as well: here before the first of several targets is asked for.
+    fn check(&self, id: ServiceId, instances: Option<u32>, force: bool) -> Result<(), Refused> {
         let snapshot = self.registry.snapshot();
         let Some((service, wanted)) = snapshot.get(id).zip(instances) else { return Ok(()) };
-        match service.above_max(wanted) {
-            Some(message) if !force => Err(Refused::usage(message)
-                .help("raise its max in services.toml or in its decorator, or use --force")),
-            _ => Ok(()),
-        }
+        service.allows(wanted, force).map_err(|error| {
+            let or_force = if matches!(error, TooMany::ForService { .. }) { ", or use --force" } else { "" };
+            Refused::usage(error.to_string()).help(&format!("{}{or_force}", error.help()))
+        })
     }
 }
 

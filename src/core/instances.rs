@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Answer, Core, Effect, Refusal, Stage};
 use crate::balancer::Intake;
 use crate::calls::{Ended, Fault, Place, Suspension};
-use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
+use crate::model::{CallKey, InstanceId, Outcome, ServiceId, WorkerKind};
 
 impl Core {
     pub(super) fn on_ready(&mut self, id: InstanceId) {
@@ -64,16 +64,34 @@ impl Core {
         }
     }
 
-    /// The process is gone: what ran there fails, what was parked there is replayed.
-    pub(super) fn on_gone(&mut self, now: Instant, id: InstanceId, reason: &str, out: &mut Vec<Effect>) {
+    /// The process is gone: what ran there fails, what was parked there, or had not been read, runs elsewhere.
+    pub(super) fn on_gone(
+        &mut self,
+        now: Instant,
+        id: InstanceId,
+        reason: &str,
+        unread: &[u32],
+        out: &mut Vec<Effect>,
+    ) {
         let Some(instance) = self.dispatcher(id.service).detach(id) else { return };
         for call in instance.parked.iter().chain(&instance.unwinding).map(|parked| parked.call) {
             self.replay_lost(id, call);
         }
-        for call in instance.running.iter().map(|running| running.call) {
-            self.fail_lost(now, id, call, reason, out);
+        for running in instance.running {
+            // The one lane of an `async def` worker carries many calls, and which of them it has read is not known.
+            match instance.kind == WorkerKind::Def && unread.contains(&running.lane) {
+                true => self.run_again(id, running.call),
+                false => self.fail_lost(now, id, running.call, reason, out),
+            }
         }
         self.touch(id.service);
+    }
+
+    /// The worker never heard that it should run this, or go on with it.
+    fn run_again(&mut self, id: InstanceId, key: CallKey) {
+        if self.calls.get(key).is_some_and(|call| call.place == Place::Running(id)) {
+            self.queue_replay(key);
+        }
     }
 
     fn replay_lost(&mut self, id: InstanceId, key: CallKey) {

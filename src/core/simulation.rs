@@ -135,7 +135,7 @@ impl Simulation {
                     assert!(worker.calls.is_empty(), "a drained instance holds nothing");
                     self.core.handle(
                         self.now,
-                        Event::Gone { instance, reason: "stopped".into() },
+                        Event::Gone { instance, reason: "stopped".into(), unread: vec![] },
                         &mut self.effects,
                     );
                 }
@@ -216,7 +216,7 @@ impl Simulation {
         (0..choice % 8).for_each(|turn| {
             self.arrive(choice.wrapping_add(turn));
         });
-        self.event(Event::Gone { instance, reason: "killed".into() });
+        self.event(Event::Gone { instance, reason: "killed".into(), unread: vec![] });
         self.start(instance.service, instance.number);
     }
 

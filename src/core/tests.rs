@@ -150,7 +150,7 @@ fn a_replay_does_not_wait_for_a_service_that_was_scaled_to_zero() {
     let child = bench.started().unwrap();
     bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
     bench.event(Event::ScaledToZero { service: CALLER, is_zero: true });
-    bench.event(Event::Gone { instance: instance(CALLER), reason: "stopped".into() });
+    bench.event(Event::Gone { instance: instance(CALLER), reason: "stopped".into(), unread: vec![] });
     assert!(bench.answer().is_none(), "it waits for its child");
     bench.says(CALLEE, FromWorker::Return { call: child, attempt: 1, value: Bytes::new() });
     bench.passes(super::TICK);
@@ -210,7 +210,7 @@ fn code_that_does_not_unwind_in_time_costs_its_instance() {
 fn children_of_a_service_that_cannot_run_fail_at_once() {
     let mut bench = Bench::new(256);
     let call = bench.ask();
-    bench.event(Event::Gone { instance: instance(CALLEE), reason: "exit status 1".into() });
+    bench.event(Event::Gone { instance: instance(CALLEE), reason: "exit status 1".into(), unread: vec![] });
     bench.event(Event::Down { service: CALLEE, reason: Some("last words".into()) });
     bench.calls(call);
     let told = bench.effects.drain(..).find_map(|effect| match effect {
@@ -222,4 +222,27 @@ fn children_of_a_service_that_cannot_run_fail_at_once() {
     let error = RemoteError::decode(payload);
     assert_eq!(error.kind, RemoteError::UNAVAILABLE);
     assert!(error.message.ends_with("\nlast words"), "{}", error.message);
+}
+
+#[test]
+fn only_what_a_process_has_read_is_lost_with_it() {
+    for (unread, lost) in [(vec![0], false), (vec![], true)] {
+        let mut bench = Bench::new(256);
+        let call = bench.ask();
+        bench.event(Event::Severed(instance(CALLER)));
+        bench.event(Event::Gone { instance: instance(CALLER), reason: "killed".into(), unread });
+        if lost {
+            assert_eq!(bench.error().kind, RemoteError::INSTANCE_DIED);
+            continue;
+        }
+        let replacement = InstanceId { generation: Generation(1), ..instance(CALLER) };
+        bench.event(Event::Attached {
+            instance: replacement,
+            kind: WorkerKind::Def,
+            slots: 1,
+            max_parked: 1,
+        });
+        bench.event(Event::Ready(replacement));
+        assert_eq!(bench.started(), Some(call));
+    }
 }

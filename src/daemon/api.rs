@@ -1,6 +1,7 @@
 //! The control API, served from the hub's first moment to its last: `down` also ends a hub that is still starting.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ pub struct ControlApi {
     pub started: Instant,
     started_at: String,
     socket: PathBuf,
+    /// Names the socket that is ours, should another one have taken its place.
+    inode: Option<u64>,
     entry: Arc<Entry>,
     ending: CancellationToken,
     ended: CancellationToken,
@@ -33,6 +36,7 @@ impl ControlApi {
         let api = Self {
             started: Instant::now(),
             started_at: jiff::Timestamp::now().to_string(),
+            inode: inode(&socket),
             socket,
             entry: Arc::new(Entry::new(stop)),
             ending: CancellationToken::new(),
@@ -75,7 +79,13 @@ impl ControlApi {
 
 impl Drop for ControlApi {
     fn drop(&mut self) {
-        // The folder belongs to the user; a socket that cannot be removed is replaced by the next hub.
-        let _ = std::fs::remove_file(&self.socket);
+        if inode(&self.socket) == self.inode {
+            // The folder belongs to the user; a socket that cannot be removed is replaced by the next hub.
+            let _ = std::fs::remove_file(&self.socket);
+        }
     }
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::symlink_metadata(path).ok().map(|meta| meta.ino())
 }

@@ -15,7 +15,7 @@ pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: V
     let edge = Arc::new(edge(shard, registry));
     shard.serve(gateway, gateway::router(edge.clone()));
     for (service, front) in registry.snapshot().services.iter().zip(fronts) {
-        shard.serve(front, gateway::front::router(edge.clone(), service.spec.name.clone()));
+        shard.serve(front, gateway::front::router(edge.clone(), service.id, service.spec.name.clone()));
     }
 }
 
@@ -23,14 +23,7 @@ fn edge(shard: &Shard, registry: &Registry) -> Edge {
     let (lookup, services, named, shard) =
         (registry.clone(), registry.clone(), registry.clone(), shard.clone());
     Edge {
-        lookup: Arc::new(move |name| {
-            let snapshot = lookup.peek();
-            let id =
-                snapshot.resolve(name).map_err(|error| gateway::Refusal { message: error.to_string() })?;
-            let entry =
-                snapshot.get(id).ok_or_else(|| gateway::Refusal { message: "it was removed".into() })?;
-            Ok(target(entry))
-        }),
+        lookup: Arc::new(move |id| lookup.peek().get(id).map(target)),
         services: Arc::new(move || services.peek().services.iter().map(target).collect()),
         ask: Arc::new(move |service, arguments, deadline| {
             let (ask, named) = (shard.ask(service, arguments), named.clone());

@@ -25,7 +25,7 @@ pub fn of_supervisor(shard: Shard) -> OutwardFn {
         Outward::Ready { instance } => shard.event(Event::Ready(instance)),
         Outward::Drain { instance, replay_now } => shard.event(Event::Drain { instance, replay_now }),
         Outward::Finish { instance } => shard.control(instance, ToControl::Drain),
-        Outward::Gone { instance, reason } => shard.event(Event::Gone { instance, reason }),
+        Outward::Gone { instance, reason } => shard.gone(instance, reason),
         Outward::Down { service, reason } => shard.event(Event::Down { service, reason }),
         Outward::Zero { service, is_zero } => shard.event(Event::ScaledToZero { service, is_zero }),
     })

@@ -89,12 +89,12 @@ impl Hub {
             hub_services: hub_services(first_of_hub),
         });
         tokio::spawn(scaling::run(orchestrator.reporter.clone(), orchestrator.supervisor.clone()));
-        for (service, instances) in scale {
-            let supervisor = orchestrator.supervisor.clone();
-            // Not waited for: `announce_ready` tells when they are ready.
-            tokio::spawn(async move { supervisor.scale(service, Some(instances), false).await });
-        }
         let supervisor = orchestrator.supervisor;
+        for (service, instances) in scale {
+            let supervisor = supervisor.clone();
+            // Not waited for: `announce_ready` tells when they are ready.
+            tokio::spawn(async move { supervisor.scale(service, Some(instances), false, false).await });
+        }
         let watch = watch(options, &plan, &supervisor, report)?;
         Ok(Self { supervisor, shard, gateway, _watch: watch })
     }
@@ -244,11 +244,10 @@ fn asked(options: &UpOptions, registry: &Registry) -> Result<Vec<(ServiceId, u32
             Failure::usage(format!("cannot follow `--scale {name}={instances}`: {error}"))
                 .with_help(error.help())
         })?;
-        match snapshot.get(id).and_then(|service| service.above_max(*instances)) {
-            Some(message) => {
-                Err(Failure::usage(message).with_help("raise its max in services.toml or in its decorator"))
-            }
-            None => Ok((id, *instances)),
+        let allowed = snapshot.get(id).map_or(Ok(()), |service| service.allows(*instances, false));
+        match allowed {
+            Ok(()) => Ok((id, *instances)),
+            Err(error) => Err(Failure::usage(error.to_string()).with_help(error.help())),
         }
     });
     asked.collect()

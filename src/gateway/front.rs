@@ -9,24 +9,23 @@ use axum::routing::any;
 
 use super::problem::{self, Problem};
 use super::{Edge, answer, browser};
-use crate::model::ServiceName;
+use crate::model::{ServiceId, ServiceName};
 
 /// Whoever knows the address may call the service, exposed or not: it is on loopback.
-pub fn router(edge: Arc<Edge>, service: ServiceName) -> Router {
-    Router::new().route("/", any(call)).fallback(nothing_here).with_state(Arc::new(Front { edge, service }))
+pub fn router(edge: Arc<Edge>, id: ServiceId, name: ServiceName) -> Router {
+    Router::new().route("/", any(call)).fallback(nothing_here).with_state(Arc::new(Front { edge, id, name }))
 }
 
 struct Front {
     edge: Arc<Edge>,
-    service: ServiceName,
+    id: ServiceId,
+    name: ServiceName,
 }
 
 async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
     let answer = async {
         browser::check(request.headers())?;
-        // Looked up each time: a reload may have changed the signature.
-        let found = (front.edge.lookup)(front.service.as_str());
-        let target = found.map_err(|refusal| Problem::not_found(refusal.message))?;
+        let target = front.edge.target(front.id)?;
         answer::answer(&front.edge, &target, request).await
     };
     problem::respond(answer.await)
@@ -34,6 +33,6 @@ async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
 
 async fn nothing_here(State(front): State<Arc<Front>>, request: Request) -> Response {
     problem::respond(browser::check(request.headers()).and_then(|()| {
-        Err(Problem::not_found(format!("there is nothing here: {} is called by POST to /", front.service)))
+        Err(Problem::not_found(format!("there is nothing here: {} is called by POST to /", front.name)))
     }))
 }

@@ -9,15 +9,15 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
 use super::problem::{self, Problem, reply};
-use super::{Edge, PRIVATE, Target, browser};
+use super::{Gateway, Target, browser};
 
-pub(super) async fn index(State(edge): State<Arc<Edge>>, request: Request) -> Response {
+pub(super) async fn index(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     problem::respond(browser::check(request.headers()).and_then(|()| {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(Problem::method_not_allowed("GET, HEAD"));
         }
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let page = page(host, &(edge.services)());
+        let page = page(host, &(gateway.edge.services)());
         let mut page = reply(StatusCode::OK, "text/plain; charset=utf-8", page.into_bytes());
         page.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
         Ok(page)
@@ -26,9 +26,7 @@ pub(super) async fn index(State(edge): State<Arc<Edge>>, request: Request) -> Re
 
 fn page(host: &str, services: &[Target]) -> String {
     let mut page = "Services of this msx gateway. Each takes a JSON object of its parameters:\n".to_owned();
-    for target in
-        services.iter().filter(|target| target.exposed && !target.name.as_str().starts_with(PRIVATE))
-    {
+    for target in services.iter().filter(|target| target.is_public()) {
         let Target { name, signature, .. } = target;
         let _ = write!(page, "\n{}\n", signature.named(name.as_str()));
         for line in

@@ -23,6 +23,7 @@ use bytes::Bytes;
 
 use crate::model::{ServiceId, ServiceName};
 use crate::protocol::signature::Signature;
+use crate::registry::Names;
 use problem::Problem;
 
 /// Services under this name answer for the hub itself and are for its own user only.
@@ -30,15 +31,13 @@ const PRIVATE: &str = "msx.";
 
 /// What the entrance asks of the rest of the hub.
 pub struct Edge {
-    /// A service by its canonical or short name.
-    pub lookup: Arc<Lookup>,
-    /// Every service, for the index.
+    /// The service with this id, as it is now.
+    pub lookup: Arc<dyn Fn(ServiceId) -> Option<Target> + Send + Sync>,
+    /// Every service. Which there are, and which of them are exposed, never changes.
     pub services: Arc<dyn Fn() -> Vec<Target> + Send + Sync>,
     /// Starts a root call with this payload of arguments; dropping the future cancels it. The time is its deadline.
     pub ask: Arc<dyn Fn(ServiceId, Bytes, Option<Instant>) -> Answer + Send + Sync>,
 }
-
-pub type Lookup = dyn Fn(&str) -> Result<Target, Refusal> + Send + Sync;
 
 pub type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
@@ -50,11 +49,6 @@ pub struct Target {
     pub signature: Arc<Signature>,
     /// Whether the gateway may call it. Its own front always may.
     pub exposed: bool,
-}
-
-/// Why a name names no service: unknown, or ambiguous. A whole sentence.
-pub struct Refusal {
-    pub message: String,
 }
 
 /// How an ask ended.
@@ -78,33 +72,58 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .route("/call/{service}", any(call))
         .route("/", any(index::index))
         .fallback(nothing_here)
-        .with_state(edge)
+        .with_state(Arc::new(Gateway::new(edge)))
+}
+
+impl Edge {
+    /// To be asked for each call: a reload may have changed the signature.
+    fn target(&self, id: ServiceId) -> Result<Target, Box<Problem>> {
+        (self.lookup)(id).ok_or_else(|| Problem::not_found("this service is not there any more"))
+    }
+}
+
+/// What the gateway may call. A service that is not exposed is not among it: whatever name is tried, the answer is the
+/// one that would be given if it did not exist, so that nothing can be learnt about it.
+struct Gateway {
+    edge: Arc<Edge>,
+    /// Knows a service by its position in `exposed`.
+    names: Names,
+    exposed: Vec<ServiceId>,
+}
+
+impl Gateway {
+    fn new(edge: Arc<Edge>) -> Self {
+        let exposed = (edge.services)().into_iter().filter(Target::is_public);
+        let (exposed, names) = exposed.map(|target| (target.id, target.name)).unzip();
+        Self { edge, names: Names::new(names), exposed }
+    }
+
+    fn find(&self, name: &str) -> Result<Target, Box<Problem>> {
+        let position = self.names.resolve(name).map_err(|error| Problem::not_found(error.to_string()))?;
+        self.edge.target(self.exposed[position.0 as usize])
+    }
+}
+
+impl Target {
+    fn is_public(&self) -> bool {
+        self.exposed && !self.name.as_str().starts_with(PRIVATE)
+    }
 }
 
 async fn call(
-    State(edge): State<Arc<Edge>>,
+    State(gateway): State<Arc<Gateway>>,
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let answer = async {
         browser::check(request.headers())?;
         let target = match name {
-            Ok(Path(name)) => exposed(&edge, &name)?,
+            Ok(Path(name)) => gateway.find(&name)?,
             Err(_) => return Err(Problem::not_found("the name of the service is not UTF-8")),
         };
-        answer::answer(&edge, &target, request).await
+        answer::answer(&gateway.edge, &target, request).await
     };
     problem::respond(answer.await)
-}
-
-/// A service that is not exposed is answered like one that does not exist: nothing can be learnt about it.
-fn exposed(edge: &Edge, name: &str) -> Result<Target, Box<Problem>> {
-    let target = (edge.lookup)(name).map_err(|refusal| Problem::not_found(refusal.message))?;
-    match target.exposed && !target.name.as_str().starts_with(PRIVATE) {
-        true => Ok(target),
-        // The words of the registry for a name that it does not know.
-        false => Err(Problem::not_found(format!("there is no service `{name}`"))),
-    }
 }
 
 async fn nothing_here(request: Request) -> Response {

@@ -27,11 +27,13 @@ fn target(id: u32, name: &str) -> Target {
         id: ServiceId(id),
         name: ServiceName::new(name),
         signature: Arc::new(Signature::parse(signature.as_bytes()).unwrap()),
-        exposed: name != "m.hidden",
+        exposed: !HIDDEN.contains(&name),
     }
 }
 
-const SERVICES: [&str; 10] = [
+const HIDDEN: [&str; 3] = ["m.hidden", "z.twin", "y.veiled"];
+
+const SERVICES: [&str; 15] = [
     "m.echo",
     "m.hidden",
     "msx.orchestrator.scale",
@@ -42,6 +44,11 @@ const SERVICES: [&str; 10] = [
     "m.strange",
     "m.gone",
     "m.free",
+    "x.twin",
+    "y.twin",
+    "z.twin",
+    "x.veiled",
+    "y.veiled",
 ];
 
 /// What each service does with its arguments.
@@ -70,11 +77,7 @@ fn outcome(id: ServiceId, arguments: Bytes) -> Outcome {
 
 fn edge_with(ask: impl Fn(ServiceId, Bytes, Option<Instant>) -> Answer + Send + Sync + 'static) -> Arc<Edge> {
     let all = || SERVICES.iter().zip(0..).map(|(name, id)| target(id, name)).collect::<Vec<_>>();
-    let lookup = move |name: &str| {
-        let found =
-            all().into_iter().find(|target| target.name.as_str() == name || target.name.alias() == name);
-        found.ok_or_else(|| Refusal { message: format!("there is no service `{name}`") })
-    };
+    let lookup = move |id: ServiceId| all().into_iter().nth(id.0 as usize);
     Arc::new(Edge { lookup: Arc::new(lookup), services: Arc::new(all), ask: Arc::new(ask) })
 }
 
@@ -141,6 +144,8 @@ async fn a_result_is_the_whole_body() {
         ("/call/m.echo", r#"{"x": 1}"#, r#"[[],{"x":1}]"#),
         ("/call/echo", r#" {"_args": [12345678901234567890123]} "#, "[[12345678901234567890123],{}]"),
         ("/call/ech%6F", r#"{"x": 1}"#, r#"[[],{"x":1}]"#),
+        // Short for the one that is exposed, as if there were no other.
+        ("/call/veiled", r#"{"x": 1}"#, r#"[[],{"x":1}]"#),
     ] {
         assert_eq!(post(path, &[JSON, LOCAL], body).await, format!("{expected}{result}"), "{path}");
     }
@@ -172,6 +177,14 @@ async fn refusals_are_problems() {
     let cases = [
         ("/call/nope", vec![JSON, LOCAL], "{}", unknown("nope")),
         ("/call/hidden", vec![JSON, LOCAL], "{}", unknown("hidden")),
+        ("/call/m.hidden", vec![JSON, LOCAL], "{}", unknown("m.hidden")),
+        ("/call/z.twin", vec![JSON, LOCAL], "{}", unknown("z.twin")),
+        (
+            "/call/twin",
+            vec![JSON, LOCAL],
+            "{}",
+            not_found("`twin` is ambiguous: it is the short name of `x.twin` and `y.twin`"),
+        ),
         ("/call/scale", vec![JSON, LOCAL], "{}", unknown("scale")),
         ("/call/msx.orchestrator.scale", vec![JSON, LOCAL], "{}", unknown("msx.orchestrator.scale")),
         ("/call/%ff", vec![JSON, LOCAL], "{}", not_found("the name of the service is not UTF-8")),
@@ -384,7 +397,7 @@ async fn the_index_lists_what_can_be_called() {
 
 #[tokio::test]
 async fn a_front_calls_its_one_service() {
-    let front = || front::router(edge(), ServiceName::new("m.hidden"));
+    let front = || front::router(edge(), ServiceId(1), ServiceName::new("m.hidden"));
     let answer = exchange(front(), request("POST", "/", &[JSON, LOCAL], "{\"x\": 1}")).await;
     assert_eq!(
         answer,

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::config::spec::ServiceSpec;
+use crate::config::spec::{INSTANCES_MAX, ServiceSpec};
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::control::InstanceState;
 use crate::protocol::signature::Signature;
@@ -73,15 +73,47 @@ impl ServiceEntry {
         self.alias.as_deref().unwrap_or(self.spec.name.as_str())
     }
 
-    /// Why it cannot have so many instances, if it cannot.
-    pub fn above_max(&self, instances: u32) -> Option<String> {
-        let (name, max) = (self.short(), self.spec.instances.max);
-        (instances > max).then(|| format!("cannot scale {name} to {instances} instances: its max is {max}"))
+    /// Whether a person or a program may give it so many instances; `force` goes beyond its own `max`.
+    pub fn allows(&self, instances: u32, force: bool) -> Result<(), TooMany> {
+        let (service, max) = (|| self.short().to_owned(), self.spec.instances.max);
+        if instances > INSTANCES_MAX {
+            return Err(TooMany::ForMsx { service: service(), instances });
+        }
+        match instances > max && !force {
+            true => Err(TooMany::ForService { service: service(), instances, max }),
+            false => Ok(()),
+        }
+    }
+
+    /// How many of its instances are ready.
+    pub fn ready(&self) -> usize {
+        self.instances.iter().filter(|instance| instance.state == InstanceState::Ready).count()
     }
 
     /// Name of its instance with this number, `a-1`.
     pub fn label(&self, number: u32) -> String {
         format!("{}-{number}", self.short())
+    }
+}
+
+/// Why a service cannot have so many instances.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooMany {
+    #[error("cannot scale {service} to {instances} instances: its max is {max}")]
+    ForService { service: String, instances: u32, max: u32 },
+    #[error(
+        "cannot scale {service} to {instances} instances: msx runs at most {INSTANCES_MAX} of one service"
+    )]
+    ForMsx { service: String, instances: u32 },
+}
+
+impl TooMany {
+    /// What to do next, in the manifest.
+    pub fn help(&self) -> &'static str {
+        match self {
+            TooMany::ForService { .. } => "raise its max in services.toml or in its decorator",
+            TooMany::ForMsx { .. } => "let each instance run more calls at once: `threads` or `concurrency`",
+        }
     }
 }
 
@@ -95,7 +127,7 @@ pub struct InstanceEntry {
     pub pid: Option<u32>,
     /// When this process was started (or, in backoff, the last one).
     pub started: Instant,
-    /// When it said hello.
+    /// When it said hello; also of a process that has ended since.
     pub ready: Option<Instant>,
     /// How many processes in this place ended unasked.
     pub restarts: u32,

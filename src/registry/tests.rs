@@ -57,6 +57,20 @@ fn a_service_begins_with_its_least_number_of_instances() {
 }
 
 #[test]
+fn force_goes_beyond_the_max_of_the_service_but_not_of_msx() {
+    let snapshot = Registry::new(vec![offer("a.a")]).snapshot();
+    let refused =
+        |instances, force| snapshot.services[0].allows(instances, force).err().map(|e| e.to_string());
+    assert_eq!((refused(8, false), refused(9, true), refused(1_024, true)), (None, None, None));
+    let above = "cannot scale a to 9 instances: its max is 8";
+    assert_eq!(refused(9, false).as_deref(), Some(above));
+    for (instances, force) in [(5_000, false), (5_000, true), (u32::MAX, true)] {
+        let above = format!("cannot scale a to {instances} instances: msx runs at most 1024 of one service");
+        assert_eq!(refused(instances, force), Some(above));
+    }
+}
+
+#[test]
 fn a_reader_keeps_its_moment() {
     let registry = Registry::new(vec![offer("a.a")]);
     let before = registry.snapshot();

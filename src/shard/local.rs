@@ -170,7 +170,6 @@ impl Local {
 
     /// The instance cannot go on: the core uses it no more, and the supervisor ends it.
     fn sever(self: &Rc<Self>, instance: InstanceId, why: Option<String>) {
-        self.links.borrow_mut().remove(&instance);
         self.handle([Event::Severed(instance)]);
         (self.tell)(Told::Closed(instance, why));
     }
@@ -194,6 +193,20 @@ impl Local {
                 ));
             }
         }
+    }
+
+    /// The process of an instance is gone. The core hears of it behind its last words.
+    pub fn gone(self: &Rc<Self>, instance: InstanceId, reason: String) {
+        let local = self.clone();
+        spawn_local(async move {
+            let link = local.link(instance);
+            let unread = match &link {
+                Some(link) => link.end().await,
+                None => Vec::new(),
+            };
+            local.links.borrow_mut().remove(&instance);
+            local.handle([Event::Gone { instance, reason, unread }]);
+        });
     }
 
     /// Starts a root call whose answer goes to `answer`.

@@ -4,6 +4,7 @@
 //! reply finds the registry up to date.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use super::inbox::{Inbox, Notice};
 use super::keeper::Keeper;
 use super::launch::{Launch, prepare};
 use super::publish::Publisher;
-use super::{Hello, Outward, Wiring};
+use super::{Outward, Wiring};
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::registry::ServiceEntry;
 
@@ -50,13 +51,6 @@ pub enum Command {
     Kill,
 }
 
-/// A process whose group is not proven empty.
-struct Kept {
-    signals: watch::Sender<Option<Signal>>,
-    /// The kind that the core was told.
-    kind: WorkerKind,
-}
-
 /// Everything the task owns.
 pub struct Actor {
     wiring: Wiring,
@@ -66,7 +60,8 @@ pub struct Actor {
     inbox: Arc<Inbox>,
     report: mpsc::Sender<Event>,
     reports: mpsc::Receiver<Event>,
-    kept: HashMap<InstanceId, Kept>,
+    /// Processes whose group is not proven empty, and what takes signals to them.
+    kept: HashMap<InstanceId, watch::Sender<Option<Signal>>>,
     replies: HashMap<Ticket, Reply>,
     tickets: u64,
     /// Who waits for the end; a shutdown may be asked for more than once.
@@ -118,7 +113,7 @@ impl Actor {
         tokio::select! {
             Some(command) = self.commands.recv() => vec![self.admit(command)],
             Some(event) = self.reports.recv() => vec![event],
-            () = self.inbox.filled() => self.inbox.take().into_iter().map(|notice| self.heard(notice)).collect(),
+            () = self.inbox.filled() => self.inbox.take().into_iter().map(Self::heard).collect(),
             () = due, if deadline.is_some() => vec![Event::Tick],
         }
     }
@@ -149,9 +144,12 @@ impl Actor {
         ticket
     }
 
-    fn heard(&mut self, notice: Notice) -> Event {
+    fn heard(notice: Notice) -> Event {
         match notice {
-            Notice::Hello(instance, hello) => self.heard_hello(instance, hello),
+            Notice::Hello(instance, hello) => {
+                tracing::debug!(?instance, hello.pid, hello.python, "hello");
+                Event::Hello { instance, hello }
+            }
             Notice::Severed(instance, why) => Event::Severed { instance, why },
             Notice::Drained(instance) => Event::Drained { instance },
             Notice::Unresponsive(instance, why) => Event::Unresponsive { instance, why },
@@ -159,30 +157,11 @@ impl Actor {
         }
     }
 
-    /// A hello tells what the code is now, which may have changed since it was discovered.
-    fn heard_hello(&mut self, instance: InstanceId, hello: Hello) -> Event {
-        tracing::debug!(?instance, hello.pid, hello.python, "hello");
-        let signature = hello.signature;
-        self.wiring.registry.update(|services| {
-            if let Some(service) = services.get_mut(instance.service.0 as usize) {
-                (service.kind, service.signature) = (hello.kind, signature.clone());
-            }
-        });
-        match self.kept.get(&instance).is_none_or(|kept| kept.kind == hello.kind) {
-            true => Event::Hello { instance },
-            // The core feeds it as the other kind; its successor is announced as what it is.
-            false => {
-                let why = "it changed between `def` and `async def`, and is started again as what it is now";
-                Event::Refused { instance, why: why.to_owned() }
-            }
-        }
-    }
-
     // ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Spawn { instance } => self.spawn(instance),
+            Effect::Spawn { instance, kind } => self.spawn(instance, kind),
             Effect::Terminate { instance } => {
                 let signal = self.stop_signal(instance.service);
                 self.signal(instance, signal);
@@ -210,13 +189,13 @@ impl Actor {
         (self.wiring.outward)(what);
     }
 
-    fn spawn(&mut self, instance: InstanceId) {
+    fn spawn(&mut self, instance: InstanceId, kind: WorkerKind) {
         let snapshot = self.wiring.registry.snapshot();
         let Some(service) = snapshot.get(instance.service) else { return };
         let label = service.label(instance.number);
         let launch =
             prepare(&self.wiring.settings, service, &label).map(|Launch { spec, control, output }| {
-                self.tell(attach(instance, service, control));
+                self.tell(attach(instance, kind, service, control));
                 (spec, output)
             });
         let (signals, orders) = watch::channel(None);
@@ -230,14 +209,14 @@ impl Actor {
             report: self.report.clone(),
         };
         // Those whose group is proven empty need no signals any more.
-        self.kept.retain(|_, kept| !kept.signals.is_closed());
-        self.kept.insert(instance, Kept { signals, kind: service.kind });
+        self.kept.retain(|_, signals| !signals.is_closed());
+        self.kept.insert(instance, signals);
         tokio::spawn(keeper.run(launch));
     }
 
     fn signal(&self, instance: InstanceId, signal: Signal) {
-        if let Some(kept) = self.kept.get(&instance) {
-            kept.signals.send_replace(Some(signal));
+        if let Some(signals) = self.kept.get(&instance) {
+            signals.send_replace(Some(signal));
         }
     }
 
@@ -247,7 +226,7 @@ impl Actor {
     }
 }
 
-fn attach(instance: InstanceId, service: &ServiceEntry, control: std::os::fd::OwnedFd) -> Outward {
+fn attach(instance: InstanceId, kind: WorkerKind, service: &ServiceEntry, control: OwnedFd) -> Outward {
     let (slots, max_parked) = (service.spec.slots, service.spec.max_parked);
-    Outward::Attach { instance, control, slots, max_parked, kind: service.kind }
+    Outward::Attach { instance, control, slots, max_parked, kind }
 }

@@ -1,6 +1,8 @@
 //! What goes into the pure part of the supervisor and what comes out of it.
 
-use crate::model::{InstanceId, ServiceId};
+use super::Hello;
+use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::registry::TooMany;
 
 /// Names a request that waits for its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +29,8 @@ pub enum Failure {
     Fell { instance: String, fall: Fall },
     #[error("{service} is not as it was asked for after {seconds} s: {pending}")]
     Late { service: String, seconds: u64, pending: String },
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     #[error("msx is stopping")]
     Stopping,
 }
@@ -42,6 +46,7 @@ impl Failure {
             Failure::Late { .. } => {
                 Some("it goes on in the background; `msx ps` shows how far it is".to_owned())
             }
+            Failure::TooMany(error) => Some(error.help().to_owned()),
             Failure::Stopping => None,
         }
     }
@@ -65,11 +70,7 @@ pub enum Event {
     },
     Hello {
         instance: InstanceId,
-    },
-    /// It said a hello that it cannot be used with: to be replaced at once.
-    Refused {
-        instance: InstanceId,
-        why: String,
+        hello: Hello,
     },
     Severed {
         instance: InstanceId,
@@ -124,8 +125,10 @@ pub enum Event {
 /// What the fleet wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// The core is told that it is of this kind.
     Spawn {
         instance: InstanceId,
+        kind: WorkerKind,
     },
     /// The service's `stop.signal` to the group.
     Terminate {

@@ -47,14 +47,13 @@ impl Fleet {
     pub fn handle(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
         match event {
             Event::Spawned { instance, pid } => self.of(instance, |service| service.spawned(instance, pid)),
-            Event::Hello { instance } => self.heard(now, instance, state::Event::Hello, out),
+            Event::Hello { instance, hello } => {
+                self.of(instance, |service| service.hello(now, instance, hello, out));
+            }
             Event::Severed { instance, why } => {
                 self.of(instance, |service| service.severed(now, instance, why, out));
             }
             Event::Drained { instance } => self.heard(now, instance, state::Event::Drained, out),
-            Event::Refused { instance, why } => {
-                self.of(instance, |service| service.refused(now, instance, why, out));
-            }
             Event::Unresponsive { instance, why } => {
                 self.of(instance, |service| service.condemned(now, instance, why, out));
             }

@@ -113,6 +113,7 @@ pub struct RestartError(pub Vec<Failure>);
 /// Handle on the supervisor; clones share it.
 #[derive(Clone)]
 pub struct Supervisor {
+    registry: Registry,
     commands: mpsc::Sender<Command>,
     inbox: Arc<Inbox>,
 }
@@ -124,9 +125,9 @@ impl Supervisor {
         let order = order::order(&snapshot)?;
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let inbox = Arc::new(Inbox::default());
-        let fleet = Fleet::new(&snapshot.services, order);
+        let (fleet, registry) = (Fleet::new(&snapshot.services, order), wiring.registry.clone());
         tokio::spawn(Actor::new(wiring, fleet, receiver, inbox.clone()).run());
-        Ok(Self { commands, inbox })
+        Ok(Self { registry, commands, inbox })
     }
 
     // ── from the shards; none of these waits ─────────────────────────────────────────────────────────────────────
@@ -160,8 +161,18 @@ impl Supervisor {
     // ── commands; each is answered after its effect ──────────────────────────────────────────────────────────────
 
     /// Pins the number of instances, or (`None`) gives it back to the autoscaler. With `wait` it returns when exactly
-    /// so many are ready, or with the first start that failed.
-    pub async fn scale(&self, service: ServiceId, target: Option<u32>, wait: bool) -> Result<(), Failure> {
+    /// so many are ready, or with the first start that failed. `force` allows more than the `max` of the service.
+    pub async fn scale(
+        &self,
+        service: ServiceId,
+        target: Option<u32>,
+        wait: bool,
+        force: bool,
+    ) -> Result<(), Failure> {
+        let asked = self.registry.snapshot();
+        if let Some((service, instances)) = asked.get(service).zip(target) {
+            service.allows(instances, force)?;
+        }
         self.ask(|reply| Command::Scale { service, target, wait, reply }).await
     }
 

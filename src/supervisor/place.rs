@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::Hello;
 use super::event::{Effect, Fall};
 use super::restarts::Restarts;
 use super::state::{Event, State, transition};
-use crate::model::{Generation, InstanceId, ServiceId};
+use crate::model::{Generation, InstanceId, ServiceId, WorkerKind};
 use crate::registry::InstanceEntry;
 
 /// A process that has not said hello by then has failed.
@@ -35,6 +36,10 @@ pub struct Place {
     /// When this state has lasted long enough.
     pub deadline: Option<Instant>,
     pub ready_at: Option<Instant>,
+    /// The kind that the core was told.
+    pub kind: WorkerKind,
+    /// What it said of its code.
+    pub hello: Option<Hello>,
     pub pid: Option<u32>,
     pub past: Restarts,
     /// How the last process of this place ended; forgotten once its successor is ready.
@@ -60,6 +65,8 @@ impl Place {
             state: State::Backoff,
             deadline: None,
             ready_at: None,
+            kind: WorkerKind::Def,
+            hello: None,
             pid: None,
             past: Restarts::default(),
             fall: None,
@@ -74,22 +81,38 @@ impl Place {
     }
 
     /// Asks for the next process.
-    pub fn start(&mut self, now: Instant, generation: Generation, out: &mut Vec<Effect>) {
+    pub fn start(&mut self, now: Instant, generation: Generation, kind: WorkerKind, out: &mut Vec<Effect>) {
         if !self.step(Event::Start) {
             return;
         }
-        self.id.generation = generation;
+        (self.id.generation, self.kind, self.hello) = (generation, kind, None);
         (self.started, self.deadline) = (now, Some(now + HELLO_BOUND));
         (self.ready_at, self.pid, self.cause) = (None, None, None);
         (self.has_exited, self.is_stuck, self.is_excused) = (false, false, false);
-        out.push(Effect::Spawn { instance: self.id });
+        out.push(Effect::Spawn { instance: self.id, kind });
     }
 
     /// Takes an event other than a start, an exit or a deadline.
     pub fn apply(&mut self, now: Instant, event: Event, terms: Terms, out: &mut Vec<Effect>) {
-        if self.step(event) {
+        self.apply_because(now, event, None, terms, out);
+    }
+
+    /// Takes an event that the process may end by: `why` is the cause then, unless there is an earlier one. False if
+    /// the event changes nothing; then it is no cause of anything.
+    pub fn apply_because(
+        &mut self,
+        now: Instant,
+        event: Event,
+        why: Option<String>,
+        terms: Terms,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let counts = self.step(event);
+        if counts {
+            self.cause = self.cause.take().or(why);
             self.enter(now, terms, out);
         }
+        counts
     }
 
     /// The process ended. Returns how, in full words, if nobody had asked for it.
@@ -129,12 +152,12 @@ impl Place {
             State::Failing => self.apply(now, Event::Retire, terms, out),
             State::Killing => self.is_stuck = true,
             State::Starting => {
-                self.cause = Some(format!("no hello within {} s", HELLO_BOUND.as_secs()));
-                self.apply(now, Event::Expired, terms, out);
+                let why = format!("no hello within {} s", HELLO_BOUND.as_secs());
+                self.apply_because(now, Event::Expired, Some(why), terms, out);
             }
             State::Severed => {
-                self.cause.get_or_insert_with(|| "it closed its control channel".to_owned());
-                self.apply(now, Event::Expired, terms, out);
+                let why = "it closed its control channel".to_owned();
+                self.apply_because(now, Event::Expired, Some(why), terms, out);
             }
             _ => self.apply(now, Event::Expired, terms, out),
         }
@@ -178,7 +201,8 @@ impl Place {
         self.is_stuck = false;
         self.deadline = match self.state {
             State::Ready => {
-                (self.ready_at, self.fall, self.failed_start) = (Some(now), None, false);
+                (self.ready_at, self.cause) = (Some(now), None);
+                (self.fall, self.failed_start) = (None, false);
                 out.push(Effect::Ready { instance });
                 None
             }

@@ -1,8 +1,8 @@
 //! What others see of the fleet: the registry's table, and a line of progress for the terminal.
 
-use super::Wiring;
 use super::fleet::Fleet;
 use super::service::Service;
+use super::{Hello, Wiring};
 use crate::protocol::control::InstanceState;
 use crate::protocol::progress::Progress;
 use crate::registry::{InstanceEntry, Mode, ServiceEntry};
@@ -32,8 +32,8 @@ impl Publisher {
             return;
         }
         wiring.registry.update(|services| {
-            for (service, view) in services.iter_mut().zip(&views) {
-                show(service, view);
+            for ((entry, view), service) in services.iter_mut().zip(&views).zip(fleet.services()) {
+                show(entry, view, service.newest());
             }
         });
         let summaries = views.iter().map(|view| summary(view, fleet.is_ending())).collect();
@@ -51,8 +51,13 @@ fn view(service: &Service) -> View {
     View { desired: service.desired(), mode: service.mode(), instances: service.instances() }
 }
 
-fn show(service: &mut ServiceEntry, view: &View) {
+/// Which instance is the newest to serve changes only with the state of one; while none serves, what the last one said
+/// stays.
+fn show(service: &mut ServiceEntry, view: &View, newest: Option<&Hello>) {
     (service.desired, service.mode) = (view.desired, view.mode);
+    if let Some(hello) = newest {
+        (service.kind, service.signature) = (hello.kind, hello.signature.clone());
+    }
     if service.instances != view.instances {
         service.instances.clone_from(&view.instances);
     }

@@ -11,9 +11,9 @@ const JITTER: f64 = 0.25;
 const PROVEN: Duration = Duration::from_secs(10);
 /// So many early exits …
 const LOOP_EXITS: usize = 5;
-/// … within this time are a crash loop,
+/// … within this time are a crash loop; so are as many in a row of which none was ready, however slowly they failed,
 const LOOP_WINDOW: Duration = Duration::from_secs(60);
-/// which is tried again at this interval, until an instance proves itself.
+/// and it is tried again at this interval, until an instance proves itself.
 const LOOP_RETRY: Duration = Duration::from_secs(30);
 
 /// What follows an exit, and after which delay.
@@ -38,6 +38,8 @@ pub struct Restarts {
     failures: u32,
     /// When the latest early exits were; never more than [`LOOP_EXITS`].
     early: VecDeque<Instant>,
+    /// Starts in a row that failed.
+    unready: usize,
     looping: bool,
 }
 
@@ -47,6 +49,7 @@ impl Restarts {
         if ready_for.is_some_and(|time| time >= PROVEN) {
             *self = Self::default();
         } else {
+            self.unready = if ready_for.is_none() { self.unready.saturating_add(1) } else { 0 };
             self.note_early(now);
         }
         let delay = delay(self.failures, jitter);
@@ -60,8 +63,8 @@ impl Restarts {
     fn note_early(&mut self, now: Instant) {
         self.early.push_back(now);
         self.early.retain(|exit| now.saturating_duration_since(*exit) <= LOOP_WINDOW);
+        self.looping |= self.early.len() >= LOOP_EXITS || self.unready >= LOOP_EXITS;
         if self.early.len() >= LOOP_EXITS {
-            self.looping = true;
             self.early.pop_front();
         }
     }

@@ -125,8 +125,8 @@ impl Roll {
     }
 }
 
-/// The rolling restart of a service, and those who asked during it: theirs starts over when it has ended, because
-/// what is new by then may have been started too early for them.
+/// The rolling restart of a service, and those who asked during it: theirs starts over when it has ended (or when
+/// nothing of it is ready yet), because what is new by then may have been started too early for them.
 #[derive(Debug, Default)]
 pub struct Rolls {
     pub current: Option<Roll>,
@@ -170,6 +170,16 @@ impl Rolls {
         let askers = self.current.take().map(|roll| roll.askers).unwrap_or_default();
         out.extend(askers.into_iter().map(|asker| asker.told(outcome.clone())));
         self.next.take()
+    }
+
+    /// Ends the current restart in favour of the next one, which answers for both.
+    pub fn take_both(&mut self) -> Option<Next> {
+        let mut next = self.next.take()?;
+        if let Some(current) = self.current.take() {
+            next.askers.splice(0..0, current.askers);
+            next.replay_now |= current.replay_now;
+        }
+        Some(next)
     }
 
     /// Ends both.

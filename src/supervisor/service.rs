@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use super::Hello;
 use super::event::{Effect, Failure, Fall, Ticket};
 use super::place::{Place, Terms};
 use super::reconcile::{Seen, free_numbers, reconcile};
@@ -10,11 +11,14 @@ use super::remnant::Remnants;
 use super::roll::{Asker, Next, Roll, Rolls, Step};
 use super::state::{Event, State};
 use crate::config::spec::InstanceRange;
-use crate::model::{Generation, InstanceId, ServiceId, ServiceName};
+use crate::model::{Generation, InstanceId, ServiceId, ServiceName, WorkerKind};
 use crate::registry::{InstanceEntry, Mode, ServiceEntry};
 
 /// The longest wait of a `restart`: an old instance may be busy for as long as its service allows a call to run.
 const RESTART_BOUND: Duration = Duration::from_secs(600);
+
+/// Why an instance of another kind than announced is replaced.
+const CHANGED: &str = "it changed between `def` and `async def`, and is started again as what it is now";
 
 /// What a service may do with its instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub struct Service {
     short: String,
     range: InstanceRange,
     grace: Duration,
+    /// What the next process is announced as.
+    kind: WorkerKind,
     desired: u32,
     mode: Mode,
     phase: Phase,
@@ -57,6 +63,7 @@ impl Service {
             short: entry.short().to_owned(),
             range: entry.spec.instances,
             grace: entry.spec.stop.grace,
+            kind: entry.kind,
             desired: entry.desired,
             mode: entry.mode,
             phase: Phase::Waiting,
@@ -102,7 +109,10 @@ impl Service {
         }
         let asker = Asker { ticket, until: now + RESTART_BOUND };
         match self.rolls.current {
-            Some(_) => self.rolls.join_next(asker, replay_now),
+            Some(_) => {
+                self.rolls.join_next(asker, replay_now);
+                self.supersede(now, out);
+            }
             None => self.begin_roll(now, Next { askers: vec![asker], replay_now }, out),
         }
     }
@@ -137,11 +147,24 @@ impl Service {
     }
 
     pub fn heard(&mut self, now: Instant, instance: InstanceId, event: Event, out: &mut Vec<Effect>) {
-        let terms = self.terms();
-        if let Some(place) = self.place(instance) {
-            place.apply(now, event, terms, out);
+        self.heard_because(now, instance, event, None, out);
+    }
+
+    /// The worker tells what its code is. The core feeds it as what it was announced as, so that one of another kind
+    /// is started again as what it is now. That is not a failure of its code.
+    pub fn hello(&mut self, now: Instant, instance: InstanceId, hello: Hello, out: &mut Vec<Effect>) {
+        let Some(place) = self.place(instance) else { return };
+        let is_usable = hello.kind == place.kind;
+        let (event, why) =
+            if is_usable { (Event::Hello, None) } else { (Event::Fail, Some(CHANGED.to_owned())) };
+        if !self.heard_because(now, instance, event, why, out) {
+            return;
         }
-        self.sweep();
+        self.kind = hello.kind;
+        if let Some(place) = self.place(instance) {
+            place.is_excused = !is_usable;
+            place.hello = Some(hello);
+        }
     }
 
     /// Its channels broke, perhaps by its own fault.
@@ -152,26 +175,12 @@ impl Service {
         why: Option<String>,
         out: &mut Vec<Effect>,
     ) {
-        if let Some(place) = self.place(instance) {
-            place.cause = place.cause.take().or(why);
-        }
-        self.heard(now, instance, Event::Severed, out);
-    }
-
-    /// It said a hello that it cannot be used with. That is not a failure of its code.
-    pub fn refused(&mut self, now: Instant, instance: InstanceId, why: String, out: &mut Vec<Effect>) {
-        if let Some(place) = self.place(instance) {
-            (place.cause, place.is_excused) = (Some(why), true);
-        }
-        self.heard(now, instance, Event::Fail, out);
+        self.heard_because(now, instance, Event::Severed, why, out);
     }
 
     /// One of its calls ignored its run_timeout.
     pub fn condemned(&mut self, now: Instant, instance: InstanceId, why: String, out: &mut Vec<Effect>) {
-        if let Some(place) = self.place(instance) {
-            place.cause = Some(why);
-        }
-        self.heard(now, instance, Event::Condemn, out);
+        self.heard_because(now, instance, Event::Condemn, Some(why), out);
     }
 
     /// The process ended. Returns the failure if it never got ready and nobody had asked it to end.
@@ -275,6 +284,13 @@ impl Service {
         &self.name
     }
 
+    /// What the newest of those that serve says of the code. Not the latest to say hello: that may have been started
+    /// with older code.
+    pub fn newest(&self) -> Option<&Hello> {
+        let ready = self.places.values().filter(|place| place.state == State::Ready);
+        ready.max_by_key(|place| place.id.generation)?.hello.as_ref()
+    }
+
     /// Whether what depends on it may start.
     pub fn is_up(&self) -> bool {
         self.phase == Phase::Open && (self.desired == 0 || self.ready() > 0)
@@ -365,7 +381,7 @@ impl Service {
     fn start(&mut self, now: Instant, number: u32, out: &mut Vec<Effect>) {
         self.generations += 1;
         let place = self.places.entry(number).or_insert_with(|| Place::new(self.id, number, now));
-        place.start(now, Generation(self.generations), out);
+        place.start(now, Generation(self.generations), self.kind, out);
     }
 
     fn retire(&mut self, now: Instant, number: u32, out: &mut Vec<Effect>) {
@@ -374,6 +390,22 @@ impl Service {
             place.apply(now, Event::Retire, terms, out);
         }
         self.sweep();
+    }
+
+    /// See [`Place::apply_because`].
+    fn heard_because(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        event: Event,
+        why: Option<String>,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let terms = self.terms();
+        let place = self.place(instance);
+        let counts = place.is_some_and(|place| place.apply_because(now, event, why, terms, out));
+        self.sweep();
+        counts
     }
 
     fn apply_where(&mut self, now: Instant, is: impl Fn(State) -> bool, event: Event, out: &mut Vec<Effect>) {
@@ -408,6 +440,22 @@ impl Service {
             self.start(now, *number, out);
         }
         self.rolls.current = Some(Roll::new(asked.askers, asked.replay_now, old, fresh));
+    }
+
+    /// Another restart was asked for: the new instance of this one is out of date. While it is not ready, which it may
+    /// never be, nothing is lost by starting over at once.
+    fn supersede(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let Some(roll) = self.rolls.current.as_ref().filter(|roll| roll.extra() > 0) else { return };
+        let mut unready = self.places.values().filter(|place| place.state != State::Ready);
+        let Some(number) =
+            unready.find(|place| roll.is_proving(place.id.number)).map(|place| place.id.number)
+        else {
+            return;
+        };
+        self.retire(now, number, out);
+        if let Some(next) = self.rolls.take_both() {
+            self.begin_roll(now, next, out);
+        }
     }
 
     /// A new instance of the rolling restart fell: the old ones stay.

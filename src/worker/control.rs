@@ -60,6 +60,11 @@ impl Control {
         Ok(sendmsg::<()>(self.stream.as_raw_fd(), &slices, rights.as_slice(), flags, None)?)
     }
 
+    /// The worker is gone: what was not sent is dropped, and with it the worker's ends of lanes.
+    pub fn abandon(&self) {
+        self.out.borrow_mut().clear();
+    }
+
     async fn write_slowly(self: Rc<Self>) {
         while self.stream.writable().await.is_ok() {
             match self.write() {

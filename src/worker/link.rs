@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixStream;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{AbortHandle, JoinHandle, spawn_local};
 
 use super::control::Control;
 use super::lane::{self, Lane};
@@ -27,13 +27,19 @@ pub struct LinkHandlers {
 /// How long a worker may leave a ping unanswered (design: `run_timeout`'s default; a C extension may hold the GIL).
 const PONG_BOUND: Duration = Duration::from_secs(30);
 
+/// How long the last words of a process that is gone may take.
+const END_BOUND: Duration = Duration::from_millis(200);
+
 /// See the module.
 pub struct Link {
     id: InstanceId,
     control: Rc<Control>,
     handlers: Rc<LinkHandlers>,
     lanes: RefCell<Vec<Rc<Lane>>>,
-    tasks: RefCell<Vec<AbortHandle>>,
+    /// Those that serve the lanes, in their order.
+    readers: RefCell<Vec<JoinHandle<()>>>,
+    listener: Cell<Option<AbortHandle>>,
+    is_closed: Cell<bool>,
     pinged: Cell<Option<Instant>>,
 }
 
@@ -46,7 +52,9 @@ impl Link {
             control: control.clone(),
             handlers: handlers.clone(),
             lanes: RefCell::default(),
-            tasks: RefCell::default(),
+            readers: RefCell::default(),
+            listener: Cell::default(),
+            is_closed: Cell::default(),
             pinged: Cell::new(None),
         });
         let weak = Rc::downgrade(&link);
@@ -60,10 +68,35 @@ impl Link {
                 message => (handlers.control)(id, message),
             });
             let why = read.await;
-            (handlers.closed)(id, why);
+            if let Some(link) = weak.upgrade() {
+                link.tell_closed(why);
+            }
         });
-        link.tasks.borrow_mut().push(task.abort_handle());
+        link.listener.set(Some(task.abort_handle()));
         Ok(link)
+    }
+
+    /// Once: the other channels close with the first.
+    fn tell_closed(&self, why: Option<String>) {
+        if !self.is_closed.replace(true) {
+            (self.handlers.closed)(self.id, why);
+        }
+    }
+
+    /// The process is gone: hears what it still said, and answers the lanes whose last message it had not read.
+    pub async fn end(&self) -> Vec<u32> {
+        self.control.abandon();
+        let readers = self.readers.take();
+        let heard = async {
+            for reader in readers {
+                // One that panicked has been heard as far as possible.
+                let _ = reader.await;
+            }
+        };
+        // Only a process that inherited the lanes can keep them open.
+        let _ = tokio::time::timeout(END_BOUND, heard).await;
+        let lanes = self.lanes.borrow();
+        (0..).zip(lanes.iter()).filter(|(_, lane)| lane.is_unread()).map(|(number, _)| number).collect()
     }
 
     /// Opens the next lane; messages may be pushed at once.
@@ -74,14 +107,16 @@ impl Link {
         if self.lanes.borrow().len() != number as usize {
             return Err(io::Error::other(format!("lane {number} is out of order")));
         }
-        self.lanes.borrow_mut().push(lane);
+        self.lanes.borrow_mut().push(lane.clone());
         self.control.send(&ToControl::Lane(number), Some(theirs.into()));
-        let (id, handlers) = (self.id, self.handlers.clone());
-        let task = spawn_local(async move {
-            let why = lane::read(reader, |messages| (handlers.messages)(id, number, messages)).await;
-            (handlers.closed)(id, why);
+        let (id, handlers, weak) = (self.id, self.handlers.clone(), Rc::downgrade(self));
+        let reader = spawn_local(async move {
+            let why = lane::read(&lane, reader, |messages| (handlers.messages)(id, number, messages)).await;
+            if let Some(link) = weak.upgrade() {
+                link.tell_closed(why);
+            }
         });
-        self.tasks.borrow_mut().push(task.abort_handle());
+        self.readers.borrow_mut().push(reader);
         Ok(())
     }
 
@@ -111,9 +146,8 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        for task in self.tasks.borrow().iter() {
-            task.abort();
-        }
+        self.listener.take().inspect(AbortHandle::abort);
+        self.readers.borrow().iter().for_each(JoinHandle::abort);
     }
 }
 

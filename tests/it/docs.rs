@@ -104,6 +104,31 @@ fn links_lead_somewhere() {
     }
 }
 
+#[test]
+fn architecture_names_what_is_there() {
+    let folders = ["src", "sdk/python/src", "tests/it"];
+    let files: Vec<PathBuf> =
+        folders.iter().flat_map(|folder| files_below(&repository().join(folder))).collect();
+    let source: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let text = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
+    for name in blocks::words_of_code(&text) {
+        let is_file = [".rs", ".py"].iter().any(|ending| name.ends_with(ending));
+        let is_there = match is_file {
+            true => files.iter().any(|file| file.ends_with(&name)),
+            false => source.contains(name.rsplit("::").next().unwrap()),
+        };
+        assert!(is_there, "ARCHITECTURE.md speaks of `{name}`");
+    }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let sources =
+        files.into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "rs" || kind == "py"));
+    sources.chain(folders.iter().flat_map(|folder| files_below(folder))).collect()
+}
+
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -96,17 +96,17 @@ def nested():
     [
         (Thing, "make a service of Thing: classes are not yet supported"),
         (Thing.method, "make a service of Thing.method: it is a method"),
-        (Thing().method, "it is a method"),
+        (Thing().method, "it is of type method"),
         (staticmethod(nested), "it is a method"),
         (generator, "generators are not yet supported"),
         (async_generator, "generators are not yet supported"),
         (nested(), "nested.<locals>.inner: it is defined inside of a function"),
         (lambda: 1, "a lambda has no name"),
-        (functools.partial(nested), "it is a partial"),
-        (len, "it is a builtin_function_or_method"),
-        (Thing(), "it is a Thing"),
+        (functools.partial(nested), "it is of type partial"),
+        (len, "it is of type builtin_function_or_method"),
+        (Thing(), "it is of type Thing"),
         (documented, "it is one already"),
-        (7, "it is a int"),
+        (7, "it is of type int"),
     ],
 )
 def test_what_cannot_be_a_service(fn, reason):

@@ -52,7 +52,7 @@ def test_hello_says_who_it_is():
             "def",
         )
         assert python.startswith("3.")
-        assert json.loads(signature)["text"] == "(seconds)"
+        assert json.loads(signature)["text"] == "(seconds, started=None)"
 
 
 def test_lanes_that_come_early_are_served_after_the_hooks():
@@ -111,48 +111,169 @@ def test_the_limit_is_the_hubs():
 
 
 @pytest.mark.parametrize("service", ["life.spin", "life.swallows_cancel"])
-def test_interrupt(service):
+def test_interrupt(service, tmp_path):
     with RawWorker(service) as worker:
         worker.hello()
         lane = worker.lane()
-        worker.run(lane, *([60] if service == "life.spin" else []), call=3, attempt=2)
-        until_running(worker, 3, 2)
+        started = tmp_path / "started"
+        worker.run(lane, *([60] if service == "life.spin" else []), str(started), call=3, attempt=2)
+        until(started.exists)
+        stack = interrupted(worker, 3, 2)
+        assert "life.py" in stack
+        assert "/msx/_" not in stack
         if service == "life.spin":
             error = raised(lane)
             assert isinstance(error, msx.Cancelled)
             assert str(error) == "too slow"
         else:
             assert returned(lane) == "swallowed"
-        worker.run(lane, *([0] if service == "life.spin" else []))
-        worker.control.send(INTERRUPT, 99, 1, "nobody is there")
-        assert worker.control.expect(STACK) == [99, 1, ""]
+        assert interrupted(worker, 99, 1) == ""
 
 
-def until_running(worker, call, attempt, place="while time.monotonic() < end"):
-    """Interrupts, again until the call has begun: only a running call has a stack."""
+def until(condition):
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        worker.control.send(INTERRUPT, call, attempt, "too slow")
-        assert (answer := worker.control.expect(STACK))[:2] == [call, attempt]
-        if answer[2]:
-            assert "life.py" in answer[2]
-            assert "/msx/_" not in answer[2]
-            return
-    raise AssertionError("the call never ran")
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
-def test_interrupts_at_any_moment_lose_no_call():
-    """Calls that end just when they are interrupted: each has one answer, and the lane goes on."""
-    with RawWorker("life.echo") as worker:
+def interrupted(worker, call, attempt):
+    """Interrupts, and returns the stack when that has been done."""
+    worker.control.send(INTERRUPT, call, attempt, "too slow")
+    worker.control.send(PING, 1)
+    told, of, stack = worker.control.expect(STACK)
+    assert (told, of) == (call, attempt)
+    worker.control.expect(PONG)
+    return stack
+
+
+@pytest.mark.parametrize("service", ["life.echo", "alife.echo"])
+def test_an_interrupt_that_comes_before_its_run(service):
+    with RawWorker(service) as worker:
         worker.hello()
         lane = worker.lane()
-        for call in range(300):
+        assert interrupted(worker, 3, 2) == ""
+        worker.run(lane, "x", call=3, attempt=1)
+        assert returned(lane) == "x"
+        worker.run(lane, "x", call=3, attempt=2)
+        error = raised(lane)
+        assert isinstance(error, msx.Cancelled)
+        assert str(error) == "too slow"
+        worker.run(lane, "y", call=3, attempt=3)
+        assert returned(lane) == "y"
+
+
+@pytest.mark.parametrize("service", ["life.echo", "alife.echo"])
+def test_only_the_last_interrupts_are_kept(service):
+    with RawWorker(service) as worker:
+        worker.hello()
+        lane = worker.lane()
+        for call in range(70):
+            assert interrupted(worker, call, 1) == ""
+        for call in range(70):
             worker.run(lane, call, call=call)
+        assert [lane.recv()[0] for _ in range(70)] == [RETURN] * 6 + [RAISE] * 64
+
+
+def test_an_interrupt_that_comes_before_the_resume():
+    with RawWorker("life.cancelled_where") as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane, call=3)
+        assert lane.expect(CALLS)[3] is None
+        assert lane.expect(CALLS)[3] == [0, [1]]
+        assert interrupted(worker, 3, 1) == ""
+        lane.send(RESUME, 3, 1, [[1, True, _codec.encode("done")]])
+        assert returned(lane) == "call: too slow"
+        worker.run(lane, call=4)
+        lane.expect(CALLS)
+        lane.expect(CALLS)
+        lane.send(RESUME, 4, 1, [[1, True, _codec.encode("done")]])
+        assert returned(lane) == "done"
+
+
+def test_an_interrupt_of_a_call_that_is_evicted():
+    with RawWorker("life.waits") as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane, call=3)
+        lane.expect(CALLS)
+        interrupted(worker, 3, 1)
+        lane.send(EVICT, 3, 1)
+        assert lane.expect(EVICTED) == [3, 1]
+        worker.run(lane, call=3, attempt=2)
+        lane.expect(CALLS)
+        lane.send(RESUME, 3, 2, [[0, True, _codec.encode("done")]])
+        assert returned(lane) == "done"
+
+
+def test_an_interrupt_of_a_coroutine_that_is_evicted(tmp_path):
+    """It has a memo in the making, which it waits for; the interrupt must not keep it from answering."""
+    with RawWorker("alife.memo_and_child") as worker:
+        worker.hello()
+        lane = worker.lane()
+        released = tmp_path / "released"
+        worker.run(lane, str(released), call=3)
+        until_parked(lane, 3)
+        lane.send(EVICT, 3, 1)
+        worker.run(lane, str(released), call=4)
+        until_parked(lane, 4)  # so call 3 unwinds
+        interrupted(worker, 3, 1)
+        released.touch()
+        while (message := lane.recv()) != (EVICTED, [3, 1]):
+            assert message[0] == MEMO
+
+
+def until_parked(lane, call):
+    while (told := lane.expect(CALLS))[3] is None:
+        assert told[0] == call
+
+
+def test_interrupts_at_any_moment_hit_their_call_only():
+    """Calls that end or park just when they are interrupted: each has one answer, and the lane goes on."""
+    with RawWorker("life.either") as worker:
+        worker.hello()
+        lane = worker.lane()
+        for call in range(0, 600, 2):
+            worker.run(lane, False, call=call)
             worker.control.send(INTERRUPT, call, 1, "now")
             tag, fields = lane.recv()
             assert tag in (RETURN, RAISE)
             assert fields[:2] == [call, 1]
+            worker.run(lane, False, call=call + 1)
+            assert returned(lane) == "end"
             assert worker.control.expect(STACK)[:2] == [call, 1]
+
+
+def test_an_interrupt_does_not_hit_the_next_call(tmp_path):
+    """The call ends when the control thread has found it running, and has not raised in it yet."""
+    with RawWorker("life.ends_under_interrupt") as worker:
+        worker.hello()
+        lane = worker.lane()
+        started = tmp_path / "started"
+        worker.run(lane, str(started), call=1)
+        until(started.exists)
+        assert interrupted(worker, 1, 1)
+        assert returned(lane) == "end"
+        worker.run(lane, call=2)
+        lane.expect(CALLS)
+        lane.send(RESUME, 2, 1, [[0, True, _codec.encode("done")]])
+        assert returned(lane) == "done"
+
+
+def test_interrupts_at_any_moment_are_not_lost():
+    with RawWorker("life.either") as worker:
+        worker.hello()
+        lane = worker.lane()
+        for call in range(300):
+            worker.run(lane, True, call=call)
+            interrupted(worker, call, 1)
+            tag, _ = lane.recv()
+            if tag == CALLS:
+                lane.send(RESUME, call, 1, [[0, True, _codec.encode("done")]])
+                assert isinstance(raised(lane), msx.Cancelled)
+            else:
+                assert tag == RAISE
 
 
 def test_park_resume_and_old_attempts():

@@ -31,7 +31,9 @@ assert_type(number.start("1").result(), float)
 
 service: Service[[str], Coroutine[Any, Any, float]] = number
 assert_type(orchestrator.access("a"), str)
-assert_type(orchestrator.services.start().result(), list[dict[str, Any]])
+assert_type(orchestrator.services.start().result(), list[orchestrator.ServiceInfo])
+assert_type(orchestrator.services()[0]["instances"], int)
+assert_type(orchestrator.health()["services"]["m.a"]["ready"], int)
 
 one, two = msx.gather(text.start(1), number.start("2"))
 assert_type(one, str)

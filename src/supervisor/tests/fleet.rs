@@ -1,9 +1,9 @@
-use crate::model::ServiceId;
+use crate::model::{ServiceId, WorkerKind};
 use crate::registry::Offer;
 use crate::registry::tests::offer;
 use crate::supervisor::event::{Event, Failure};
 
-use super::sim::{BROKEN, Habits, Sim, WELL};
+use super::sim::{BROKEN, Habits, Sim, WELL, hello};
 
 const A: ServiceId = ServiceId(0);
 
@@ -116,6 +116,19 @@ fn a_crash_loop_is_told_tried_again_and_ends() {
 }
 
 #[test]
+fn a_service_that_never_says_hello_is_down() {
+    let mut sim = Sim::of_one(1, 1);
+    sim.habits.insert(A, Habits { hello: None, ..WELL });
+    sim.dies(sim.instance(0, 1), "exit status 1");
+    sim.pass(260_000);
+    let log = sim.take_log();
+    let down: Vec<&String> = log.iter().filter(|line| line.contains("down")).collect();
+    let reason = "a-1 keeps failing: no hello within 60 s (killed by SIGKILL) / last line";
+    assert_eq!(down, [&format!("241504 down: {reason}")]);
+    assert_eq!(sim.shown(0), "1 crashloop");
+}
+
+#[test]
 fn a_service_with_a_ready_instance_is_not_down() {
     let mut sim = ready(2, WELL);
     sim.habits.insert(A, BROKEN);
@@ -165,10 +178,15 @@ fn an_instance_with_an_unusable_hello_is_replaced_without_blame() {
     let mut sim = ready(1, WELL);
     let roll = sim.restart(1, true);
     sim.pass(10);
-    sim.tell(Event::Refused { instance: sim.instance(0, 2), why: "it is another kind now".to_owned() });
+    sim.habits.insert(A, Habits { hello: None, ..WELL });
+    sim.says_hello(sim.instance(0, 2), WorkerKind::Async, "second");
+    sim.pass(300);
+    assert_eq!(sim.signature(0), Some("first"), "one that cannot be used does not speak for the others");
+    assert!(sim.take_log().contains(&"211 spawn a-2 async".to_owned()));
+    sim.says_hello(sim.instance(0, 2), WorkerKind::Async, "second");
     sim.pass(300);
     assert_eq!(sim.replies[&roll], Ok(()));
-    assert_eq!(sim.shown(0), "2 ready");
+    assert_eq!((sim.shown(0).as_str(), sim.signature(0)), ("2 ready", Some("second")));
 }
 
 #[test]
@@ -181,7 +199,7 @@ fn late_news_of_a_dead_process_does_not_touch_its_successor() {
     for event in [
         Event::Severed { instance: dead, why: None },
         Event::Drained { instance: dead },
-        Event::Hello { instance: dead },
+        Event::Hello { instance: dead, hello: hello(WorkerKind::Def, "late") },
         Event::Unresponsive { instance: dead, why: String::new() },
         Event::Emptied { instance: dead },
     ] {
@@ -190,6 +208,17 @@ fn late_news_of_a_dead_process_does_not_touch_its_successor() {
     sim.pass(5_000);
     assert_eq!(sim.take_log(), [""; 0]);
     assert_eq!(sim.shown(0), "1 ready");
+}
+
+#[test]
+fn what_did_not_end_a_process_is_not_blamed_later() {
+    let mut sim = Sim::of_one(1, 1);
+    let why = "a call went on after its run_timeout".to_owned();
+    sim.tell(Event::Unresponsive { instance: sim.instance(0, 1), why });
+    sim.pass(1_000);
+    sim.take_log();
+    sim.dies(sim.instance(0, 1), "exit status 1");
+    assert_eq!(sim.take_log()[0], "1000 gone a-1: exit status 1");
 }
 
 // ── a call that ignores its run_timeout ──────────────────────────────────────────────────────────────────────────────
@@ -391,6 +420,30 @@ fn a_new_instance_that_falls_before_it_is_stable_has_failed_too() {
 }
 
 #[test]
+fn old_code_that_says_hello_late_does_not_change_the_signature() {
+    let mut sim = ready(1, WELL);
+    sim.habits.insert(A, Habits { hello: None, ..WELL });
+    sim.tell(Event::Steer { service: A, instances: 2 });
+    sim.restart(1, false);
+    sim.says_hello(sim.instance(0, 3), WorkerKind::Def, "second");
+    assert_eq!(sim.signature(0), Some("second"));
+    sim.says_hello(sim.instance(0, 2), WorkerKind::Def, "first");
+    assert_eq!((sim.shown(0).as_str(), sim.signature(0)), ("1 ready, 2 ready, 3 ready", Some("second")));
+}
+
+#[test]
+fn after_a_failed_restart_the_signature_is_that_of_what_stays() {
+    let mut sim = ready(1, WELL);
+    sim.habits.insert(A, Habits { hello: None, ..WELL });
+    let roll = sim.restart(1, false);
+    sim.says_hello(sim.instance(0, 2), WorkerKind::Def, "second");
+    assert_eq!(sim.signature(0), Some("second"));
+    sim.dies(sim.instance(0, 2), "exit status 1");
+    assert!(matches!(sim.replies[&roll], Err(Failure::Fell { .. })));
+    assert_eq!((sim.shown(0).as_str(), sim.signature(0)), ("1 ready", Some("first")));
+}
+
+#[test]
 fn a_restart_asked_for_during_another_begins_after_it() {
     let mut sim = ready(1, WELL);
     let first = sim.restart(1, false);
@@ -403,6 +456,20 @@ fn a_restart_asked_for_during_another_begins_after_it() {
     assert_eq!((&sim.replies[&second], &sim.replies[&third]), (&Ok(()), &Ok(())));
     let spawns = sim.take_log().iter().filter(|line| line.contains("spawn")).count();
     assert_eq!(spawns, 2, "the two that waited were one");
+}
+
+#[test]
+fn a_restart_does_not_wait_for_one_whose_new_instance_hangs() {
+    let mut sim = ready(1, WELL);
+    sim.habits.insert(A, Habits { hello: None, ..WELL });
+    let first = sim.restart(1, true);
+    sim.pass(5_000);
+    assert_eq!(sim.replies.get(&first), None);
+    sim.habits.insert(A, WELL);
+    let second = sim.restart(2, true);
+    sim.pass(1_000);
+    assert_eq!((&sim.replies[&first], &sim.replies[&second]), (&Ok(()), &Ok(())));
+    assert_eq!((sim.shown(0).as_str(), sim.processes()), ("3 ready", 1));
 }
 
 #[test]
@@ -426,7 +493,9 @@ fn a_restart_does_not_wait_for_the_backoff() {
 #[test]
 fn a_restart_that_waits_for_a_busy_instance_does_not_wait_for_ever() {
     let mut sim = ready(1, Habits { busy: None, ..WELL });
-    let (roll, next) = (sim.restart(1, false), sim.restart(2, false));
+    let roll = sim.restart(1, false);
+    sim.pass(100);
+    let next = sim.restart(2, false);
     sim.pass(599_000);
     assert_eq!((sim.replies.len(), sim.shown(0).as_str()), (0, "1 draining, 2 ready"));
     sim.pass(2_000);
@@ -472,10 +541,10 @@ fn one_that_is_ready_before_the_others_does_not_keep_the_task_awake() {
     sim.dies(sim.instance(0, 1), "killed by SIGKILL");
     sim.dies(sim.instance(0, 2), "killed by SIGKILL");
     let ticket = sim.restart(1, false);
-    sim.tell(Event::Hello { instance: sim.instance(0, 1) });
+    sim.says_hello(sim.instance(0, 1), WorkerKind::Def, "first");
     sim.pass(30_000);
     assert!(!sim.replies.contains_key(&ticket));
-    sim.tell(Event::Hello { instance: sim.instance(0, 2) });
+    sim.says_hello(sim.instance(0, 2), WorkerKind::Def, "first");
     sim.pass(2_000);
     assert_eq!(sim.replies[&ticket], Ok(()));
 }

@@ -211,7 +211,7 @@ impl Hub {
     async fn close(self, pids: Vec<u32>) {
         assert!(pids.into_iter().all(|pid| !is_alive(pid.cast_signed())));
         assert!(self.instances().is_empty());
-        assert_eq!(self.supervisor.scale(ServiceId(0), Some(1), true).await, Err(Failure::Stopping));
+        assert_eq!(self.supervisor.scale(ServiceId(0), Some(1), true, false).await, Err(Failure::Stopping));
         timeout(PATIENCE, self.guard.close()).await.unwrap();
         waitpid(Pid::from_raw(self.guard_pid.cast_signed()), None).unwrap();
     }
@@ -376,12 +376,27 @@ async fn scaling_goes_up_and_down() {
     let hub = Hub::start(vec![(offer("a.a"), WELL)]);
     hub.ready().await;
     for target in [3, 0, 2] {
-        timeout(PATIENCE, hub.supervisor.scale(ServiceId(0), Some(target), true)).await.unwrap().unwrap();
+        timeout(PATIENCE, hub.supervisor.scale(ServiceId(0), Some(target), true, false))
+            .await
+            .unwrap()
+            .unwrap();
         let states: Vec<InstanceState> = hub.instances().iter().map(|instance| instance.state).collect();
         assert_eq!(states, vec![InstanceState::Ready; target as usize]);
     }
     let snapshot = hub.registry.snapshot();
     assert_eq!((snapshot.services[0].desired, snapshot.services[0].mode.as_str()), (2, "pinned"));
+    hub.end().await;
+}
+
+#[tokio::test]
+async fn nobody_gets_more_instances_than_allowed() {
+    let hub = Hub::start(vec![(offer("a.a"), WELL)]);
+    hub.ready().await;
+    for (instances, force) in [(9, false), (1_025, true), (u32::MAX, true)] {
+        let refused = hub.supervisor.scale(ServiceId(0), Some(instances), false, force).await;
+        assert!(matches!(refused, Err(Failure::TooMany(_))), "{instances}: {refused:?}");
+    }
+    assert_eq!(hub.registry.snapshot().services[0].desired, 1);
     hub.end().await;
 }
 

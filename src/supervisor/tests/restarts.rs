@@ -16,7 +16,8 @@ const CRASHLOOP: Verdict = Verdict::Crashloop(Duration::from_secs(30));
 fn the_delay_doubles_up_to_its_bound() {
     let (mut restarts, start) = (Restarts::default(), Instant::now());
     // Far enough apart to be no crash loop.
-    let delays: Vec<Verdict> = (0..11).map(|n| restarts.exited(start + n * 20 * SECOND, None, 0.0)).collect();
+    let mut exited = |n: u32| restarts.exited(start + n * 20 * SECOND, Some(SECOND), 0.0);
+    let delays: Vec<Verdict> = (0..11).map(&mut exited).collect();
     let expected = [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000];
     assert_eq!(delays, expected.map(backoff_ms));
 }
@@ -55,9 +56,23 @@ fn five_early_exits_within_a_minute_are_a_crash_loop() {
 fn five_early_exits_over_more_than_a_minute_are_not() {
     let (mut restarts, start) = (Restarts::default(), Instant::now());
     for n in 0..20 {
-        let verdict = restarts.exited(start + n * 16 * SECOND, None, 0.0);
+        let verdict = restarts.exited(start + n * 16 * SECOND, Some(SECOND), 0.0);
         assert!(matches!(verdict, Verdict::Backoff(_)), "exit {n}: {verdict:?}");
     }
+}
+
+#[test]
+fn five_starts_in_a_row_that_fail_are_a_crash_loop_however_slowly() {
+    let (mut restarts, start) = (Restarts::default(), Instant::now());
+    let mut exited = |n: u32, ready_for| restarts.exited(start + n * 65 * SECOND, ready_for, 0.0);
+    for n in 0..4 {
+        assert!(matches!(exited(n, None), Verdict::Backoff(_)), "exit {n}");
+    }
+    assert!(matches!(exited(4, Some(SECOND)), Verdict::Backoff(_)), "one that was ready begins a new row");
+    for n in 5..9 {
+        assert!(matches!(exited(n, None), Verdict::Backoff(_)), "exit {n}");
+    }
+    assert_eq!(exited(9, None), CRASHLOOP);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! A world for the fleet: a clock that jumps, and processes that do what a test says.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::{InstanceId, ServiceId};
+use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::protocol::signature::Signature;
 use crate::registry::tests::offer;
 use crate::registry::{InstanceEntry, Offer, Registry};
+use crate::supervisor::Hello;
 use crate::supervisor::event::{Effect, Event, Failure, Fall, Ticket};
 use crate::supervisor::fleet::Fleet;
 use crate::supervisor::order::order;
@@ -37,6 +40,13 @@ pub const WELL: Habits = Habits {
 
 /// A process that fails to import.
 pub const BROKEN: Habits = Habits { hello: None, exits: Some(20), ..WELL };
+
+/// What a worker says whose function has this signature.
+pub fn hello(kind: WorkerKind, signature: &str) -> Hello {
+    let mut parsed = Signature::default();
+    signature.clone_into(&mut parsed.text);
+    Hello { pid: 0, kind, signature: Arc::new(parsed), python: String::new() }
+}
 
 pub struct Sim {
     fleet: Fleet,
@@ -131,7 +141,9 @@ impl Sim {
     /// An event of the agenda: it does not happen to a process that is not there any more.
     fn happen(&mut self, event: Event) {
         match &event {
-            Event::Hello { instance } | Event::Drained { instance } if !self.is_running(*instance) => return,
+            Event::Hello { instance, .. } | Event::Drained { instance } if !self.is_running(*instance) => {
+                return;
+            }
             Event::Exited { instance, .. } => match self.processes.get_mut(instance) {
                 Some((_, running)) if *running => *running = false,
                 _ => return,
@@ -144,6 +156,11 @@ impl Sim {
 
     pub fn is_running(&self, instance: InstanceId) -> bool {
         self.processes.get(&instance).is_some_and(|(_, running)| *running)
+    }
+
+    /// The process says hello before (or though) its habits would.
+    pub fn says_hello(&mut self, instance: InstanceId, kind: WorkerKind, signature: &str) {
+        self.tell(Event::Hello { instance, hello: hello(kind, signature) });
     }
 
     /// The process of this place ends at once, and with it its group.
@@ -172,7 +189,7 @@ impl Sim {
     fn perform(&mut self, effect: Effect) {
         self.log.push((self.ms(), self.told(&effect)));
         match effect {
-            Effect::Spawn { instance } => self.spawn(instance),
+            Effect::Spawn { instance, .. } => self.spawn(instance),
             Effect::Drain { instance, .. } => {
                 if let Some(busy) = self.running(instance).and_then(|habits| habits.busy) {
                     self.plan(busy, Event::Drained { instance });
@@ -215,7 +232,7 @@ impl Sim {
         self.processes.insert(instance, (habits, true));
         self.plan(0, Event::Spawned { instance, pid: 1_000 + instance.generation.0 });
         if let Some(after) = habits.hello {
-            self.plan(after, Event::Hello { instance });
+            self.plan(after, Event::Hello { instance, hello: hello(WorkerKind::Def, "first") });
         }
         if let Some(after) = habits.exits {
             self.plan_end(instance, after, "exit status 1");
@@ -237,7 +254,8 @@ impl Sim {
             format!("{}-{}", self.shorts[instance.service.0 as usize], instance.number)
         };
         match effect {
-            Effect::Spawn { instance } => format!("spawn {}", label(instance)),
+            Effect::Spawn { instance, kind: WorkerKind::Def } => format!("spawn {}", label(instance)),
+            Effect::Spawn { instance, kind: WorkerKind::Async } => format!("spawn {} async", label(instance)),
             Effect::Terminate { instance } => format!("terminate {}", label(instance)),
             Effect::Kill { instance } => format!("kill {}", label(instance)),
             Effect::Ready { instance } => format!("ready {}", label(instance)),
@@ -275,6 +293,11 @@ impl Sim {
 
     pub fn desired(&self, service: usize) -> u32 {
         self.fleet.services()[service].desired()
+    }
+
+    /// The signature that is shown.
+    pub fn signature(&self, service: usize) -> Option<&str> {
+        self.fleet.services()[service].newest().map(|hello| hello.signature.text.as_str())
     }
 
     /// Instances that run or are going to, beyond those that leave.

@@ -1,13 +1,18 @@
 //! Calls that take too long, go too deep, or carry too much.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use super::edges::{sandbox, text};
+use super::gates::open;
 use super::{Project, checks};
 use crate::support::hub::{is_alive, wait_for};
 
 #[test]
 fn of_time() {
-    let sandbox = sandbox(&["plain", "limits"]);
+    let sandbox = sandbox(&["plain", "limits", "gates"]);
     Project::up(&sandbox).check(checks![
+        waiting_is_not_running,
         a_call_that_runs_too_long,
         an_async_call_that_runs_too_long,
         a_call_that_does_not_end_costs_its_instance,
@@ -37,13 +42,32 @@ fn of_depth_and_size_when_replayed_at_every_wait() {
 
 // ---- time ----
 
+/// Of the services that run too long, or wait for longer.
+const RUN_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A TimeoutError that shows the line of the running code.
 fn times_out(project: &Project, args: &[&str], line: &str) {
     let error = project.call(args);
     assert_eq!(error["type"], "TimeoutError", "{args:?}: {error}");
-    assert!(text(&error, "message").contains("ran for more than 0.3 s (its run_timeout)"), "{error}");
+    assert!(text(&error, "message").contains("ran for more than 1 s (its run_timeout)"), "{error}");
     let stack = text(&error, "traceback");
     assert!(stack.contains(line) && !stack.contains("_bootstrap"), "{stack}");
+}
+
+fn waiting_is_not_running(project: &Project) {
+    thread::scope(|scope| {
+        let calls =
+            ["patient", "apatient"].map(|service| scope.spawn(move || project.call(&[service, service])));
+        for name in ["patient", "apatient"] {
+            wait_for("both to wait", || (project.marks(&format!("{name}.waiting")) == 1).then_some(()));
+        }
+        let since = Instant::now();
+        wait_for("more than their run_timeout", || (since.elapsed() > RUN_TIMEOUT * 2).then_some(()));
+        for name in ["patient", "apatient"] {
+            open(project, name);
+        }
+        calls.into_iter().for_each(|call| assert_eq!(call.join().unwrap(), "open"));
+    });
 }
 
 fn a_call_that_runs_too_long(project: &Project) {

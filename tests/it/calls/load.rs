@@ -1,15 +1,18 @@
 //! Many callers at once, through the gateway.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::Project;
 use super::edges::sandbox;
+use super::{Project, Until};
+use crate::support::hub::{kill, wait_for};
 
 const CALLERS: u32 = 64;
 const CALLS: u32 = 100_000;
@@ -48,6 +51,50 @@ fn call_all(gateway: &str, numbers: Range<u32>) {
     });
 }
 
+/// An instance is killed again and again; a crash loop would begin with the fifth time.
+#[test]
+fn a_kill_costs_no_more_than_what_runs() {
+    let sandbox = sandbox(&["plain"]);
+    let project = Project::up(&sandbox);
+    let (gateway, next, ended) = (project.hub.gateway(), AtomicU32::new(0), AtomicBool::new(false));
+    let failed: Vec<u32> = thread::scope(|scope| {
+        let until = Until(&ended);
+        let call = || {
+            let mut caller = Caller::connect(&gateway);
+            let mut failed = Vec::new();
+            while !ended.load(Ordering::Relaxed) {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                match caller.ask("notes", number) {
+                    (200, body) => assert_eq!(body, number.to_string()),
+                    (502, body) => {
+                        assert!(body.contains("InstanceDied"), "{body}");
+                        failed.push(number);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            failed
+        };
+        let callers: Vec<_> = (0..8).map(|_| scope.spawn(call)).collect();
+        for _ in 0..4 {
+            let goal = next.load(Ordering::Relaxed) + 300;
+            wait_for("calls to go on", || (next.load(Ordering::Relaxed) > goal).then_some(()));
+            let pids =
+                wait_for("an instance", || Some(project.hub.pids("notes")).filter(|pids| !pids.is_empty()));
+            pids.into_iter().for_each(|pid| kill(pid, 9));
+        }
+        drop(until);
+        callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect()
+    });
+    assert!(failed.len() <= 4 * 2, "{failed:?} failed, but each kill can hit one call per slot");
+    let begun = std::fs::read_to_string(sandbox.path("begun")).unwrap();
+    let begun: Vec<u32> = begun.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(begun.len(), begun.iter().collect::<BTreeSet<_>>().len(), "none began twice");
+    let missing = |number: &u32| !begun.contains(number) && !failed.contains(number);
+    assert!(!(0..next.into_inner()).any(|number| missing(&number)), "all others ran");
+    project.rests();
+}
+
 /// One HTTP/1.1 connection that is kept alive.
 struct Caller {
     host: String,
@@ -65,20 +112,27 @@ impl Caller {
 
     /// The body of the answer to a call that must succeed.
     fn call(&mut self, number: u32) -> String {
+        let (status, body) = self.ask("counts", number);
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// Status and body.
+    fn ask(&mut self, service: &str, number: u32) -> (u16, String) {
         let body = format!("{{\"x\": {number}}}");
         let request = format!(
-            "POST /call/counts HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /call/{service} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.host,
             body.len()
         );
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
         let head = self.head();
-        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let length =
             head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
         let mut body = vec![0; length.unwrap()];
         self.stream.read_exact(&mut body).unwrap();
-        String::from_utf8(body).unwrap()
+        (status.unwrap(), String::from_utf8(body).unwrap())
     }
 
     fn head(&mut self) -> String {

@@ -3,6 +3,7 @@
 //! The functions are those of `projects/`: each test starts a hub for one of these projects, and checks many things
 //! there, because a hub takes longer to start than most of them take.
 
+mod callers;
 mod edges;
 mod gates;
 mod limits;
@@ -10,6 +11,7 @@ mod load;
 mod trees;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -33,9 +35,9 @@ impl<'a> Project<'a> {
         Self { hub: Hub::up_with(sandbox, &[], &[("MSX_REPLAY", "always")]), sandbox, replays: true }
     }
 
-    /// The result of `msx call`, which must succeed.
+    /// The result of `msx call`, which must succeed, and which no defect may make wait for ever.
     pub fn call(&self, args: &[&str]) -> Value {
-        let all: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+        let all: Vec<&str> = args.iter().copied().chain(["--json", "--timeout", "2m"]).collect();
         let text = self.hub.call(&all);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?} printed {text:?}: {error}"))
     }
@@ -78,6 +80,15 @@ impl<'a> Project<'a> {
             services.into_iter().filter(|service| of(service) > 0).collect::<Vec<_>>()
         };
         crate::support::hub::wait_for("the end of all calls", || busy().is_empty().then_some(()));
+    }
+}
+
+/// Tells the threads of a test that they may end, also when the test fails.
+pub struct Until<'a>(pub &'a AtomicBool);
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

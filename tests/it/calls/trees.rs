@@ -1,13 +1,14 @@
 //! Calls that call: in place, replayed whenever they wait, and with room for two waiting calls per instance.
 //! Every service of the project has one instance with one slot.
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
 
-use super::{Project, checks};
+use super::{Project, Until, checks};
 use crate::support::Sandbox;
-use crate::support::hub::wait_for;
+use crate::support::hub::{kill, wait_for};
 
 const CHECKS: &[(&str, fn(&Project))] = checks![
     recursion_across_services,
@@ -54,6 +55,48 @@ fn with_room_for_two_waiting_calls() {
     sandbox.edit("services.toml", "max_parked = 256", "max_parked = 2");
     Project::up(&sandbox).check(CHECKS);
 }
+
+/// Whatever is killed, every call gets its answer or a clear error, and nothing is held for ever.
+#[test]
+fn while_instances_are_killed() {
+    let sandbox = Sandbox::project("trees");
+    sandbox.edit("services.toml", "max_parked = 256", "max_parked = 2");
+    let project = Project::up(&sandbox);
+    let (ended, answered) = (AtomicBool::new(false), AtomicU32::new(0));
+    thread::scope(|scope| {
+        let _until = Until(&ended);
+        for service in RECURSIVE {
+            let (project, ended, answered) = (&project, &ended, &answered);
+            scope.spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    let output = project.sandbox.msx(&["call", service, "9"]).output().unwrap();
+                    if output.status.success() {
+                        assert_eq!(output.stdout, b"34\n");
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        let stderr = String::from_utf8(output.stderr).unwrap();
+                        assert!(stderr.contains("InstanceDied"), "{stderr}");
+                    }
+                }
+            });
+        }
+        for round in 0..KILLS {
+            let goal = answered.load(Ordering::Relaxed) + 6;
+            wait_for("answers", || (answered.load(Ordering::Relaxed) >= goal).then_some(()));
+            for service in RECURSIVE.into_iter().skip(round % 2).step_by(2) {
+                project.hub.pids(service).into_iter().for_each(|pid| kill(pid, 9));
+            }
+        }
+    });
+    project.rests();
+    for service in RECURSIVE {
+        assert_eq!(project.call(&[service, "9"]), 34);
+    }
+}
+
+const RECURSIVE: [&str; 6] = ["fib", "bif", "afib", "abif", "mix", "amix"];
+/// Every service is hit half as often: five times would be a crash loop.
+const KILLS: usize = 8;
 
 // ---- many calls ----
 
@@ -133,7 +176,7 @@ fn tasks_that_wait_for_each_other(project: &Project) {
 /// Trees of different age in the same instances.
 fn many_roots_at_once(project: &Project) {
     thread::scope(|scope| {
-        for service in ["fib", "bif", "afib", "abif", "mix", "amix"] {
+        for service in RECURSIVE {
             for (n, result) in [(6, 8), (7, 13), (8, 21)] {
                 scope.spawn(move || assert_eq!(project.call(&[service, &n.to_string()]), result));
             }
@@ -161,6 +204,8 @@ fn what_is_caught_around_a_call_changes_nothing(project: &Project) {
         ("finally_returns", json!("finally 7"), 1),
         ("finally_calls", json!(1), 2),
         ("calls_in_except", json!(1), 1),
+        ("tries_for_ever", json!(1), 1),
+        ("owns_a_loop", json!([0, 2, 4]), 6),
         ("suppresses", json!([0, 1, 2]), 3),
         ("raises_instead", json!(3), 1),
         ("generator_closed", json!([1, 2]), 2),

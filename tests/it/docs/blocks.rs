@@ -87,6 +87,14 @@ pub fn links(page: &str) -> Vec<&str> {
     targets.map(|(target, _)| target).filter(|target| !target.contains("://")).collect()
 }
 
+/// Names of source files, and of things in the source (`Core::end`), that a page mentions.
+pub fn words_of_code(page: &str) -> BTreeSet<String> {
+    let words = page.split(|c: char| !c.is_ascii_alphanumeric() && !"_:./".contains(c));
+    let trimmed = words.map(|word| word.trim_matches([':', '.', '/']));
+    let of_code = |word: &&str| word.contains("::") || word.ends_with(".rs") || word.ends_with(".py");
+    trimmed.filter(of_code).map(str::to_owned).collect()
+}
+
 /// What the headings of a page are called in a link.
 pub fn headings(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));

@@ -10,8 +10,6 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
-
 use crate::support::Sandbox;
 use crate::support::hub::BOUND;
 
@@ -22,7 +20,7 @@ const PROJECT: &str = "/home/you/shop";
 
 pub struct Console<'a> {
     sandbox: &'a Sandbox,
-    /// Where the gateway really listens, once that was asked for.
+    /// Where the gateway really listens, as `up` said.
     gateway: Option<String>,
     last_code: i32,
 }
@@ -79,10 +77,11 @@ impl<'a> Console<'a> {
         if is_up && !args.iter().any(|arg| matches!(*arg, "-d" | "--wait" | "--help")) {
             args.extend(["-d", "--wait"]);
         }
-        if is_up {
-            self.gateway = None;
+        let (code, text) = ended(self.sandbox.msx(&args).envs(env.iter().copied()));
+        if is_up && let Some((_, rest)) = text.split_once("gateway: http://") {
+            self.gateway = rest.split_once('/').map(|(address, _)| address.to_owned());
         }
-        ended(self.sandbox.msx(&args).envs(env.iter().copied()))
+        (code, text)
     }
 
     /// Python as it is where the SDK was installed.
@@ -101,10 +100,9 @@ impl<'a> Console<'a> {
         fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
     }
 
-    fn curl(&mut self, args: &[&str]) -> String {
-        let gateway = self.gateway();
+    fn curl(&self, args: &[&str]) -> String {
         let request = Request::parse(args);
-        let url = request.url.replace(GATEWAY, &gateway);
+        let url = request.url.replace(GATEWAY, self.gateway.as_deref().unwrap_or(GATEWAY));
         let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap_or((&url, ""));
         let host =
             if request.header("host").is_some() { String::new() } else { format!("Host: {address}\r\n") };
@@ -120,17 +118,6 @@ impl<'a> Console<'a> {
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         if request.shows_head { format!("{head}\n\n{body}").replace('\r', "") } else { body.to_owned() }
-    }
-
-    fn gateway(&mut self) -> String {
-        let sandbox = self.sandbox;
-        let gateway = self.gateway.get_or_insert_with(|| {
-            let (_, status) = ended(&mut sandbox.msx(&["ps", "--json"]));
-            let status: Value = serde_json::from_str(&status).expect("a hub runs");
-            let url = status["hub"]["gateway"].as_str().unwrap();
-            url.trim_start_matches("http://").trim_end_matches('/').to_owned()
-        });
-        gateway.clone()
     }
 
     /// The output with the places that the pages know.

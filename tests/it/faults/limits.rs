@@ -51,6 +51,8 @@ fn a_full_disk_costs_log_lines_and_nothing_else() {
         hub.call(&["chatty", "kept"]);
         Some(hub.msx(&["logs", "chatty"])).filter(|logs| logs.contains("| kept"))
     });
-    assert!(logs.contains("20 lines were dropped: No space left on device"), "{logs}");
-    assert!(!logs.contains("| lost"), "{logs}");
+    // The last ones may still have been on their way when there was room again.
+    let kept = logs.lines().filter(|line| line.ends_with("| lost")).count();
+    let told = format!("{} lines were dropped: No space left on device", 20 - kept);
+    assert!(kept < 20 && logs.contains(&told), "{logs}");
 }

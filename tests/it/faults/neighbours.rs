@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
-use super::{all_end, send};
+use super::{all_end, call_at_gate, foreground, open, send};
 use crate::support::Sandbox;
-use crate::support::hub::{Hub, is_alive};
+use crate::support::hub::{Hub, is_alive, marked};
 
 #[test]
 fn two_projects_do_not_disturb_each_other() {
@@ -82,6 +82,24 @@ fn what_a_dead_hub_left_on_disk_is_no_hub() {
         hub.call(&["pid"]);
         hub.msx(&["down"]);
     }
+}
+
+#[test]
+fn a_hub_whose_state_is_removed_makes_room_for_the_next() {
+    let sandbox = Sandbox::project("gates");
+    let (up, hub) = foreground(&sandbox, &[]);
+    let call = call_at_gate(&sandbox, "parks", "open");
+    let old = marked(&sandbox.root());
+    std::fs::remove_dir_all(sandbox.path(".msx")).unwrap();
+    let next = Hub::up(&sandbox, &[]);
+    open(&sandbox, "open");
+    let (code, _, stderr) = call.end();
+    assert_eq!(code, Some(0), "what ran may end: {stderr}");
+    let (code, _, stderr) = up.end();
+    assert!(code == Some(1) && stderr.contains("the folder .msx was removed"), "{code:?}: {stderr}");
+    all_end(&Vec::from_iter(old));
+    assert_eq!(next.call(&["pid"]), next.pids("pid")[0].to_string(), "the next one can be reached");
+    drop(hub);
 }
 
 #[test]

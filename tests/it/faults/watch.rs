@@ -1,6 +1,8 @@
 //! `up --watch`: changed files restart their services, and only those.
 
-use super::{call_at_gate, open};
+use std::time::Instant;
+
+use super::{SOON, appears, call_at_gate, open};
 use crate::support::Sandbox;
 use crate::support::hub::{Hub, wait_for};
 
@@ -83,6 +85,20 @@ fn an_edit_that_leaves_length_and_time_as_they_were_is_not_missed() {
         std::fs::File::options().append(true).open(&file).unwrap().set_modified(time).unwrap();
         wait_for("the new code", || (hub.call(&["version"]) == version.to_string()).then_some(()));
     }
+}
+
+#[test]
+fn a_module_that_hangs_is_given_up_for_its_next_edit() {
+    let sandbox = project();
+    let hub = Hub::up(&sandbox, &["--watch"]);
+    let hangs = "VERSION = 2\nimport pathlib, time\npathlib.Path('hangs').touch()\ntime.sleep(3600)";
+    sandbox.edit("changing.py", "VERSION = 1", hangs);
+    appears(sandbox.path("hangs"));
+    assert_eq!(hub.call(&["version"]), "1");
+    let since = Instant::now();
+    sandbox.edit("changing.py", hangs, "VERSION = 3");
+    wait_for("the new code", || (hub.call(&["version"]) == "3").then_some(()));
+    assert!(since.elapsed() < SOON, "it took {:?}", since.elapsed());
 }
 
 #[test]

@@ -92,6 +92,11 @@ fn more_than_max_needs_force() {
     assert!(refused.starts_with("exit: 2\n"), "{refused}");
     assert!(refused.contains("error: cannot scale counted to 5 instances: its max is 4"), "{refused}");
     assert!(refused.contains("or use --force"), "{refused}");
+    let (code, by_program) = hub.call_fails(&["msx.orchestrator.scale", "counted", "5"]);
+    assert_eq!(code, 1);
+    assert!(by_program.contains("cannot scale counted to 5 instances: its max is 4"), "{by_program}");
+    let forced = sandbox.run(&["scale", "--force", "counted=1025"]);
+    assert!(forced.starts_with("exit: 2\n") && forced.contains("msx runs at most 1024"), "{forced}");
     hub.msx(&["scale", "--force", "counted=5"]);
     assert_eq!(hub.pids("counted").len(), 5);
 }

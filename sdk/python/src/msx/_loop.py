@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _context, _hooks
 from ._errors import Cancelled
+from ._interrupts import Kept
 from ._process import die
 from ._protocol import Decoder, Evict, Interrupt, Message, Reader, Resume, Run, frame
 from ._tasks import LoopCall, LoopRuntime, current_call, task_factory
@@ -39,6 +40,7 @@ class LoopEngine:
         self._dirty: list[LoopCall] = []
         self._flushing = False
         self._base = Context()
+        self._kept = Kept()
         self._drained = asyncio.Event()
         self._thread = threading.get_ident()
         self._lane: Lane | None = None
@@ -94,6 +96,7 @@ class LoopEngine:
 
     def _start(self, run: Run) -> None:
         call = LoopCall(run, self.service.name, self)
+        call.reason = self._kept.take(call.id, call.attempt)
         context = self._base.copy()
         context.run(current_call.set, call)
         call.steps = self._serve(call, run.payload)
@@ -122,7 +125,9 @@ class LoopEngine:
 
     def _interrupt(self, interrupt: Interrupt) -> None:
         call = self._calls.get((interrupt.call, interrupt.attempt))
-        if call is not None and call.task is not None:
+        if call is None or call.task is None:
+            self._kept.keep(interrupt)
+        elif not call.suspended:  # else it ends anyway, and `_serve` must go on to answer
             call.reason = interrupt.reason
             if call.begun:  # else cancelling would keep `_serve` from ever running, and answering
                 call.task.cancel()

@@ -69,10 +69,9 @@ class WorkerProcess:
         kind = "async" if service.is_async else "def"
         signature = msgspec.json.encode(_signature.describe(service.fn))
         python = platform.python_version()
-        self._control.send(
-            Hello(_protocol.VERSION, __version__, python, os.getpid(), service.name, kind, signature)
-        )
-        with self._changing:
+        hello = Hello(_protocol.VERSION, __version__, python, os.getpid(), service.name, kind, signature)
+        with self._changing:  # what the hub tells from hello on finds the engine
+            self._control.send(hello)
             self._engine = engine
             for number, sock in self._early:
                 engine.add_lane(number, sock)
@@ -92,8 +91,9 @@ class WorkerProcess:
         return self._engine.stack_of(interrupt) if self._engine is not None else ""
 
     def interrupt(self, interrupt: Interrupt) -> None:
-        if self._engine is not None:
-            self._engine.interrupt(interrupt)
+        with self._changing:
+            if self._engine is not None:
+                self._engine.interrupt(interrupt)
 
     def drain(self) -> None:
         with self._changing:

@@ -4,7 +4,9 @@ A call that waits for another blocks reading its lane; that is all there is to p
 and go out when the lane has nothing more to do, before it reads; a call that is started goes out at once.
 
 `interrupt` raises `Cancelled` inside of a thread, at whatever instruction it is. It must only ever hit the
-user's code: `running` says whether the thread is there, and `_leave` is what it does on its way out.
+user's code: `_running` says whether the thread is there, `_leave` and `_enter` are its ways out and in. The
+control thread first keeps an interrupt and then looks for the thread; the thread first says that it runs and
+then looks for what is kept. So at least one of them sees the other, and who takes it out of `kept` raises it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from . import _context, _hooks
 from ._errors import Cancelled, NoCallContext
 from ._futures import Future, all_outcomes
+from ._interrupts import Kept
 from ._process import die
 from ._protocol import (
     WAIT_ALL,
@@ -168,12 +171,14 @@ class Lane:
         service: Service[..., Any],
         runtime: ThreadRuntime,
         base: Context,
+        kept: Kept,
     ) -> None:
         self._thread = threading.Thread(target=self._live, name=f"lane-{number}", daemon=True)
         self.service = service
         self.call: ThreadCall | None = None
         self._running: ThreadCall | None = None  # the thread is inside of this call's code
-        self._interrupt: Interrupt | None = None  # was raised there, and perhaps has not struck yet
+        self._interrupt: Interrupt | None = None  # was raised there, perhaps did not strike yet
+        self._kept = kept
         self._reason = ""
         self._interrupting = threading.Lock()
         self._socket = sock
@@ -240,14 +245,15 @@ class Lane:
             if isinstance(error, Cancelled) and not error.args:
                 error.args = (self._reason,)
             self._reason = ""
+        self._kept.take(call.id, call.attempt)
         self.call = None
         self._out.append(frame(call.answer(error, value)))
         del error  # its traceback refers to this frame
 
     def _execute(self, call: ThreadCall, payload: bytes) -> Any:
         args, kwargs = self.service.decode_arguments(payload)
-        self._running = call
         try:
+            self._enter(call)
             return self._base.copy().run(self.service.fn, *args, **kwargs)
         finally:
             self._running = None
@@ -256,13 +262,13 @@ class Lane:
 
     def park(self, call: ThreadCall, entries: list[Entry], seqs: list[int]) -> None:
         """Returns when all the seqs are answered; raises Suspend when the call has to give up its place."""
-        self._leave()
+        self._leave(call)
         self._out.append(frame(Calls(call.id, call.attempt, entries, (WAIT_ALL, seqs))))
         while not (call.suspended or all(seq in call.inbox for seq in seqs)):
             self._hear(call)
         if call.suspended:
             call.unwind()
-        self._running = call
+        self._enter(call)
 
     def _hear(self, call: ThreadCall) -> None:
         try:
@@ -287,10 +293,10 @@ class Lane:
             call.learn(message)
 
     def send_now(self, call: ThreadCall, message: Message) -> None:
-        self._leave()
+        self._leave(call)
         self._out.append(frame(message))
         self._flush()
-        self._running = call
+        self._enter(call)
 
     # --- interrupts ---
 
@@ -307,27 +313,42 @@ class Lane:
         if call is None or (call.id, call.attempt) != (interrupt.call, interrupt.attempt):
             return
         with self._interrupting:
-            self._interrupt = interrupt
-            if self._running is call:  # when it leaves, it finds `_interrupt` and waits for the lock
+            before, self._interrupt = self._interrupt, interrupt
+            # From here on, if the thread leaves, it finds `_interrupt` and waits for the lock.
+            if self._running is call and self._kept.take(call.id, call.attempt) is not None:
                 _raise_in_thread(self._thread.ident, ctypes.py_object(Cancelled))
+            else:
+                self._interrupt = before
 
-    def _leave(self) -> None:
+    def _enter(self, call: ThreadCall) -> None:
+        """The thread goes into the user's code; raises Cancelled if the call was interrupted before."""
+        self._running = call
+        reason = self._kept.take(call.id, call.attempt)
+        if reason is not None:
+            raise Cancelled(reason)
+
+    def _leave(self, call: ThreadCall) -> None:
         """The thread goes from the user's code into ours."""
         self._running = None
         if self._interrupt is not None:
-            self._absorb()
-            raise Cancelled(self._reason)
+            interrupt = self._absorb()
+            if interrupt is not None and (interrupt.call, interrupt.attempt) == (call.id, call.attempt):
+                self._running = call
+                raise Cancelled(interrupt.reason)
 
-    def _absorb(self) -> None:
+    def _absorb(self) -> Interrupt | None:
         """Takes back an interrupt that has not struck, or takes it here."""
+        interrupt: Interrupt | None = None
         while self._interrupt is not None:
             try:
                 with self._interrupting:
                     _raise_in_thread(self._thread.ident, ctypes.py_object())
-                    self._reason = self._interrupt.reason
-                    self._interrupt = None
+                    interrupt, self._interrupt = self._interrupt, None
             except Cancelled:
                 continue
+        if interrupt is not None:
+            self._reason = interrupt.reason
+        return interrupt
 
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -343,6 +364,7 @@ class ThreadEngine:
         self._lanes: list[Lane] = []
         self._drained = threading.Event()
         self._base = Context()
+        self._kept = Kept()
 
     def run(self, worker: WorkerProcess) -> None:
         _hooks.run(_hooks.starting)
@@ -355,7 +377,7 @@ class ThreadEngine:
         _hooks.run(_hooks.stopping)
 
     def add_lane(self, number: int, sock: socket.socket) -> None:
-        lane = Lane(number, sock, self._service, self._runtime, self._base)
+        lane = Lane(number, sock, self._service, self._runtime, self._base, self._kept)
         self._lanes = [known for known in self._lanes if known.is_alive()]
         lane.start()
         self._lanes.append(lane)
@@ -364,6 +386,7 @@ class ThreadEngine:
         return next((stack for lane in self._lanes if (stack := lane.stack_of(interrupt)) is not None), "")
 
     def interrupt(self, interrupt: Interrupt) -> None:
+        self._kept.keep(interrupt)
         for lane in self._lanes:
             lane.interrupt(interrupt)
 

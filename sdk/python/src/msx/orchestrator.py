@@ -7,14 +7,68 @@ uri = orchestrator.access("a")
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypedDict, TypeVar
 
 from ._service import Service
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-__all__ = ["access", "health", "instances", "scale", "services"]
+__all__ = [
+    "Health",
+    "InstanceInfo",
+    "Readiness",
+    "ServiceInfo",
+    "access",
+    "health",
+    "instances",
+    "scale",
+    "services",
+]
+
+
+class ServiceInfo(TypedDict):
+    """A service, as `services()` lists it."""
+
+    name: str
+    """The canonical name."""
+    alias: str | None
+    """The short name, unless another service has the same."""
+    address: str | None
+    """As `access()` returns it."""
+    instances: int
+    """How many instances are ready."""
+
+
+class InstanceInfo(TypedDict):
+    """An instance, as `instances()` lists it."""
+
+    id: str
+    """Like `a-1`."""
+    state: str
+    """As `msx ps` shows it: `starting`, `ready`, `draining`, `backoff`, `crashloop` or `stopped`."""
+    pid: int | None
+    """`None` while it has no process."""
+    restarts: int
+    """How many processes in this place ended unasked."""
+
+
+class Readiness(TypedDict):
+    """How many instances of a service are ready, and how many are wanted now."""
+
+    ready: int
+    desired: int
+
+
+class Health(TypedDict):
+    """What `health()` returns."""
+
+    ok: bool
+    """Whether every service has at least as many ready instances as are wanted of it now."""
+    uptime: float
+    """Seconds since the hub started."""
+    services: dict[str, Readiness]
+    """By canonical name."""
 
 
 def _of_the_hub(fn: Callable[P, R]) -> Service[P, R]:
@@ -22,8 +76,8 @@ def _of_the_hub(fn: Callable[P, R]) -> Service[P, R]:
 
 
 @_of_the_hub
-def services() -> list[dict[str, Any]]:
-    """All services, with their addresses and the number of their instances."""
+def services() -> list[ServiceInfo]:
+    """All services, with their addresses and how many ready instances each has."""
     raise NotImplementedError
 
 
@@ -34,18 +88,21 @@ def access(name: str) -> str:
 
 
 @_of_the_hub
-def instances(name: str) -> list[dict[str, Any]]:
-    """The instances of a service, with their states."""
+def instances(name: str) -> list[InstanceInfo]:
+    """The instances of a service, also those that are not ready, with their states."""
     raise NotImplementedError
 
 
 @_of_the_hub
-def scale(name: str, n: int) -> Any:
-    """Sets the number of instances of a service."""
+def scale(name: str, n: int) -> None:
+    """Sets the number of instances of a service, at most its `max`; returns when so many are ready."""
     raise NotImplementedError
 
 
 @_of_the_hub
-def health() -> dict[str, Any]:
-    """Whether all services have the instances that they should have."""
+def health() -> Health:
+    """Whether every service has at least as many ready instances as are wanted of it now, with the numbers.
+
+    While one more is starting, because of `msx scale` or of load, that is not so.
+    """
     raise NotImplementedError

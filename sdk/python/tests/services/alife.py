@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import os
 
 import msx
 from msx import microservice
@@ -21,6 +22,11 @@ async def stop():
 @microservice
 async def same_loop():
     return started[0] is asyncio.get_running_loop()
+
+
+@microservice
+async def echo(x):
+    return x
 
 
 @microservice
@@ -55,3 +61,15 @@ async def stubborn():
             return await same_loop()
         except:  # noqa: E722
             pass
+
+
+@microservice
+async def memo_and_child(released):
+    memo = asyncio.create_task(msx.run(until_exists, released))
+    await same_loop()
+    await memo
+
+
+async def until_exists(path):
+    while not os.path.exists(path):
+        await asyncio.sleep(0.01)

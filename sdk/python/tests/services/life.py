@@ -3,10 +3,11 @@
 import gc
 import os
 import sys
+import threading
 import time
 
 import msx
-from msx import microservice
+from msx import _context, microservice
 from msx._replay import Call
 
 pool = []
@@ -39,7 +40,9 @@ def state():
 
 
 @microservice
-def spin(seconds):
+def spin(seconds, started=None):
+    if started:
+        open(started, "w").close()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
@@ -47,11 +50,23 @@ def spin(seconds):
 
 
 @microservice
-def swallows_cancel():
+def swallows_cancel(started):
     try:
-        spin.local(60)
+        spin.local(60, started)
     except msx.Cancelled:
         return "swallowed"
+
+
+@microservice
+def cancelled_where():
+    try:
+        state.start()
+    except msx.Cancelled as error:
+        return f"start: {error}"
+    try:
+        return state()
+    except msx.Cancelled as error:
+        return f"call: {error}"
 
 
 @microservice
@@ -96,3 +111,35 @@ def stubborn():
             return state()
         except:  # noqa: E722
             pass
+
+
+@microservice
+def either(wait):
+    return state() if wait else "end"
+
+
+class SlowLock:
+    """Lets the control thread in only when the call that it is about to interrupt has ended."""
+
+    def __init__(self, lane):
+        self.lane = lane
+        self.entered = threading.Event()
+
+    def __enter__(self):
+        self.entered.set()
+        while self.lane._running is not None:
+            time.sleep(0.001)
+
+    def __exit__(self, *_):
+        pass
+
+
+@microservice
+def ends_under_interrupt(started=None):
+    if started:
+        lane = _context.runtime.local.lane
+        lane._interrupting = SlowLock(lane)
+        open(started, "w").close()
+        assert lane._interrupting.entered.wait(30)
+        return "end"
+    return state()

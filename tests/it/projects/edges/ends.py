@@ -6,8 +6,11 @@ import sys
 import threading
 
 import msx
+from cases import Cases
 from described import described
 from msx import microservice
+
+HOWS = Cases()
 
 
 @microservice
@@ -49,34 +52,42 @@ async def aasks(how: str) -> dict:
         return described(error)
 
 
+@HOWS
 def exits():
     sys.exit(3)
 
 
+@HOWS
 def killed():
     os.kill(os.getpid(), 9)
 
 
+@HOWS
 def exits_at_once():
     os._exit(7)
 
 
+@HOWS
 def crashes():
     ctypes.string_at(0)
 
 
+@HOWS
 def returns_a_lock():
     return {"locks": [threading.Lock()]}
 
 
+@HOWS
 def returns_a_generator():
     return (i for i in range(3))
 
 
+@HOWS
 def interrupted():
     raise KeyboardInterrupt
 
 
+@HOWS
 def cancels_itself():
     raise msx.Cancelled("by itself")
 
@@ -90,28 +101,34 @@ class Unspeakable(Exception):
         raise RuntimeError("no text")
 
 
+@HOWS
 def raises_the_unspeakable():
     raise Unspeakable(threading.Lock(), needed=1)
 
 
+@HOWS
 def raises_surrogates():
     raise ValueError("half a pair: \ud800")
 
 
+@HOWS
 def raises_much():
     raise ValueError("x" * 40_000_000)
 
 
+@HOWS
 def raises_a_group():
     raise ExceptionGroup("several", [ValueError("one"), KeyError("two")])  # noqa: F821
 
 
+@HOWS
 def raises_from_itself():
     error = ValueError("its own cause")
     error.__cause__ = error
     raise error
 
 
+@HOWS
 def recurses():
     return recurses()
 
@@ -124,6 +141,7 @@ class Nested:
         return f"<{self.inner!r}>"
 
 
+@HOWS
 def recurses_in_c():
     nested = None
     for _ in range(100_000):
@@ -131,18 +149,9 @@ def recurses_in_c():
     return repr(nested)
 
 
+@HOWS
 def recurses_in_sorted():
     def compare(_):
         return sorted([1], key=compare)[0]
 
     return compare(1)
-
-
-HOWS = {
-    function.__name__: function
-    for function in (
-        exits, killed, exits_at_once, crashes, returns_a_lock, returns_a_generator, interrupted, cancels_itself,
-        raises_the_unspeakable, raises_surrogates, raises_much, raises_a_group, raises_from_itself, recurses,
-        recurses_in_c, recurses_in_sorted,
-    )
-}  # fmt: skip

@@ -1,7 +1,9 @@
 """Calls that wait at a gate, which a test opens."""
 
+import asyncio
 import time
 
+import msx
 from marks import mark, marks
 from msx import microservice
 from plain import echo
@@ -10,9 +12,35 @@ from plain import echo
 @microservice(threads=8)
 def gate(name: str) -> str:
     mark(f"{name}.waiting")
-    while not marks(f"{name}.open"):
-        time.sleep(0.005)
+    try:
+        while not marks(f"{name}.open"):
+            time.sleep(0.005)
+    except msx.Cancelled:
+        mark(f"{name}.cancelled")
+        raise
     return "open"
+
+
+@microservice
+async def agate(name: str) -> str:
+    mark(f"{name}.waiting")
+    try:
+        while not marks(f"{name}.open"):
+            await asyncio.sleep(0.005)
+    except asyncio.CancelledError:
+        mark(f"{name}.cancelled")
+        raise
+    return "open"
+
+
+@microservice
+def passes(name: str) -> str:
+    return agate.start(name).result()
+
+
+@microservice
+async def apasses(name: str) -> str:
+    return await gate.aio(name)
 
 
 @microservice

@@ -4,21 +4,29 @@ import asyncio
 import time
 
 import msx
+from cases import Cases
 from described import described
+from gates import gate
 from marks import mark
 from msx import microservice
 from plain import aecho, echo
 
+HOWS = Cases()
+CARRIES = Cases()
 
+
+@HOWS
 def sleeps(name):
     time.sleep(60)
 
 
+@HOWS
 def naps(name):
     while True:
         time.sleep(0.01)
 
 
+@HOWS
 def swallows(name):
     while True:
         try:
@@ -28,11 +36,13 @@ def swallows(name):
             mark(f"{name}.swallowed")
 
 
+@HOWS
 def computes(name):
     while True:
         pass
 
 
+@HOWS
 def catches(name):
     try:
         naps(name)
@@ -41,14 +51,12 @@ def catches(name):
         return f"too late: {error}"
 
 
+@HOWS
 def counts(name):
     return name
 
 
-HOWS = {function.__name__: function for function in (sleeps, naps, swallows, computes, catches, counts)}
-
-
-@microservice(run_timeout="300ms")
+@microservice(run_timeout="1s")
 def spins(how: str, name: str) -> object:
     return HOWS[how](name)
 
@@ -66,11 +74,21 @@ async def aswallows(name):
             mark(f"{name}.swallowed")
 
 
-@microservice(run_timeout="300ms")
+@microservice(run_timeout="1s")
 async def aspins(how: str, name: str) -> object:
     if how in ("awaits", "aswallows"):
         return await {"awaits": awaits, "aswallows": aswallows}[how](name)
     return HOWS[how](name)
+
+
+@microservice(run_timeout="1s")
+def patient(name: str) -> str:
+    return gate(name)
+
+
+@microservice(run_timeout="1s")
+async def apatient(name: str) -> str:
+    return await gate.aio(name)
 
 
 @microservice
@@ -128,41 +146,42 @@ def carries(how: str, mebibytes: int = 0) -> object:
         return described(error)
 
 
+@CARRIES
 def argument(mebibytes):
     return len(echo(b"x" * (mebibytes * MEBIBYTE)))
 
 
+@CARRIES
 def result(mebibytes):
     return len(makes(mebibytes))
 
 
+@CARRIES
 def async_result(mebibytes):
     return len(amakes.start(mebibytes).result())
 
 
+@CARRIES
 def several(mebibytes):
     """Together they are more than one message can hold."""
     return sum(len(part) for part in msx.gather(*[makes.start(mebibytes) for _ in range(6)]))
 
 
+@CARRIES
 def one_after_another(mebibytes):
     return sum(len(makes(mebibytes)) for _ in range(6))
 
 
+@CARRIES
 def memos(mebibytes):
     got = [msx.run(makes.local, mebibytes) for _ in range(6)]
     echo(1)
     return sum(map(len, got))
 
 
+@CARRIES
 def too_many(mebibytes):
     return sum(len(makes(mebibytes)) for _ in range(20))
-
-
-CARRIES = {
-    function.__name__: function
-    for function in (argument, result, async_result, several, one_after_another, memos, too_many)
-}  # fmt: skip
 
 
 @microservice

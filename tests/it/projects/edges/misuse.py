@@ -5,8 +5,12 @@ import os
 import threading
 
 import msx
+from cases import Cases
 from msx import microservice
 from plain import aecho, echo
+
+HOWS = Cases()
+AHOWS = Cases()
 
 try:
     echo(1)
@@ -34,14 +38,17 @@ def misuses(how: str) -> str:
         return f"{type(error).__name__}: {error}"
 
 
+@HOWS
 def at_import():
     return AT_IMPORT
 
 
+@HOWS
 def in_hook():
     return IN_HOOK
 
 
+@HOWS
 def in_thread(work=lambda: echo(1)):
     caught = []
 
@@ -58,11 +65,13 @@ def in_thread(work=lambda: echo(1)):
         raise caught[0]
 
 
+@HOWS
 def future_in_thread():
     future = echo.start(1)
     in_thread(future.result)
 
 
+@HOWS
 def in_fork():
     reader, writer = os.pipe()
     child = os.fork()
@@ -77,6 +86,7 @@ def in_fork():
     return os.read(reader, 10_000).decode()
 
 
+@HOWS
 def on_own_loop():
     async def main():
         return echo(1)
@@ -84,6 +94,7 @@ def on_own_loop():
     return asyncio.run(main())
 
 
+@HOWS
 def awaited_on_own_loop():
     async def main():
         return await echo.aio(1)
@@ -91,16 +102,9 @@ def awaited_on_own_loop():
     return asyncio.run(main())
 
 
+@HOWS
 def gathers_values():
     return msx.gather(echo(1), echo(2))
-
-
-HOWS = {
-    function.__name__: function
-    for function in (
-        at_import, in_hook, in_thread, future_in_thread, in_fork, on_own_loop, awaited_on_own_loop, gathers_values,
-    )
-}  # fmt: skip
 
 
 @microservice
@@ -111,14 +115,17 @@ async def amisuses(how: str) -> str:
         return f"{type(error).__name__}: {error}"
 
 
+@AHOWS
 async def calls():
     return echo(1)
 
 
+@AHOWS
 async def waits():
     return aecho.start(1).result()
 
 
+@AHOWS
 async def in_executor():
     return await asyncio.to_thread(echo, 1)
 
@@ -126,15 +133,12 @@ async def in_executor():
 KEPT = []
 
 
+@AHOWS
 async def keeps_a_future():
     KEPT.append(echo.start(1))
     return "kept"
 
 
+@AHOWS
 async def uses_a_kept_future():
     return await KEPT[0]
-
-
-AHOWS = {
-    function.__name__: function for function in (calls, waits, in_executor, keeps_a_future, uses_a_kept_future)
-}

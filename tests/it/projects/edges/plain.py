@@ -1,7 +1,9 @@
 """Services that only answer."""
 
+import os
 import threading
 from collections import Counter
+from pathlib import Path
 
 from msx import microservice
 
@@ -27,4 +29,13 @@ def counts(x: int) -> int | list[int]:
         if x < 0:
             return [sum(CALLS.values()), len(CALLS)]
         CALLS[x] += 1
+    return x
+
+
+@microservice
+def notes(x: int) -> int:
+    """Notes down that it has begun."""
+    file = os.open(Path(__file__).with_name("begun"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, f"{x}\n".encode())
+    os.close(file)
     return x

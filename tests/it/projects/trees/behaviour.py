@@ -1,10 +1,15 @@
 """What a function does around a call changes neither its result nor the calls it makes."""
 
+import asyncio
 from contextlib import suppress
 
+from cases import Cases
 from loops import tick
 from marks import mark
 from msx import microservice
+
+HOWS = Cases()
+AHOWS = Cases()
 
 
 @microservice
@@ -23,14 +28,17 @@ def swallows(how: str, name: str) -> object:
     return HOWS[how](name)
 
 
+@HOWS
 def twice(name):
     return tick(1, name), tick(1, name)
 
 
+@HOWS
 def none_answers(name):
     return [nothing(), nothing(), tick(None, name)]
 
 
+@HOWS
 def except_exception(name):
     total = 0
     for i in range(5):
@@ -42,6 +50,7 @@ def except_exception(name):
     return total
 
 
+@HOWS
 def bare_except(name):
     total = 0
     for i in range(5):
@@ -52,6 +61,7 @@ def bare_except(name):
     return total
 
 
+@HOWS
 def bare_except_returns(name):
     try:
         tick(1, name)
@@ -60,6 +70,7 @@ def bare_except_returns(name):
     return tick(2, name)
 
 
+@HOWS
 def finally_returns(name):
     try:
         got = tick(7, name)
@@ -67,6 +78,7 @@ def finally_returns(name):
         return f"finally {locals().get('got')}"  # noqa: B012
 
 
+@HOWS
 def finally_calls(name):
     """Calls in a `finally` that runs while the call unwinds."""
     try:
@@ -75,6 +87,7 @@ def finally_calls(name):
         tick(2, name)
 
 
+@HOWS
 def calls_in_except(name):
     try:
         return tick(1, name)
@@ -82,6 +95,29 @@ def calls_in_except(name):
         return tick(99, name)
 
 
+@HOWS
+def tries_for_ever(name):
+    while True:
+        try:
+            return tick(1, name)
+        except:  # noqa: E722
+            continue
+
+
+@HOWS
+def owns_a_loop(name):
+    """A `def` that runs an event loop of its own; while one of its tasks waits, so does the loop."""
+
+    async def one(i):
+        return await tick.aio(i, name) + await tick.aio(i, name)
+
+    async def main():
+        return await asyncio.gather(*[one(i) for i in range(3)])
+
+    return asyncio.run(main())
+
+
+@HOWS
 def suppresses(name):
     got = []
     for i in range(3):
@@ -90,6 +126,7 @@ def suppresses(name):
     return got
 
 
+@HOWS
 def raises_instead(name):
     try:
         return tick(3, name)
@@ -97,6 +134,7 @@ def raises_instead(name):
         raise ValueError("in place of it") from None
 
 
+@HOWS
 def generator_closed(name):
     def numbers():
         try:
@@ -109,21 +147,13 @@ def generator_closed(name):
     return list(numbers())
 
 
-HOWS = {
-    function.__name__: function
-    for function in (
-        twice, none_answers, except_exception, bare_except, bare_except_returns, finally_returns, finally_calls,
-        calls_in_except, suppresses, raises_instead, generator_closed,
-    )
-}  # fmt: skip
-
-
 @microservice
 async def aswallows(how: str, name: str) -> object:
     mark(f"{name}.begun")
     return await AHOWS[how](name)
 
 
+@AHOWS
 async def a_bare_except(name):
     total = 0
     for i in range(5):
@@ -134,6 +164,7 @@ async def a_bare_except(name):
     return total
 
 
+@AHOWS
 async def a_finally_returns(name):
     try:
         got = await tick.aio(7, name)
@@ -141,11 +172,9 @@ async def a_finally_returns(name):
         return f"finally {locals().get('got')}"  # noqa: B012
 
 
+@AHOWS
 async def a_finally_calls(name):
     try:
         return await tick.aio(1, name)
     finally:
         await tick.aio(2, name)
-
-
-AHOWS = {function.__name__: function for function in (a_bare_except, a_finally_returns, a_finally_calls)}

@@ -4,9 +4,12 @@ import time
 
 import msx
 from behaviour import echo
+from cases import Cases
 from loops import tick
 from marks import mark, marks
 from msx import microservice
+
+HOWS = Cases()
 
 
 @microservice
@@ -15,6 +18,7 @@ def parent(how: str, name: str) -> object:
     return HOWS[how](name)
 
 
+@HOWS
 def waits_late(name):
     futures = [tick.start(i, name) for i in range(4)]
     middle = tick(100, name)
@@ -23,6 +27,7 @@ def waits_late(name):
     return [middle, backwards, again]
 
 
+@HOWS
 def leaves(name):
     """Ends with two unfinished children; the second waits behind the first for the only slot."""
     napper.start(name)
@@ -58,16 +63,19 @@ def is_first(name):
     return marks(f"{name}.begun") == 1
 
 
+@HOWS
 def other_arguments(name):
     echo(1 if is_first(name) else 2)
     tick(3, name)
 
 
+@HOWS
 def other_service(name):
     echo(1) if is_first(name) else tick(1, name)
     tick(3, name)
 
 
+@HOWS
 def one_more(name):
     if not is_first(name):
         msx.gather(echo.start(0))
@@ -75,6 +83,7 @@ def one_more(name):
     tick(3, name)
 
 
+@HOWS
 def one_less(name):
     future = echo.start(1)
     if is_first(name):
@@ -83,6 +92,7 @@ def one_less(name):
     tick(3, name)
 
 
+@HOWS
 def memo_for_call(name):
     if not is_first(name):
         msx.run(time.time)
@@ -90,6 +100,7 @@ def memo_for_call(name):
     tick(3, name)
 
 
+@HOWS
 def call_for_memo(name):
     if is_first(name):
         msx.run(time.time)
@@ -97,6 +108,7 @@ def call_for_memo(name):
     tick(3, name)
 
 
+@HOWS
 def pending_differs(name):
     """What differs is a call whose answer is not there yet when the call runs again."""
     late = echo.start(1) if is_first(name) else echo.start(2)
@@ -105,18 +117,10 @@ def pending_differs(name):
     tick(3, name)
 
 
+@HOWS
 def swallowed(name):
     try:
         echo(1 if is_first(name) else 2)
     except Exception:
         mark(f"{name}.swallowed")
     return "swallowed"
-
-
-HOWS = {
-    function.__name__: function
-    for function in (
-        waits_late, leaves, other_arguments, other_service, one_more, one_less, memo_for_call, call_for_memo,
-        pending_differs, swallowed,
-    )
-}  # fmt: skip

@@ -1,4 +1,4 @@
-"""What happened, told by files: a mark is one byte that is appended, so that marks of all processes add up."""
+"""What happened, told by files: a mark is one byte that is appended, so those of all processes add up."""
 
 import os
 from pathlib import Path

@@ -6,9 +6,13 @@ import time
 import uuid
 
 import msx
+from cases import Cases
 from loops import tick
 from marks import mark
 from msx import microservice
+
+HOWS = Cases()
+AHOWS = Cases()
 
 
 def charge(name: str) -> int:
@@ -31,6 +35,7 @@ def pays(how: str, name: str) -> object:
     return HOWS[how](name)
 
 
+@HOWS
 def between_calls(name):
     first = msx.run(charge, name)
     same = tick(first, name) == first
@@ -39,6 +44,7 @@ def between_calls(name):
     return [same, first != second, tick(now, name) == now, tick(other, name) == other]
 
 
+@HOWS
 def failing(name):
     """Its exception is recorded as well."""
     try:
@@ -47,6 +53,7 @@ def failing(name):
         return tick(str(error), name)
 
 
+@HOWS
 def behind_starts(name):
     early = [tick.start(i, name) for i in range(3)]
     paid = msx.run(charge, name)
@@ -54,6 +61,7 @@ def behind_starts(name):
     return [*msx.gather(*early), later == paid]
 
 
+@HOWS
 def calls_inside(name):
     try:
         msx.run(lambda: tick(1, name))
@@ -62,15 +70,13 @@ def calls_inside(name):
     return "no error"
 
 
-HOWS = {function.__name__: function for function in (between_calls, failing, behind_starts, calls_inside)}
-
-
 @microservice
 async def apays(how: str, name: str) -> list:
     mark(f"{name}.begun")
     return await AHOWS[how](name)
 
 
+@AHOWS
 async def behind_started(name):
     """Memos between calls that were started before and are awaited after them."""
     early = tick.start(0, name)
@@ -85,6 +91,7 @@ async def slow(name: str) -> int:
     return charge(name)
 
 
+@AHOWS
 async def beside_calls(name):
     """One task is in a memo while another makes calls."""
 
@@ -96,6 +103,3 @@ async def beside_calls(name):
         return [await tick.aio(i, name) for i in range(5)]
 
     return await asyncio.gather(paid(), ticks())
-
-
-AHOWS = {function.__name__: function for function in (behind_started, beside_calls)}

@@ -1,12 +1,15 @@
-"""Tasks of an async call that wait for each other in all ways that asyncio has, and futures in those of msx."""
+"""Tasks of an async call that wait for each other in all the ways that asyncio has."""
 
 import asyncio
 import sys
 
 import msx
+from cases import Cases
 from loops import atick, tick
 from marks import mark
 from msx import microservice
+
+HOWS = Cases()
 
 
 @microservice
@@ -21,11 +24,13 @@ async def tangles(how: str, name: str) -> object:
     return await HOWS[how](name)
 
 
+@HOWS
 async def gathers_errors(name):
     got = await asyncio.gather(atick(1, name), fails(2, name), atick(3, name), return_exceptions=True)
     return [got[0], str(got[1]), got[2], await atick(4, name)]
 
 
+@HOWS
 async def first_error_of_gather(name):
     calls = [atick.start(1, name), fails.start(2, name), fails.start(3, name), atick.start(4, name)]
     try:
@@ -34,6 +39,7 @@ async def first_error_of_gather(name):
         return [str(error), await calls[0], await calls[3], await atick(5, name)]
 
 
+@HOWS
 async def takes_the_first(name):
     pending = {asyncio.create_task(chained(i, name)) for i in range(4)}
     got = []
@@ -51,8 +57,9 @@ async def chained(i, name):
     return total
 
 
+@HOWS
 async def as_completed(name):
-    """Of tasks: of coroutines, asyncio makes tasks in the order of their addresses, which no replay can repeat."""
+    """Of tasks: from coroutines, asyncio makes them in the order of addresses, which no replay repeats."""
     got = []
     for step in asyncio.as_completed([asyncio.create_task(chained(i, name)) for i in range(4)]):
         value = await step
@@ -60,6 +67,7 @@ async def as_completed(name):
     return sorted(got)
 
 
+@HOWS
 async def produces_and_consumes(name):
     queue = asyncio.Queue(maxsize=1)
 
@@ -77,6 +85,7 @@ async def produces_and_consumes(name):
     return (await asyncio.gather(produce(), consume()))[1]
 
 
+@HOWS
 async def takes_turns(name):
     lock, order = asyncio.Lock(), []
 
@@ -89,6 +98,7 @@ async def takes_turns(name):
     return order
 
 
+@HOWS
 async def gives_up(name):
     """A task that is cancelled while it waits for a call."""
     task = asyncio.create_task(chained(3, name))
@@ -100,16 +110,19 @@ async def gives_up(name):
         return [first, await atick(8, name)]
 
 
+@HOWS
 async def never_awaited(name):
     task = asyncio.create_task(chained(0, name))
     got = await atick(1, name)
     return [got, task is not None]
 
 
+@HOWS
 async def shielded(name):
     return await asyncio.shield(chained(2, name)) + await asyncio.wait_for(chained(1, name), 30)
 
 
+@HOWS
 async def nested(name):
     async def level(n):
         if n == 0:
@@ -119,6 +132,7 @@ async def nested(name):
     return await level(5)
 
 
+@HOWS
 async def generates(name):
     async def numbers():
         for i in range(4):
@@ -127,6 +141,7 @@ async def generates(name):
     return [await tick.aio(number, name) async for number in numbers()]
 
 
+@HOWS
 async def groups(name):
     if sys.version_info < (3, 11):
         return [3, 1, 6]
@@ -140,15 +155,6 @@ async def groups(name):
             group.create_task(chained(30, name))
     except Exception as errors:
         return [total, len(errors.exceptions), await atick(6, name)]
-
-
-HOWS = {
-    function.__name__: function
-    for function in (
-        gathers_errors, first_error_of_gather, takes_the_first, as_completed, produces_and_consumes, takes_turns,
-        gives_up, never_awaited, shielded, nested, generates, groups,
-    )
-}  # fmt: skip
 
 
 @microservice
