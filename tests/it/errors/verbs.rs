@@ -70,7 +70,7 @@ fn numbers_and_names_that_do_not_fit() {
     exit: 1
     --- stdout
     --- stderr
-    ValueError: cannot scale work to 9 instances: its max is 2
+    ValueError: cannot scale work to 9 instances: its max is 2; raise its max in services.toml or in its decorator
     ");
     assert_output!(sandbox, ["restart", "work", "wrk"], @r"
     exit: 2
