@@ -12,7 +12,7 @@ use super::place::{Located, Place};
 pub enum Written<'a> {
     Interpreter,
     Requirements,
-    /// An entry of `path` in [python].
+    /// An entry of `path` in `[python]`.
     Folder(&'a str),
     /// An entry of `modules`.
     Module(&'a str),
