@@ -84,7 +84,7 @@ def _libraries() -> tuple[str, ...]:
 
 
 def _import_workers_needs(services: list[dict[str, Any]]) -> None:
-    """A `socket.py` of the project in place of Python's own shows here, once, and not in each worker again."""
+    """A `socket.py` of the project in place of Python's own shows here once, not in each worker."""
     importlib.import_module("msx._main")
     for kind in {service["kind"] for service in services}:
         importlib.import_module("msx._loop" if kind == "async" else "msx._threads")
