@@ -379,12 +379,17 @@ def test_drain_before_hello():
     worker.close()
 
 
-def test_forked_processes_have_no_part_in_it():
-    with RawWorker("life.forks") as worker:
+@pytest.mark.parametrize(("service", "lanes"), [("life.forks", 3), ("alife.forks", 1)])
+def test_forked_processes_have_no_part_in_it(service, lanes):
+    """They neither call nor hold a channel."""
+    with RawWorker(service) as worker:
         worker.hello()
-        lane = worker.lane()
+        lane, *_ = [worker.lane() for _ in range(lanes)]
+        interrupted(worker, 99, 1)  # so the lanes have arrived
         worker.run(lane)
-        assert "forked from a worker" in returned(lane)
+        said, closed = returned(lane)
+        assert "forked from a worker" in said
+        assert closed == 1 + lanes
 
 
 @pytest.mark.parametrize(

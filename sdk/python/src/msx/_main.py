@@ -47,7 +47,9 @@ class WorkerProcess:
 
     def __init__(self, name: str, channel: socket.socket) -> None:
         self._name = name
+        self._channel = channel
         self._control = Control(channel, self)
+        self._lanes: list[socket.socket] = []
         self._engine: Engine | None = None
         self._early: list[Lane] = []
         self._drained = False
@@ -82,6 +84,8 @@ class WorkerProcess:
 
     def add_lane(self, number: int, sock: socket.socket) -> None:
         with self._changing:
+            self._lanes = [known for known in self._lanes if known.fileno() >= 0]
+            self._lanes.append(sock)
             if self._engine is None:
                 self._early.append((number, sock))
             else:
@@ -100,6 +104,14 @@ class WorkerProcess:
             self._drained = True
             if self._engine is not None:
                 self._engine.drain()
+
+    # --- in a process that was forked from it ---
+
+    def forked(self) -> None:
+        """It must neither use nor hold the channels: the hub would not see them end with the worker."""
+        _context.install(_context.FORKED)
+        for sock in (self._channel, *self._lanes):
+            sock.close()
 
 
 def _load(name: str) -> Service[..., Any]:
@@ -141,7 +153,7 @@ def main(arguments: list[str]) -> None:
     sys.setswitchinterval(0.0005)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the hub, which drains
     worker = WorkerProcess(arguments[0], channel)
-    os.register_at_fork(after_in_child=lambda: _forked(channel))
+    os.register_at_fork(after_in_child=worker.forked)
     worker.run()
     sys.exit(0)
 
@@ -153,9 +165,3 @@ def _control_channel() -> socket.socket:
         return socket.socket(fileno=int(number))
     except (ValueError, OSError) as error:
         die(f"MSX_FD={number!r} names no control channel ({error}); a worker is started by the hub")
-
-
-def _forked(channel: socket.socket) -> None:
-    """A forked process must neither use nor hold the channels of the worker."""
-    _context.install(_context.FORKED)
-    channel.close()

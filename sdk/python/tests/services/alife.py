@@ -2,6 +2,8 @@ import asyncio
 import gc
 import os
 
+from forking import in_fork
+
 import msx
 from msx import microservice
 from msx._replay import Call
@@ -73,3 +75,8 @@ async def memo_and_child(released):
 async def until_exists(path):
     while not os.path.exists(path):
         await asyncio.sleep(0.01)
+
+
+@microservice
+async def forks():
+    return in_fork(same_loop)

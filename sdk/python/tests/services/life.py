@@ -1,10 +1,11 @@
 """Services of the tests: start, stop, interrupts."""
 
 import gc
-import os
 import sys
 import threading
 import time
+
+from forking import in_fork
 
 import msx
 from msx import _context, microservice
@@ -81,18 +82,7 @@ def echo(x):
 
 @microservice
 def forks():
-    """A forked process neither calls nor keeps the channels open."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            state()
-            os.write(write, b"called")
-        except msx.NoCallContext as error:
-            os.write(write, str(error).encode())
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return os.read(read, 1000).decode()
+    return in_fork(state)
 
 
 @microservice
