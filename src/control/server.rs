@@ -1,5 +1,6 @@
 //! The hub's end of the control API: axum on a Unix socket that only its owner may open.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -178,11 +179,14 @@ fn answered(name: &str, answer: Answer) -> Result<Json<CallAnswer>, Refused> {
 }
 
 async fn scale(Shared(control): Shared, Json(request): Json<ScaleRequest>) -> Result<StatusCode, Refused> {
-    let mut targets = Vec::new();
+    let mut targets = BTreeMap::new();
     for target in &request.targets {
         let id = control.registry.resolve(&target.service)?;
         control.check(id, target.instances, request.force)?;
-        targets.push((id, target));
+        if targets.insert(id, target).is_some() {
+            let message = format!("cannot scale {}: it is given two numbers", target.service);
+            return Err(Refused::usage(message).help("name each service once"));
+        }
     }
     // All are asked for before the first is waited for.
     let waits = targets.into_iter().map(|(id, target)| {
@@ -206,15 +210,15 @@ async fn restart(
     Shared(control): Shared,
     Json(request): Json<RestartRequest>,
 ) -> Result<StatusCode, Refused> {
-    let ids = match request.services.is_empty() {
+    let ids: BTreeSet<ServiceId> = match request.services.is_empty() {
         true => control.registry.snapshot().services.iter().map(|service| service.id).collect(),
         false => request
             .services
             .iter()
             .map(|name| control.registry.resolve(name))
-            .collect::<Result<Vec<ServiceId>, NameError>>()?,
+            .collect::<Result<_, NameError>>()?,
     };
-    let restarted = control.orchestrator.supervisor.restart(ids, false).await;
+    let restarted = control.orchestrator.supervisor.restart(ids.into_iter().collect(), false).await;
     restarted.map_err(|error| {
         let help = error.0.first().and_then(|first| match first {
             Failure::Fell { .. } => {

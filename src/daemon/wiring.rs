@@ -1,6 +1,8 @@
 //! The running hub: core, shard, supervisor, gateway and fronts, joined.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,18 +239,18 @@ fn hash_seed(state: &std::path::Path) -> Result<String, Failure> {
 }
 
 /// What `--scale` asks for, checked before anything starts.
-fn asked(options: &UpOptions, registry: &Registry) -> Result<Vec<(ServiceId, u32)>, Failure> {
-    let snapshot = registry.snapshot();
-    let asked = options.scale.iter().map(|(name, instances)| {
-        let id = snapshot.resolve(name).map_err(|error| {
-            Failure::usage(format!("cannot follow `--scale {name}={instances}`: {error}"))
-                .with_help(error.help())
-        })?;
+fn asked(options: &UpOptions, registry: &Registry) -> Result<BTreeMap<ServiceId, u32>, Failure> {
+    let (snapshot, mut asked) = (registry.snapshot(), BTreeMap::new());
+    for (name, instances) in &options.scale {
+        let cannot = |error: &dyn Display, help: String| {
+            Failure::usage(format!("cannot follow `--scale {name}={instances}`: {error}")).with_help(help)
+        };
+        let id = snapshot.resolve(name).map_err(|error| cannot(&error, error.help()))?;
         let allowed = snapshot.get(id).map_or(Ok(()), |service| service.allows(*instances, false));
-        match allowed {
-            Ok(()) => Ok((id, *instances)),
-            Err(error) => Err(Failure::usage(error.to_string()).with_help(error.help())),
+        allowed.map_err(|error| Failure::usage(error.to_string()).with_help(error.help()))?;
+        if asked.insert(id, *instances).is_some() {
+            return Err(cannot(&"it is given two numbers", "name each service once".into()));
         }
-    });
-    asked.collect()
+    }
+    Ok(asked)
 }

@@ -554,8 +554,18 @@ fn ports_that_another_program_holds() {
 }
 
 #[test]
-fn a_scale_above_the_max() {
+fn numbers_of_instances_that_do_not_fit() {
     let manifest = "[gateway]\nlisten = \"127.0.0.1:0\"\n\n[services.a]\ninstances = { max = 2 }\n";
+    let twice = ["up", "--scale", "b=2", "--scale", "b.b=3"];
+    assert_output!(two_services(manifest), twice, @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    preparing: looking for services
+    services: a.a, b.b
+    error: cannot follow `--scale b.b=3`: it is given two numbers
+    help: name each service once
+    ");
     assert_output!(two_services(manifest), ["up", "--scale", "b=2", "--scale", "a=3"], @r"
     exit: 2
     --- stdout

@@ -29,6 +29,13 @@ fn numbers_and_names_that_do_not_fit() {
     error: there is no service `wrk`
     help: did you mean `work`?
     ");
+    assert_output!(sandbox, ["scale", "work=1", "jobs.work=2"], @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: cannot scale jobs.work: it is given two numbers
+    help: name each service once
+    ");
     assert_output!(sandbox, ["scale", "work=-1"], @r"
     exit: 2
     --- stdout
@@ -111,7 +118,7 @@ fn a_restart_with_code_that_does_not_start() {
     let hub = Hub::up(&sandbox, &[]);
     let old = hub.pids("work");
     sandbox.edit("jobs.py", "@microservice", "raise RuntimeError('no configuration')\n@microservice");
-    assert_output!(sandbox, ["restart", "work"], @r#"
+    assert_output!(sandbox, ["restart", "work", "jobs.work"], @r#"
     exit: 1
     --- stdout
     --- stderr

@@ -226,6 +226,8 @@ macro_rules! assert_output {
         settings.add_filter(&root.replace('.', r"\."), "[ROOT]");
         settings.add_filter(r"\bpid \d+", "pid [PID]");
         settings.add_filter(r"\bmsx \d+\.\d+\.\d+", "msx [VERSION]");
+        // Said by whichever test is the first to need them.
+        settings.add_filter(r"(?m)^preparing: the packages that msx needs\n", "");
         // Which part of a line of a traceback Python marks depends on its version.
         settings.add_filter(r"(?m)^ *[~^]+\n", "");
         settings.bind(|| insta::assert_snapshot!(sandbox.run(args), @$expected));
