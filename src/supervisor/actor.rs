@@ -111,8 +111,10 @@ impl Actor {
         let deadline = self.fleet.next_deadline();
         let due = sleep_until(deadline.unwrap_or_else(Instant::now).into());
         tokio::select! {
-            Some(command) = self.commands.recv() => vec![self.admit(command)],
+            // That a process runs comes before what it says.
+            biased;
             Some(event) = self.reports.recv() => vec![event],
+            Some(command) = self.commands.recv() => vec![self.admit(command)],
             () = self.inbox.filled() => self.inbox.take().into_iter().map(Self::heard).collect(),
             () = due, if deadline.is_some() => vec![Event::Tick],
         }

@@ -84,7 +84,8 @@ impl<'a> Hub<'a> {
     pub fn pids(&self, name: &str) -> Vec<i32> {
         let service = self.service(name);
         let ready = service["instances"].as_array().unwrap().iter().filter(|i| i["state"] == "ready");
-        ready.map(|i| i["pid"].as_i64().unwrap() as i32).collect()
+        // On a busy machine one can be ready before the guard's word of its start has come.
+        ready.filter_map(|i| i["pid"].as_i64()).map(|pid| pid as i32).collect()
     }
 
     pub fn pid(&self) -> i32 {
