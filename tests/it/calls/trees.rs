@@ -213,7 +213,12 @@ fn what_is_caught_around_a_call_changes_nothing(project: &Project) {
     for (how, result, ticks) in cases {
         assert_eq!(project.call(&["swallows", how, how]), result, "{how}");
         assert_eq!(project.marks(&format!("{how}.tick")), ticks, "{how}");
-        assert_eq!(project.marks(&format!("{how}.begun")), project.attempts(ticks), "{how}");
+        let (begun, attempts) = (project.marks(&format!("{how}.begun")), project.attempts(ticks));
+        match how {
+            // Its calls are sent before it waits for them: an answer that is there by then needs no wait.
+            "owns_a_loop" => assert!((1..=attempts).contains(&begun), "{how}: {begun} of {attempts}"),
+            _ => assert_eq!(begun, attempts, "{how}"),
+        }
     }
     assert_eq!(project.marks("except_exception.caught"), 0);
 }
