@@ -435,6 +435,30 @@ def test_a_broken_control_channel(message):
     worker.close()
 
 
+@pytest.mark.parametrize(
+    ("limit", "room", "reason"),
+    [
+        ("RLIMIT_NOFILE", 2, "this process has no descriptor left for it"),
+        ("RLIMIT_AS", 20_000_000, "can't start new thread"),
+    ],
+)
+def test_more_lanes_than_the_system_allows(limit, room, reason):
+    worker = RawWorker("life.lowers_limit")
+    worker.hello()
+    lane = worker.lane()
+    worker.run(lane, limit, room)
+    assert returned(lane) is None
+    for _ in range(5):
+        worker.lane()
+    status, errors = worker.wait()
+    assert status == 1
+    assert f"msx worker: it cannot open another lane: {reason}; " in errors
+    assert "ulimit" in errors
+    assert "max_parked" in errors
+    assert "version" not in errors
+    worker.close()
+
+
 def test_a_broken_lane():
     worker = RawWorker("life.state")
     worker.hello()
