@@ -1,6 +1,8 @@
 """A worker process, message by message."""
 
 import json
+import os
+import signal
 import struct
 import time
 
@@ -435,6 +437,30 @@ def test_a_broken_control_channel(message):
     worker.close()
 
 
+@pytest.mark.parametrize(
+    ("limit", "room", "reason"),
+    [
+        ("RLIMIT_NOFILE", 2, "this process has no descriptor left for it"),
+        ("RLIMIT_AS", 20_000_000, "can't start new thread"),
+    ],
+)
+def test_more_lanes_than_the_system_allows(limit, room, reason):
+    worker = RawWorker("life.lowers_limit")
+    worker.hello()
+    lane = worker.lane()
+    worker.run(lane, limit, room)
+    assert returned(lane) is None
+    for _ in range(5):
+        worker.lane()
+    status, errors = worker.wait()
+    assert status == 1
+    assert f"msx worker: it cannot open another lane: {reason}; " in errors
+    assert "ulimit" in errors
+    assert "max_parked" in errors
+    assert "version" not in errors
+    worker.close()
+
+
 def test_a_broken_lane():
     worker = RawWorker("life.state")
     worker.hello()
@@ -503,3 +529,44 @@ def test_evict_while_it_waits_for_something_else():
         lane.send(RESUME, 3, 1, [[0, True, _codec.encode(True)]])
         lane.send(EVICT, 3, 1)
         assert lane.expect(EVICTED) == [3, 1]
+
+
+@pytest.mark.parametrize("in_task", [False, True])
+def test_what_blocks_the_loop_is_told_once(in_task):
+    worker = RawWorker("alife.blocks")
+    worker.hello()
+    lane = worker.lane()
+    for _ in range(2):
+        worker.run(lane, 0.5, in_task)
+        assert returned(lane) is None
+    worker.control.send(DRAIN)
+    status, errors = worker.wait()
+    assert status == 0
+    assert errors.count("msx: the event loop of alife.blocks has been blocked for more than 0.1 s by:\n") == 1
+    assert "in block\n    time.sleep(seconds)\n" in errors
+    for hidden in ("/msx/_", "/asyncio/", "runpy"):
+        assert hidden not in errors
+    worker.close()
+
+
+def test_a_loop_that_waits_is_not_blocked():
+    """Not even when the process was stopped for a while."""
+    worker = RawWorker("alife.child_first")
+    worker.hello()
+    lane = worker.lane()
+    worker.run(lane)
+    until_parked(lane, 1)
+    lane.send(RESUME, 1, 1, [[0, True, _codec.encode(True)]])
+    worker.run(lane, call=2)
+    until_parked(lane, 2)  # so call 1 sleeps, and is watched
+    worker.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, worker.process.pid, os.WSTOPPED)
+    time.sleep(0.3)  # what a watchdog takes for a block
+    worker.process.send_signal(signal.SIGCONT)
+    worker.control.send(PING, 1)
+    worker.control.expect(PONG)
+    worker.control.send(INTERRUPT, 1, 1, "enough")
+    assert isinstance(raised(lane), msx.Cancelled)
+    worker.control.send(DRAIN)
+    assert worker.wait() == (0, "")
+    worker.close()

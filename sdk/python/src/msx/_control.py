@@ -11,7 +11,7 @@ import socket
 import threading
 from typing import Protocol
 
-from ._process import die
+from ._process import die, die_of_lanes
 from ._protocol import (
     VERSION,
     Decoder,
@@ -67,19 +67,23 @@ class Control:
                     break
         except OSError:
             pass
-        except Exception as error:
+        except ProtocolError as error:
             die(f"control channel: {error!r}; this worker speaks version {VERSION} of the protocol")
+        except Exception as error:  # a mistake of ours
+            die(f"control channel: {error!r}")
         os._exit(0)  # the hub is gone, and with it whoever waits for an answer
 
     def _receive(self, view: memoryview) -> int:
         """Descriptors arrive with the first byte of their message, so their order is that of the messages."""
         space = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
-        got, ancillary, _, _ = self._socket.recvmsg_into([view], space, socket.MSG_CMSG_CLOEXEC)
+        got, ancillary, flags, _ = self._socket.recvmsg_into([view], space, socket.MSG_CMSG_CLOEXEC)
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 fds = array.array("i")
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
                 self._descriptors.extend(fds)
+        if flags & socket.MSG_CTRUNC:
+            die_of_lanes("this process has no descriptor left for it")
         return got
 
     def _handle(self, message: Message) -> None:

@@ -20,6 +20,7 @@ from ._interrupts import Kept
 from ._process import die
 from ._protocol import Decoder, Evict, Interrupt, Message, Reader, Resume, Run, frame
 from ._tasks import LoopCall, LoopRuntime, current_call, task_factory
+from ._watchdog import Watchdog
 
 if TYPE_CHECKING:
     from ._main import WorkerProcess
@@ -44,6 +45,7 @@ class LoopEngine:
         self._drained = asyncio.Event()
         self._thread = threading.get_ident()
         self._lane: Lane | None = None
+        self._watchdog = Watchdog(self.loop, service.name, self._is_busy)
 
     def run(self, worker: WorkerProcess) -> None:
         asyncio.set_event_loop(self.loop)
@@ -93,6 +95,11 @@ class LoopEngine:
             call = self._calls.get((message.call, message.attempt))
             if call is not None:
                 call.resume(message) if isinstance(message, Resume) else call.evict()
+        if not self._watchdog.awake:
+            self._watchdog.wake()
+
+    def _is_busy(self) -> bool:
+        return any(not call.parked for call in self._calls.values())
 
     def _start(self, run: Run) -> None:
         call = LoopCall(run, self.service.name, self)

@@ -202,6 +202,10 @@ class LoopCall(Call):
 
     # --- for the engine ---
 
+    @property
+    def parked(self) -> bool:
+        return self._asked is not None
+
     def resume(self, resume: Resume) -> None:
         self._asked = None
         self.learn(resume)

@@ -23,7 +23,7 @@ from . import _context, _hooks
 from ._errors import Cancelled, NoCallContext
 from ._futures import Future, all_outcomes
 from ._interrupts import Kept
-from ._process import die
+from ._process import die, die_of_lanes
 from ._protocol import (
     WAIT_ALL,
     Calls,
@@ -379,7 +379,10 @@ class ThreadEngine:
     def add_lane(self, number: int, sock: socket.socket) -> None:
         lane = Lane(number, sock, self._service, self._runtime, self._base, self._kept)
         self._lanes = [known for known in self._lanes if known.is_alive()]
-        lane.start()
+        try:
+            lane.start()
+        except RuntimeError as error:
+            die_of_lanes(str(error))
         self._lanes.append(lane)
 
     def stack_of(self, interrupt: Interrupt) -> str:

@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import os
+import time
 
 from forking import in_fork
 
@@ -80,3 +81,15 @@ async def until_exists(path):
 @microservice
 async def forks():
     return in_fork(same_loop)
+
+
+@microservice
+async def blocks(seconds, in_task=False):
+    if in_task:
+        await asyncio.create_task(block(seconds))
+    else:
+        await block(seconds)
+
+
+async def block(seconds):
+    time.sleep(seconds)

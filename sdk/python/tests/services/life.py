@@ -1,6 +1,8 @@
 """Services of the tests: start, stop, interrupts."""
 
 import gc
+import os
+import resource
 import sys
 import threading
 import time
@@ -133,3 +135,14 @@ def ends_under_interrupt(started=None):
         assert lane._interrupting.entered.wait(30)
         return "end"
     return state()
+
+
+@microservice
+def lowers_limit(name, room):
+    """Leaves room for so many descriptors, or bytes of memory."""
+    limit = getattr(resource, name)
+    used = len(os.listdir("/proc/self/fd")) - 1
+    if name == "RLIMIT_AS":
+        with open("/proc/self/statm") as statm:
+            used = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(limit, (used + room, resource.getrlimit(limit)[1]))
