@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from msx import _codec, _protocol
 from msx._protocol import Decoder, Message, ProtocolError, Reader, frame
 
-GOLDEN = json.loads((Path(__file__).parent / "conformance.json").read_text())
+# Of the whole repository: the hub's tests read the same files.
+CONFORMANCE = Path(__file__).parents[3] / "tests" / "conformance"
+MESSAGES = json.loads((CONFORMANCE / "messages.json").read_text())
+GOLDEN = json.loads((CONFORMANCE / "values.json").read_text())
 KINDS = {kind.TAG: kind for kind in Message.__subclasses__()}
+# The names of docs/protocol.md are those of the classes, but for this one.
+CLASSES = {kind.__name__.lower(): kind.__name__ for kind in KINDS.values()} | {"lane": "NewLane"}
 
 
 class Chunks:
@@ -86,17 +91,22 @@ def to_json(value):
     return [to_json(item) for item in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("golden", GOLDEN["messages"], ids=lambda golden: golden["name"])
+@pytest.mark.parametrize("golden", MESSAGES, ids=lambda golden: golden["name"])
 def test_golden_messages(golden):
-    data = bytes.fromhex(golden["bytes"])
+    data = bytes.fromhex(golden["hex"])
     reader = Reader(Chunks(data, []))
     reader.fill()
     tag, body = reader.take()
-    message = Decoder(KINDS[golden["tag"]])(tag, body)
-    assert tag == golden["tag"]
-    assert type(message).__name__ == golden["name"]
-    assert fields_of(message) == golden["fields"]
+    message = Decoder(KINDS[tag])(tag, body)
+    assert type(message).__name__ == CLASSES[golden["name"].partition(",")[0]]
+    assert fields_of(message) == list(golden["fields"].values())
     assert frame(message) == data
+
+
+def test_golden_messages_of_every_kind():
+    assert {CLASSES[golden["name"].partition(",")[0]] for golden in MESSAGES} == {
+        kind.__name__ for kind in KINDS.values()
+    }
 
 
 @pytest.mark.parametrize("golden", GOLDEN["values"], ids=lambda golden: golden["python"])

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 use super::*;
+use crate::protocol::golden_bytes;
 
 fn shown(payload: &[u8]) -> Result<String, DecodeError> {
     let mut out = Vec::new();
@@ -233,5 +234,16 @@ proptest! {
         if let Ok(payload) = from_json(text.as_bytes()) {
             prop_assert!(shown(&payload).is_ok());
         }
+    }
+}
+
+#[test]
+fn every_value_of_the_golden_vectors_can_be_shown() {
+    let vectors = include_str!("../../../tests/conformance/values.json");
+    let vectors: Value = serde_json::from_str(vectors).unwrap();
+    for vector in vectors["values"].as_array().unwrap() {
+        let shown = shown(&golden_bytes(&vector["bytes"]))
+            .unwrap_or_else(|error| panic!("{}: {error}", vector["python"]));
+        assert!(serde_json::from_str::<&RawValue>(&shown).is_ok(), "{}: {shown}", vector["python"]);
     }
 }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::protocol::golden_bytes;
 
 /// Messages with their bytes, shared with the SDK's tests.
 const VECTORS: &str = include_str!("../../../tests/conformance/messages.json");
@@ -10,7 +11,7 @@ fn vectors(channel: &str) -> Vec<(String, Value, Vec<u8>)> {
     let all: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
     let chosen = all.into_iter().filter(|vector| vector["channel"] == channel);
     let chosen: Vec<_> = chosen
-        .map(|vector| (text_of(&vector["name"]), vector["fields"].clone(), bytes_of(&vector["hex"])))
+        .map(|vector| (text_of(&vector["name"]), vector["fields"].clone(), golden_bytes(&vector["hex"])))
         .collect();
     assert!(!chosen.is_empty(), "there are vectors for {channel}");
     chosen
@@ -20,13 +21,8 @@ fn text_of(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-fn bytes_of(hex: &Value) -> Vec<u8> {
-    let hex = hex.as_str().unwrap();
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-}
-
 fn payload_of(value: &Value) -> Bytes {
-    bytes_of(&value["hex"]).into()
+    golden_bytes(&value["hex"]).into()
 }
 
 fn number_of(value: &Value) -> u32 {
@@ -48,9 +44,14 @@ fn list<T>(value: &Value, each: impl Fn(&Value) -> T) -> Vec<T> {
     value.as_array().unwrap().iter().map(each).collect()
 }
 
+/// The message that a vector is of: what stands before the comma of its name.
+fn kind(name: &str) -> &str {
+    name.split(',').next().unwrap()
+}
+
 fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
     let (call, attempt) = call_of(fields);
-    match name.split(',').next().unwrap() {
+    match kind(name) {
         "return" => FromWorker::Return { call, attempt, value: payload_of(&fields["value"]) },
         "raise" => FromWorker::Raise { call, attempt, error: payload_of(&fields["error"]) },
         "evicted" => FromWorker::Evicted { call, attempt },
@@ -91,7 +92,7 @@ fn messages_of_workers_are_read_as_the_vectors_say() {
 #[test]
 fn control_messages_of_workers_are_read_as_the_vectors_say() {
     for (name, fields, bytes) in vectors("worker control") {
-        let expected = match name.as_str() {
+        let expected = match kind(&name) {
             "hello" => FromControl::Hello {
                 version: number_of(&fields["protocol"]),
                 sdk: text_of(&fields["sdk"]),
@@ -115,7 +116,7 @@ fn control_messages_of_workers_are_read_as_the_vectors_say() {
 fn messages_to_workers_are_written_as_the_vectors_say() {
     for (name, fields, bytes) in vectors("hub lane") {
         let (call, attempt) = call_of(&fields);
-        let message = match name.as_str() {
+        let message = match kind(&name) {
             "evict" => ToWorker::Evict { call, attempt },
             "resume" => ToWorker::Resume {
                 call,
@@ -144,7 +145,7 @@ fn messages_to_workers_are_written_as_the_vectors_say() {
 #[test]
 fn control_messages_to_workers_are_written_as_the_vectors_say() {
     for (name, fields, bytes) in vectors("hub control") {
-        let message = match name.as_str() {
+        let message = match kind(&name) {
             "lane" => ToControl::Lane(number_of(&fields["lane"])),
             "ping" => ToControl::Ping(fields["nonce"].as_u64().unwrap()),
             "drain" => ToControl::Drain,
