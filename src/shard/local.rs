@@ -34,6 +34,11 @@ const CONNECTIONS_MAX: usize = 10_000;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head of a request, and what a connection reads ahead: each may hold so much memory.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How long the thread polls after it has written to lanes: about what a short call and the next request of its caller
+/// take (docs/performance.md, What was tried).
+const AWAKE: Duration = Duration::from_micros(100);
+/// It polls when it wrote twice within this time: neither long calls nor an idle hub make it poll.
+const BUSY_GAP: Duration = Duration::from_micros(400);
 /// How long clients may take to read the last answers when the shard ends.
 const END_BOUND: Duration = Duration::from_secs(1);
 
@@ -150,12 +155,27 @@ impl Local {
 
     /// Runs behind the tasks that are ready now, so that what they send to one lane goes in one write.
     pub async fn flush_each_turn(self: Rc<Self>) {
+        let mut last = Instant::now();
         loop {
             self.flush.notified().await;
             let lanes = self.unflushed.take();
             for lane in &lanes {
                 lane.flush();
             }
+            let now = Instant::now();
+            if now - last < BUSY_GAP {
+                self.stay_awake(now + AWAKE).await;
+            }
+            last = now;
+        }
+    }
+
+    /// Polls for a moment instead of sleeping: to be woken costs more than a short call takes.
+    /// Whoever else wants the processor gets it first.
+    async fn stay_awake(&self, until: Instant) {
+        while self.unflushed.borrow().is_empty() && Instant::now() < until {
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
         }
     }
 
