@@ -49,8 +49,9 @@ pub enum Event {
     Gone {
         instance: InstanceId,
         reason: String,
-        /// Lanes whose last message its process had not read.
-        unread: Vec<u32>,
+        /// Per lane, how many of its `run` and `resume` messages its process had begun with. Of a lane that is not
+        /// listed: all.
+        begun: Vec<u64>,
     },
     /// A crash loop began (with what is known of it) or ended.
     Down {
@@ -87,6 +88,8 @@ pub enum Event {
     Abandon,
     /// Time passed; due every `TICK`.
     Tick,
+    /// Time passed; due every `PATROL` from `Effect::Patrol` on, until `is_on_patrol` ends.
+    Patrol,
 }
 
 /// What to do.
@@ -120,6 +123,11 @@ pub enum Effect {
         call: CallKey,
         service: ServiceId,
         arguments: Bytes,
+    },
+    /// The worker shall give back what was sent ahead on this lane.
+    AskBack {
+        instance: InstanceId,
+        lane: u32,
     },
     Drained(InstanceId),
     Unresponsive {
@@ -167,6 +175,11 @@ pub enum Reason {
 
 /// How often `Event::Tick` is due while there are calls.
 pub const TICK: Duration = Duration::from_millis(100);
+/// How often `Event::Patrol` is due while calls are sent ahead. Together with `AHEAD_BOUND` it stays within the 5 ms
+/// that such a call may wait for its lane (design 5).
+pub const PATROL: Duration = Duration::from_millis(2);
+/// How long a call may run while others wait behind it on its lane.
+const AHEAD_BOUND: Duration = Duration::from_millis(3);
 
 /// What the core needs to know of a service.
 #[derive(Clone, Debug)]
@@ -205,6 +218,8 @@ pub struct Core {
     replays_always: bool,
     /// Services whose dispatcher may have something to bind.
     dirty: Vec<ServiceId>,
+    /// Calls may be on lanes that are not free yet.
+    is_on_patrol: bool,
     stage: Stage,
 }
 
@@ -226,6 +241,7 @@ impl Core {
             calls: Calls::default(),
             replays_always,
             dirty: Vec::new(),
+            is_on_patrol: false,
             stage: Stage::Open,
         }
     }
@@ -290,7 +306,7 @@ impl Core {
             Event::Ready(instance) => self.on_ready(instance),
             Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
             Event::Severed(instance) => self.on_severed(instance),
-            Event::Gone { instance, reason, unread } => self.on_gone(now, instance, &reason, &unread, out),
+            Event::Gone { instance, reason, begun } => self.on_gone(now, instance, &reason, &begun, out),
             Event::Down { service, reason } => {
                 self.services[service.0 as usize].down = reason;
                 self.refuse_hopeless(now, service, out);
@@ -307,6 +323,7 @@ impl Core {
             Event::Close => self.close(),
             Event::Abandon => self.abandon(now, out),
             Event::Tick => self.on_tick(now, out),
+            Event::Patrol => self.on_patrol(now, out),
         }
         self.pump(now, out);
     }
@@ -339,6 +356,11 @@ impl Core {
 
     fn start(&mut self, bound: Bound, out: &mut Vec<Effect>) {
         let Bound { call: key, instance, lane, work } = bound;
+        let place = match work {
+            Work::RunNext(rank) => Place::Ahead { instance, rank },
+            Work::Run { .. } | Work::Resume => Place::Running(instance),
+        };
+        self.is_on_patrol |= matches!(work, Work::RunNext(_));
         let message = match work {
             Work::Run { opens_lane } => {
                 if opens_lane {
@@ -346,14 +368,20 @@ impl Core {
                 }
                 self.run_message(key)
             }
+            Work::RunNext(_) => self.run_message(key),
             Work::Resume => self.resume_message(key),
         };
         debug_assert!(message.is_some(), "a queued call exists");
         let Some(message) = message else { return };
         if let Some(call) = self.calls.get_mut(key) {
-            call.place = Place::Running(instance);
+            call.place = place;
         }
         out.push(Effect::Send { instance, lane, message });
+    }
+
+    /// Whether `Event::Patrol` is due.
+    pub fn is_on_patrol(&self) -> bool {
+        self.is_on_patrol
     }
 
     fn run_message(&mut self, key: CallKey) -> Option<ToWorker> {

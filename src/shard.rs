@@ -52,7 +52,7 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 
 enum Command {
     Event(Event),
-    Attach { event: Event, instance: InstanceId, control: OwnedFd },
+    Attach { event: Event, instance: InstanceId, lanes: usize, control: OwnedFd },
     Gone { instance: InstanceId, reason: String },
     Control { instance: InstanceId, message: ToControl },
     Ask { service: ServiceId, arguments: Bytes, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
@@ -108,9 +108,9 @@ impl Shard {
         self.push(Command::Gone { instance, reason });
     }
 
-    /// Serves the control channel of a new instance. `event` is its `Attached`.
-    pub fn attach(&self, event: Event, instance: InstanceId, control: OwnedFd) {
-        self.push(Command::Attach { event, instance, control });
+    /// Serves the control channel of a new instance, which will have `lanes` lanes at most. `event` is its `Attached`.
+    pub fn attach(&self, event: Event, instance: InstanceId, lanes: usize, control: OwnedFd) {
+        self.push(Command::Attach { event, instance, lanes, control });
     }
 
     /// Sends an instance a message on its control channel.
@@ -237,6 +237,7 @@ impl Shard {
 async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
     let local = Local::install(core, tell);
     let flusher = tokio::task::spawn_local(local.clone().flush_each_turn());
+    let patrol = tokio::task::spawn_local(local.clone().patrol());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut pings = tokio::time::interval(PING_EVERY);
@@ -249,6 +250,7 @@ async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
                     if let Command::Stop(stopped) = command {
                         local.end_connections().await;
                         flusher.abort();
+                        patrol.abort();
                         Local::uninstall();
                         // Whoever waited may have given up.
                         let _ = stopped.send(());
@@ -271,7 +273,7 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
     match command {
         Command::Event(event) => local.handle([event]),
         Command::Gone { instance, reason } => local.gone(instance, reason),
-        Command::Attach { event, instance, control } => local.attach(event, instance, control),
+        Command::Attach { event, instance, lanes, control } => local.attach(event, instance, lanes, control),
         Command::Control { instance, message } => local.control(instance, &message),
         Command::Ask { service, arguments, answer, key } => {
             let mut state = key.lock();

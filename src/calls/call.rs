@@ -13,6 +13,8 @@ use crate::protocol::worker::Wait;
 pub enum Place {
     /// In its service's queue, for its first run or for a replay.
     Queued(Rank),
+    /// Sent to a lane of this instance, which has not begun with it; its place in the queue is kept.
+    Ahead { instance: InstanceId, rank: Rank },
     /// Holds a slot of this instance.
     Running(InstanceId),
     /// Suspended in place. `resuming`: what it waited for is there, and it asked for a slot.
@@ -179,6 +181,11 @@ impl Call {
             false => u32::from(!has_one && pending > 0),
         };
         self.suspension()
+    }
+
+    /// The attempt that was to begin came back untouched.
+    pub fn unbegin_attempt(&mut self) {
+        self.attempt -= 1;
     }
 
     pub fn suspension(&self) -> Suspension {

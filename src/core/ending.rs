@@ -75,6 +75,11 @@ impl Core {
                 self.dispatcher(service).remove(rank);
             }
             Place::Running(instance) => self.interrupt(now, instance, key, "cancelled", out),
+            // The worker keeps it for the time when it begins.
+            Place::Ahead { instance, .. } => {
+                let (call, attempt, reason) = (key, call.attempt, "cancelled");
+                out.push(Effect::Interrupt { instance, call, attempt, reason });
+            }
             Place::Parked { instance, .. } => self.evict(now, instance, key, out),
             Place::Unwinding(_) | Place::Evicted | Place::Hub => (),
         }

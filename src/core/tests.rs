@@ -1,5 +1,7 @@
 //! Single decisions of the core, message by message: what crosses what, and what happens to whom.
 
+mod ahead;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -136,7 +138,10 @@ fn what_an_interrupted_call_still_returns_is_its_result() {
     let mut bench = Bench::new(256);
     let call = bench.ask();
     bench.passes(RUN_TIMEOUT);
-    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"in time") });
+    bench.says(
+        CALLER,
+        FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"in time"), run: Duration::ZERO },
+    );
     assert!(
         matches!(bench.answer(), Some(Answer::Done(Outcome::Value(value))) if value == b"in time".as_ref())
     );
@@ -150,9 +155,12 @@ fn a_replay_does_not_wait_for_a_service_that_was_scaled_to_zero() {
     let child = bench.started().unwrap();
     bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
     bench.event(Event::ScaledToZero { service: CALLER, is_zero: true });
-    bench.event(Event::Gone { instance: instance(CALLER), reason: "stopped".into(), unread: vec![] });
+    bench.event(Event::Gone { instance: instance(CALLER), reason: "stopped".into(), begun: vec![] });
     assert!(bench.answer().is_none(), "it waits for its child");
-    bench.says(CALLEE, FromWorker::Return { call: child, attempt: 1, value: Bytes::new() });
+    bench.says(
+        CALLEE,
+        FromWorker::Return { call: child, attempt: 1, value: Bytes::new(), run: Duration::ZERO },
+    );
     bench.passes(super::TICK);
     // Not "refused", which says that nothing was run and it may be tried again.
     assert_eq!(bench.error().kind, RemoteError::UNAVAILABLE);
@@ -163,7 +171,10 @@ fn an_answer_that_crosses_an_eviction_counts() {
     let mut bench = Bench::new(0);
     let call = bench.ask();
     bench.calls(call);
-    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"done") });
+    bench.says(
+        CALLER,
+        FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"done"), run: Duration::ZERO },
+    );
     assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(value))) if value == b"done".as_ref()));
     bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
     assert!(bench.answer().is_none() && bench.core.unfinished() == 0, "it is not run again");
@@ -210,7 +221,7 @@ fn code_that_does_not_unwind_in_time_costs_its_instance() {
 fn children_of_a_service_that_cannot_run_fail_at_once() {
     let mut bench = Bench::new(256);
     let call = bench.ask();
-    bench.event(Event::Gone { instance: instance(CALLEE), reason: "exit status 1".into(), unread: vec![] });
+    bench.event(Event::Gone { instance: instance(CALLEE), reason: "exit status 1".into(), begun: vec![] });
     bench.event(Event::Down { service: CALLEE, reason: Some("last words".into()) });
     bench.calls(call);
     let told = bench.effects.drain(..).find_map(|effect| match effect {
@@ -225,12 +236,12 @@ fn children_of_a_service_that_cannot_run_fail_at_once() {
 }
 
 #[test]
-fn only_what_a_process_has_read_is_lost_with_it() {
-    for (unread, lost) in [(vec![0], false), (vec![], true)] {
+fn only_what_a_process_has_begun_with_is_lost_with_it() {
+    for (begun, lost) in [(vec![0], false), (vec![1], true), (vec![], true)] {
         let mut bench = Bench::new(256);
         let call = bench.ask();
         bench.event(Event::Severed(instance(CALLER)));
-        bench.event(Event::Gone { instance: instance(CALLER), reason: "killed".into(), unread });
+        bench.event(Event::Gone { instance: instance(CALLER), reason: "killed".into(), begun });
         if lost {
             assert_eq!(bench.error().kind, RemoteError::INSTANCE_DIED);
             continue;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Core, Effect, Reason, Refusal};
+use super::{AHEAD_BOUND, Core, Effect, Reason, Refusal};
 use crate::balancer::{Instance, Intake, Running};
 use crate::calls::Fault;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
@@ -33,6 +33,15 @@ impl Core {
             }
             self.touch(service);
         }
+    }
+
+    /// A call that turns long keeps those behind it on its lane no longer.
+    pub(super) fn on_patrol(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let dispatchers = self.services.iter_mut().map(|service| &mut service.dispatcher);
+        let late = dispatchers.flat_map(|dispatcher| dispatcher.ask_back(now, AHEAD_BOUND));
+        out.extend(late.map(|(instance, lane)| Effect::AskBack { instance, lane }));
+        let instances = self.services.iter().flat_map(|service| service.dispatcher.instances());
+        self.is_on_patrol = instances.map(Instance::ahead).sum::<usize>() > 0;
     }
 
     fn refuse_overdue(&mut self, now: Instant, id: ServiceId, out: &mut Vec<Effect>) {

@@ -30,7 +30,8 @@ impl Core {
     ) {
         let sender = |call, attempt| Sender { instance, lane, call, attempt };
         match message {
-            FromWorker::Return { call, attempt, value } => {
+            FromWorker::Return { call, attempt, value, run } => {
+                self.dispatcher(instance.service).pace.ran(run);
                 self.on_done(now, sender(call, attempt), Outcome::Value(value), out)
             }
             FromWorker::Raise { call, attempt, error } => {
@@ -40,6 +41,7 @@ impl Core {
                 self.on_calls(now, sender(call, attempt), entries, wait, out)
             }
             FromWorker::Evicted { call, attempt } => self.on_evicted(now, sender(call, attempt)),
+            FromWorker::GiveBack { call, attempt } => self.on_given_back(now, sender(call, attempt)),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
         }
     }
@@ -84,11 +86,35 @@ impl Core {
         self.unwound(sender);
     }
 
-    /// The worker is done with this attempt: its slot and lane are free.
+    /// The worker is done with this attempt: its slot and lane are free, or go to the call that was sent ahead.
     fn free(&mut self, now: Instant, sender: Sender) {
         let service = sender.instance.service;
-        self.dispatcher(service).end(sender.instance, sender.call, now);
+        let next = self.dispatcher(service).end(sender.instance, sender.call, now);
+        self.runs_next(sender.instance, next);
         self.touch(service);
+    }
+
+    /// A call that was sent ahead has its slot now.
+    fn runs_next(&mut self, instance: InstanceId, next: Option<CallKey>) {
+        if let Some(call) = next.and_then(|next| self.calls.get_mut(next)) {
+            call.place = Place::Running(instance);
+        }
+    }
+
+    /// A call that was sent ahead has not begun and will not: it waits again where it did.
+    fn on_given_back(&mut self, now: Instant, sender: Sender) {
+        let Sender { instance, call: key, .. } = sender;
+        let dispatcher = &mut self.services[instance.service.0 as usize].dispatcher;
+        let given_back = dispatcher.instance(instance).and_then(|i| i.give_back(key, now));
+        let Some((rank, next)) = given_back else { return };
+        // Otherwise it was cancelled.
+        if let Some(call) = self.calls.get_mut(key) {
+            call.unbegin_attempt();
+            call.place = Place::Queued(rank);
+            dispatcher.put_back(rank, key, call.accepted);
+        }
+        self.runs_next(instance, next);
+        self.touch(instance.service);
     }
 
     /// An evicted call has left the instance: replay it as soon as its wait is over.
@@ -113,6 +139,9 @@ impl Core {
     ) {
         if !self.is_current(sender) {
             return self.on_late_calls(sender, wait.is_some(), out);
+        }
+        if !entries.is_empty() {
+            self.dispatcher(sender.instance.service).pace.saw_child();
         }
         for entry in entries {
             if let Err(fault) = self.add_child(now, sender.call, entry, out) {
@@ -142,6 +171,7 @@ impl Core {
         if place == Place::Running(instance) {
             if suspension == Suspension::Over {
                 if let Some(message) = self.resume_message(key) {
+                    self.dispatcher(instance.service).count_resumed(instance, key);
                     out.push(Effect::Send { instance, lane, message });
                 }
                 return;

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use rmp::decode::{self, RmpRead};
 use rmp::encode;
@@ -50,6 +52,11 @@ pub enum ToControl {
         reason: String,
     },
     Drain,
+    /// Give back what was sent ahead on this lane and has not begun.
+    AskBack(u32),
+    /// Accompanied by one descriptor: a file of one number (u64, little endian) per lane, into which the worker writes how
+    /// many `run` and `resume` messages of that lane it has begun with. It outlives the worker.
+    Tally,
 }
 
 /// One child call that a worker asks for.
@@ -82,11 +89,38 @@ pub struct Memo {
 /// Worker → hub, on a lane.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromWorker {
-    Calls { call: CallKey, attempt: u32, entries: Vec<Entry>, wait: Option<Wait> },
-    Return { call: CallKey, attempt: u32, value: Bytes },
-    Raise { call: CallKey, attempt: u32, error: Bytes },
-    Evicted { call: CallKey, attempt: u32 },
-    Memo { call: CallKey, attempt: u32, memo: Memo },
+    Calls {
+        call: CallKey,
+        attempt: u32,
+        entries: Vec<Entry>,
+        wait: Option<Wait>,
+    },
+    Return {
+        call: CallKey,
+        attempt: u32,
+        value: Bytes,
+        /// How long the worker was busy with the call since it last began with it.
+        run: Duration,
+    },
+    Raise {
+        call: CallKey,
+        attempt: u32,
+        error: Bytes,
+    },
+    Evicted {
+        call: CallKey,
+        attempt: u32,
+    },
+    /// A call that was sent ahead and has not begun; it will not.
+    GiveBack {
+        call: CallKey,
+        attempt: u32,
+    },
+    Memo {
+        call: CallKey,
+        attempt: u32,
+        memo: Memo,
+    },
 }
 
 /// Worker → hub, on the control channel.
@@ -177,6 +211,8 @@ impl ToControl {
                 text(out, reason);
             }),
             Self::Drain => message(out, 19, 0, |_| ()),
+            Self::AskBack(lane) => message(out, 20, 1, |out| uint(out, u64::from(*lane))),
+            Self::Tally => message(out, 21, 0, |_| ()),
         }
     }
 }
@@ -191,11 +227,17 @@ impl FromWorker {
         let attempt = fields.uint32()?;
         let decoded = match (tag, count) {
             (48, 4..) => Self::Calls { call, attempt, entries: fields.entries(keep)?, wait: fields.wait()? },
-            (49, 3..) => Self::Return { call, attempt, value: fields.payload(keep)? },
+            (49, 4..) => Self::Return {
+                call,
+                attempt,
+                value: fields.payload(keep)?,
+                run: Duration::from_micros(fields.uint()?),
+            },
             (50, 3..) => Self::Raise { call, attempt, error: fields.payload(keep)? },
             (51, 2..) => Self::Evicted { call, attempt },
             (52, 7..) => Self::Memo { call, attempt, memo: fields.memo(keep)? },
-            (48..=52, _) => return Err(DecodeError::Malformed { tag }),
+            (53, 2..) => Self::GiveBack { call, attempt },
+            (48..=53, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)

@@ -19,7 +19,7 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
 use super::{Teller, Told};
-use crate::core::{Answer, Core, Effect, Event, Refusal, ServiceReport};
+use crate::core::{Answer, Core, Effect, Event, PATROL, Refusal, ServiceReport};
 use crate::model::{CallKey, InstanceId, ServiceId};
 use crate::protocol::worker::{FromControl, FromWorker, ToControl, ToWorker};
 use crate::worker::{Lane, Link, LinkHandlers};
@@ -62,6 +62,8 @@ pub struct Local {
     waiters: RefCell<Slab<oneshot::Sender<Answer>>>,
     unflushed: RefCell<Vec<Rc<Lane>>>,
     flush: Notify,
+    patrol: Notify,
+    is_patrolling: Cell<bool>,
     link_handlers: Rc<LinkHandlers>,
     tell: Teller,
     connections: Cell<usize>,
@@ -83,6 +85,8 @@ impl Local {
             waiters: RefCell::default(),
             unflushed: RefCell::default(),
             flush: Notify::new(),
+            patrol: Notify::new(),
+            is_patrolling: Cell::new(false),
             link_handlers: Rc::new(link_handlers()),
             tell,
             connections: Cell::new(0),
@@ -116,6 +120,10 @@ impl Local {
             self.do_one(effect);
         }
         self.effects.replace(effects);
+        if !self.is_patrolling.get() && self.core.borrow().is_on_patrol() {
+            self.is_patrolling.set(true);
+            self.patrol.notify_one();
+        }
     }
 
     fn do_one(self: &Rc<Self>, effect: Effect) {
@@ -134,6 +142,7 @@ impl Local {
             Effect::Orchestrate { call, service, arguments } => {
                 (self.tell)(Told::Orchestrate { call, service, arguments });
             }
+            Effect::AskBack { instance, lane } => self.control(instance, &ToControl::AskBack(lane)),
             Effect::Drained(instance) => (self.tell)(Told::Drained(instance)),
             Effect::Log(text) => tracing::warn!("{text}"),
             Effect::Unresponsive { instance, why } => (self.tell)(Told::Unresponsive(instance, why)),
@@ -170,6 +179,18 @@ impl Local {
         }
     }
 
+    /// Looks after the calls that are sent ahead, while there are any.
+    pub async fn patrol(self: Rc<Self>) {
+        loop {
+            self.patrol.notified().await;
+            while self.core.borrow().is_on_patrol() {
+                tokio::time::sleep(PATROL).await;
+                self.handle([Event::Patrol]);
+            }
+            self.is_patrolling.set(false);
+        }
+    }
+
     /// Polls for a moment instead of sleeping: to be woken costs more than a short call takes.
     /// Whoever else wants the processor gets it first.
     async fn stay_awake(&self, until: Instant) {
@@ -200,8 +221,8 @@ impl Local {
         }
     }
 
-    pub fn attach(self: &Rc<Self>, event: Event, instance: InstanceId, control: OwnedFd) {
-        match Link::new(instance, control, self.link_handlers.clone()) {
+    pub fn attach(self: &Rc<Self>, event: Event, instance: InstanceId, lanes: usize, control: OwnedFd) {
+        match Link::new(instance, control, lanes, self.link_handlers.clone()) {
             Ok(link) => {
                 self.links.borrow_mut().insert(instance, link);
                 self.handle([event]);
@@ -220,12 +241,13 @@ impl Local {
         let local = self.clone();
         spawn_local(async move {
             let link = local.link(instance);
-            let unread = match &link {
+            let begun = match &link {
                 Some(link) => link.end().await,
+                // It never had a lane.
                 None => Vec::new(),
             };
             local.links.borrow_mut().remove(&instance);
-            local.handle([Event::Gone { instance, reason, unread }]);
+            local.handle([Event::Gone { instance, reason, begun }]);
         });
     }
 

@@ -28,8 +28,8 @@ SERVICES = Path(__file__).parent / "services"
 TIMEOUT = 30.0
 LIMIT = 32 * 1024 * 1024
 
-HELLO, PONG, STACK, LANE, PING, INTERRUPT, DRAIN = 1, 2, 3, 16, 17, 18, 19
-RUN, RESUME, EVICT, CALLS, RETURN, RAISE, EVICTED, MEMO = 32, 33, 34, 48, 49, 50, 51, 52
+HELLO, PONG, STACK, LANE, PING, INTERRUPT, DRAIN, ASK_BACK, TALLY = 1, 2, 3, 16, 17, 18, 19, 20, 21
+RUN, RESUME, EVICT, CALLS, RETURN, RAISE, EVICTED, MEMO, GIVE_BACK = 32, 33, 34, 48, 49, 50, 51, 52, 53
 
 
 class Channel:
@@ -117,6 +117,13 @@ class RawWorker:
         theirs.close()
         self._lanes.append(ours)
         return Channel(ours)
+
+    def tally(self) -> int:
+        """A descriptor of the file in which the worker says how far its lanes have come."""
+        descriptor = os.memfd_create("tally")
+        os.write(descriptor, b"\xff" * 64)
+        self.control.send(TALLY, fd=descriptor)
+        return descriptor
 
     def run(
         self, lane: Channel, *args: Any, call: int = 1, attempt: int = 1, results: Any = (), **kwargs: Any

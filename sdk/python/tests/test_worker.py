@@ -10,10 +10,12 @@ import pytest
 
 import msx
 from fake_hub import (
+    ASK_BACK,
     CALLS,
     DRAIN,
     EVICT,
     EVICTED,
+    GIVE_BACK,
     INTERRUPT,
     LANE,
     LIMIT,
@@ -34,7 +36,8 @@ from msx._remote import decode_error
 
 
 def returned(lane):
-    call, attempt, payload = lane.expect(RETURN)
+    call, attempt, payload, micros = lane.expect(RETURN)
+    assert 0 <= micros < 60_000_000
     return _codec.decode(payload)
 
 
@@ -289,6 +292,69 @@ def test_park_resume_and_old_attempts():
         lane.send(EVICT, 5, 1)
         lane.send(RESUME, 5, 2, [[0, True, _codec.encode("new")]])
         assert returned(lane) == "new"
+
+
+def sent_ahead(lane, *runs):
+    """Runs in one write, with calls numbered from 1."""
+    lane.send_bytes(b"".join(
+        message_bytes(RUN, [call, 1, arguments(*args), None, [], LIMIT]) for call, args in enumerate(runs, 1)
+    ))  # fmt: skip
+
+
+def test_what_waits_behind_a_long_call_is_given_back_when_the_hub_asks(tmp_path):
+    with RawWorker("life.spin") as worker:
+        worker.hello()
+        lane, started = worker.lane(), tmp_path / "started"
+        sent_ahead(lane, [0], [60, str(started)], [0], [0])
+        until(started.exists)
+        worker.run(lane, 0, call=5)  # the process has not read this one
+        worker.control.send(ASK_BACK, 0)
+        assert returned(lane) == "end"  # the first, which waited for others to go out with it
+        assert [lane.expect(GIVE_BACK) for _ in range(3)] == [[5, 1], [4, 1], [3, 1]]
+
+
+def test_to_ask_an_idle_lane_back_changes_nothing():
+    with RawWorker("life.echo") as worker:
+        worker.hello()
+        lane = worker.lane()
+        for round in range(200):
+            sent_ahead(lane, [1], [2], [3])
+            worker.control.send(ASK_BACK, 0)
+            got = [lane.recv() for _ in range(3)]
+            assert sorted(fields[0] for _, fields in got) == [1, 2, 3], round
+            assert [fields[0] for tag, fields in got if tag == RETURN][:1] in ([1], []), round
+
+
+def test_what_waits_behind_a_call_that_parks_is_given_back():
+    with RawWorker("life.either") as worker:
+        worker.hello()
+        lane = worker.lane()
+        sent_ahead(lane, [True], [False], [False])
+        assert [lane.expect(GIVE_BACK) for _ in range(2)] == [[3, 1], [2, 1]]
+        assert lane.expect(CALLS)[0] == 1
+        worker.run(lane, False, call=4)
+        assert lane.expect(GIVE_BACK) == [4, 1]
+        lane.send(RESUME, 1, 1, [[0, True, _codec.encode("there")]])
+        assert returned(lane) == "there"
+        worker.run(lane, False, call=2, attempt=1)
+        assert returned(lane) == "end"
+
+
+@pytest.mark.parametrize("service", ["life.spin", "alife.spin"])
+def test_a_killed_worker_leaves_word_of_what_it_had_begun_with(service, tmp_path):
+    with RawWorker(service) as worker:
+        tally, started = worker.tally(), tmp_path / "started"
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane, 0)
+        assert returned(lane) == "end"
+        worker.run(lane, 60, str(started), call=2)
+        until(started.exists)
+        worker.run(lane, 0, call=3)
+        worker.process.kill()
+        worker.process.wait()
+        assert struct.unpack("<2Q", os.pread(tally, 16, 0)) == (2, 2**64 - 1)
+        os.close(tally)
 
 
 def test_evict_and_replay():

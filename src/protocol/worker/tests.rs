@@ -52,7 +52,13 @@ fn kind(name: &str) -> &str {
 fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
     let (call, attempt) = call_of(fields);
     match kind(name) {
-        "return" => FromWorker::Return { call, attempt, value: payload_of(&fields["value"]) },
+        "return" => FromWorker::Return {
+            call,
+            attempt,
+            value: payload_of(&fields["value"]),
+            run: Duration::from_micros(number_of(&fields["micros"]).into()),
+        },
+        "giveback" => FromWorker::GiveBack { call, attempt },
         "raise" => FromWorker::Raise { call, attempt, error: payload_of(&fields["error"]) },
         "evicted" => FromWorker::Evicted { call, attempt },
         "memo" => FromWorker::Memo {
@@ -149,6 +155,8 @@ fn control_messages_to_workers_are_written_as_the_vectors_say() {
             "lane" => ToControl::Lane(number_of(&fields["lane"])),
             "ping" => ToControl::Ping(fields["nonce"].as_u64().unwrap()),
             "drain" => ToControl::Drain,
+            "askback" => ToControl::AskBack(number_of(&fields["lane"])),
+            "tally" => ToControl::Tally,
             _ => {
                 let (call, attempt) = call_of(&fields);
                 ToControl::Interrupt { call, attempt, reason: text_of(&fields["reason"]) }

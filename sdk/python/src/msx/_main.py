@@ -19,6 +19,7 @@ from ._control import Control
 from ._process import die
 from ._protocol import Hello, Interrupt
 from ._remote import full_traceback
+from ._tally import Numbers
 
 if TYPE_CHECKING:
     from ._service import Service
@@ -29,11 +30,15 @@ Lane = tuple[int, socket.socket]
 class Engine(Protocol):
     """Runs the calls of a service: `_threads` for a `def`, `_loop` for an `async def`."""
 
-    def add_lane(self, number: int, sock: socket.socket) -> None: ...
+    def add_lane(self, number: int, sock: socket.socket, numbers: Numbers) -> None:
+        """Serves a lane, and keeps its number of `numbers`."""
 
     def stack_of(self, interrupt: Interrupt) -> str: ...
 
     def interrupt(self, interrupt: Interrupt) -> None: ...
+
+    def give_back(self, number: int) -> None:
+        """Gives back what was sent ahead on this lane and has not begun."""
 
     def drain(self) -> None:
         """No more calls will come: `run` returns."""
@@ -76,7 +81,7 @@ class WorkerProcess:
             self._control.send(hello)
             self._engine = engine
             for number, sock in self._early:
-                engine.add_lane(number, sock)
+                engine.add_lane(number, sock, self._control.numbers)
             if self._drained:
                 engine.drain()
 
@@ -89,7 +94,7 @@ class WorkerProcess:
             if self._engine is None:
                 self._early.append((number, sock))
             else:
-                self._engine.add_lane(number, sock)
+                self._engine.add_lane(number, sock, self._control.numbers)
 
     def stack_of(self, interrupt: Interrupt) -> str:
         return self._engine.stack_of(interrupt) if self._engine is not None else ""
@@ -98,6 +103,11 @@ class WorkerProcess:
         with self._changing:
             if self._engine is not None:
                 self._engine.interrupt(interrupt)
+
+    def give_back(self, number: int) -> None:
+        with self._changing:
+            if self._engine is not None:
+                self._engine.give_back(number)
 
     def drain(self) -> None:
         with self._changing:

@@ -79,6 +79,15 @@ class Drain(Message):
     TAG = 19
 
 
+class AskBack(Message):
+    TAG = 20
+    lane: int
+
+
+class Tally(Message):
+    TAG = 21
+
+
 class Recorded(Part):
     """A result of an earlier attempt, with what was asked for then."""
 
@@ -143,6 +152,7 @@ class Return(Message):
     call: int
     attempt: int
     payload: bytes
+    micros: int = 0
 
 
 class Raise(Message):
@@ -167,6 +177,12 @@ class Memo(Message):
     ok: bool
     payload: bytes
     known: int
+
+
+class GiveBack(Message):
+    TAG = 53
+    call: int
+    attempt: int
 
 
 _HEAD = struct.Struct("<IB")

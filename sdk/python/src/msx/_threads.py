@@ -1,7 +1,9 @@
 """Workers of `def` services: a lane is a thread, and a call runs in it from its first line to its last.
 
-A call that waits for another blocks reading its lane; that is all there is to parking. Replies are gathered
-and go out when the lane has nothing more to do, before it reads; a call that is started goes out at once.
+A call that waits for another blocks reading its lane; that is all there is to parking. The hub sends short
+calls before the lane is free: they are `_pending`, and their replies are gathered for a moment and go out
+before the lane reads. What is pending when a call parks goes back to the hub, and when a call takes long,
+the hub asks for it: then the control thread gives it back, and sends the replies that it finds.
 
 `interrupt` raises `Cancelled` inside of a thread, at whatever instruction it is. It must only ever hit the
 user's code: `_running` says whether the thread is there, `_leave` and `_enter` are its ways out and in. The
@@ -15,8 +17,11 @@ import ctypes
 import socket
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from . import _context, _hooks
@@ -30,16 +35,19 @@ from ._protocol import (
     Decoder,
     Entry,
     Evict,
+    GiveBack,
     Interrupt,
     Memo,
     Message,
     ProtocolError,
     Reader,
     Resume,
+    Return,
     Run,
     frame,
 )
 from ._replay import Call, read
+from ._tally import Numbers
 from ._traceback import format_frame
 
 if TYPE_CHECKING:
@@ -48,6 +56,8 @@ if TYPE_CHECKING:
 
 # What Python's recursion limit is made for; only what a thread touches costs memory.
 STACK_BYTES = 8 * 1024 * 1024
+# How long a reply waits for others that go out with it.
+GATHER_NS = 100_000
 
 
 class ThreadCall(Call):
@@ -172,7 +182,9 @@ class Lane:
         runtime: ThreadRuntime,
         base: Context,
         kept: Kept,
+        numbers: Numbers,
     ) -> None:
+        self.number = number
         self._thread = threading.Thread(target=self._live, name=f"lane-{number}", daemon=True)
         self.service = service
         self.call: ThreadCall | None = None
@@ -183,7 +195,13 @@ class Lane:
         self._interrupting = threading.Lock()
         self._socket = sock
         self._reader = Reader(sock)
-        self._out: list[bytes] = []
+        self._reading = threading.Lock()
+        self._told = 0  # `run` and `resume` messages that were read; each is called by its number
+        self._pending: deque[tuple[int, Message]] = deque()
+        self._numbers = numbers
+        self._out: deque[bytes] = deque()
+        self._sending = threading.Lock()
+        self._gathering = 0  # since when
         self._runtime = runtime
         self._base = base
         self._decode = Decoder(Run, Resume, Evict)
@@ -207,28 +225,52 @@ class Lane:
         self._socket.close()
 
     def _serve_all(self) -> None:
-        while (message := self._receive()) is not None:
-            if isinstance(message, Run):
-                self._serve(message)
-            else:
+        while (received := self._receive()) is not None:
+            ordinal, message = received
+            if not isinstance(message, Run):
                 raise ProtocolError(f"{type(message).__name__} came on an idle lane")
+            self._numbers[self.number] = ordinal
+            self._serve(message)
 
-    def _receive(self) -> Message | None:
-        """The next message, None at the end of the lane."""
-        reader = self._reader
-        while (received := reader.take()) is None:
-            if self._out:
+    def _receive(self) -> tuple[int, Message] | None:
+        """The next message and its number, None at the end of the lane."""
+        while True:
+            try:
+                return self._pending.popleft()
+            except IndexError:
                 self._flush()
-            if not reader.fill():
-                return None
-        return self._decode(*received)
+                if not self._fill():
+                    return None
+
+    def _fill(self) -> bool:
+        with self._reading:
+            return bool(self._pending) or self._read_with(self._socket.recv_into)
+
+    def _read_with(self, recv_into: Callable[[memoryview], int]) -> bool:
+        if not self._reader.fill_from(recv_into):
+            return False
+        while (received := self._reader.take()) is not None:
+            message = self._decode(*received)
+            self._told += not isinstance(message, Evict)
+            self._pending.append((self._told, message))
+        return True
 
     def _flush(self) -> None:
-        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-        self._out.clear()
-        self._socket.sendall(data)
+        """Whoever finds the lock taken may rely on its owner, who looks again when it has let it go."""
+        while self._out and self._sending.acquire(blocking=False):
+            try:
+                frames = []
+                while self._out:
+                    frames.append(self._out.popleft())
+                self._socket.sendall(b"".join(frames))
+            finally:
+                self._sending.release()
+
+    def _give_back(self, run: Run) -> None:
+        self._out.append(frame(GiveBack(run.call, run.attempt)))
 
     def _serve(self, run: Run) -> None:
+        began = perf_counter_ns()
         call = self.call = ThreadCall(run, self)
         value, error = None, None
         try:
@@ -247,8 +289,18 @@ class Lane:
             self._reason = ""
         self._kept.take(call.id, call.attempt)
         self.call = None
-        self._out.append(frame(call.answer(error, value)))
+        self._reply(call.answer(error, value), began)
         del error  # its traceback refers to this frame
+
+    def _reply(self, answer: Message, began: int) -> None:
+        now = perf_counter_ns()
+        if isinstance(answer, Return):
+            answer.micros = (now - began) // 1000
+        if not self._out:
+            self._gathering = now
+        self._out.append(frame(answer))
+        if now - self._gathering > GATHER_NS:
+            self._flush()
 
     def _execute(self, call: ThreadCall, payload: bytes) -> Any:
         args, kwargs = self.service.decode_arguments(payload)
@@ -263,6 +315,7 @@ class Lane:
     def park(self, call: ThreadCall, entries: list[Entry], seqs: list[int]) -> None:
         """Returns when all the seqs are answered; raises Suspend when the call has to give up its place."""
         self._leave(call)
+        self.give_back()
         self._out.append(frame(Calls(call.id, call.attempt, entries, (WAIT_ALL, seqs))))
         while not (call.suspended or all(seq in call.inbox for seq in seqs)):
             self._hear(call)
@@ -272,19 +325,24 @@ class Lane:
 
     def _hear(self, call: ThreadCall) -> None:
         try:
-            message = self._receive()
-            if message is None:
+            received = self._receive()
+            if received is None:
                 call.suspended = True
             else:
-                self._take(call, message)
+                self._take(call, *received)
         except OSError:
             call.suspended = True
         except ProtocolError as error:  # the user's code must not get to see this
             die(f"{self._thread.name}: {error!r}")
 
-    def _take(self, call: ThreadCall, message: Message) -> None:
+    def _take(self, call: ThreadCall, ordinal: int, message: Message) -> None:
+        if isinstance(message, Run):
+            self._give_back(message)
+            return
         if not isinstance(message, (Resume, Evict)):
             raise ProtocolError(f"{type(message).__name__} came on the lane of a parked call")
+        if isinstance(message, Resume):
+            self._numbers[self.number] = ordinal
         if (message.call, message.attempt) != (call.id, call.attempt):
             return
         if isinstance(message, Evict):
@@ -297,6 +355,41 @@ class Lane:
         self._out.append(frame(message))
         self._flush()
         self._enter(call)
+
+    # --- what was sent ahead ---
+
+    def give_back(self) -> None:
+        """Gives back what has not begun. For the thread when it parks, and for the control thread."""
+        if not self._reading.acquire(blocking=False):
+            return  # the thread reads: it has begun with everything
+        try:
+            kept = []
+            while self._pending:
+                with suppress(IndexError):  # the thread was faster
+                    received = self._pending.pop()
+                    if isinstance(received[1], Run):
+                        self._give_back(received[1])
+                    else:
+                        kept.append(received)
+            self._pending.extend(reversed(kept))
+        finally:
+            self._reading.release()
+
+    def ask_back(self) -> None:
+        """Gives back what waits behind a long call, and sends replies that wait. For the control thread."""
+        if self._reading.acquire(blocking=False):
+            try:
+                with suppress(OSError):  # BlockingIOError: that is all; the thread finds out about any other
+                    while self._read_with(self._read_now):
+                        pass
+            finally:
+                self._reading.release()
+        self.give_back()
+        with suppress(OSError):
+            self._flush()
+
+    def _read_now(self, view: memoryview) -> int:
+        return self._socket.recv_into(view, 0, socket.MSG_DONTWAIT)
 
     # --- interrupts ---
 
@@ -376,8 +469,8 @@ class ThreadEngine:
         _context.install(_context.IMPORTING)
         _hooks.run(_hooks.stopping)
 
-    def add_lane(self, number: int, sock: socket.socket) -> None:
-        lane = Lane(number, sock, self._service, self._runtime, self._base, self._kept)
+    def add_lane(self, number: int, sock: socket.socket, numbers: Numbers) -> None:
+        lane = Lane(number, sock, self._service, self._runtime, self._base, self._kept, numbers)
         self._lanes = [known for known in self._lanes if known.is_alive()]
         try:
             lane.start()
@@ -392,6 +485,11 @@ class ThreadEngine:
         self._kept.keep(interrupt)
         for lane in self._lanes:
             lane.interrupt(interrupt)
+
+    def give_back(self, number: int) -> None:
+        for lane in self._lanes:
+            if lane.number == number:
+                lane.ask_back()
 
     def drain(self) -> None:
         self._drained.set()
