@@ -3,6 +3,7 @@
 //! The functions are those of `projects/`: each test starts a hub for one of these projects, and checks many things
 //! there, because a hub takes longer to start than most of them take.
 
+mod ahead;
 mod callers;
 mod edges;
 mod gates;
