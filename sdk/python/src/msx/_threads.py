@@ -234,13 +234,17 @@ class Lane:
 
     def _receive(self) -> tuple[int, Message] | None:
         """The next message and its number, None at the end of the lane."""
+        pending = self._pending
         while True:
-            try:
-                return self._pending.popleft()
-            except IndexError:
-                self._flush()
+            while not pending:
+                if self._out:
+                    self._flush()
                 if not self._fill():
                     return None
+            try:
+                return pending.popleft()
+            except IndexError:  # the control thread was faster
+                continue
 
     def _fill(self) -> bool:
         with self._reading:
@@ -259,10 +263,10 @@ class Lane:
         """Whoever finds the lock taken may rely on its owner, who looks again when it has let it go."""
         while self._out and self._sending.acquire(blocking=False):
             try:
-                frames = []
+                frames = [self._out.popleft()]
                 while self._out:
                     frames.append(self._out.popleft())
-                self._socket.sendall(b"".join(frames))
+                self._socket.sendall(frames[0] if len(frames) == 1 else b"".join(frames))
             finally:
                 self._sending.release()
 
