@@ -204,14 +204,11 @@ def _instance(name: str, mro: list[str], args: Any, message: str) -> RemoteError
 
 def _make(kind: type[RemoteError], args: tuple[Any, ...]) -> RemoteError:
     """`__new__` and `__init__` of the class's C base, so that no code of the user's runs."""
-    base: Any = next(base for base in kind.__mro__ if not base.__flags__ & _HEAP_TYPE)
+    base: Any = next(base for base in kind.__mro__ if not base.__flags__ & _codec.HEAP_TYPE)
     error: RemoteError = base.__new__(kind, *args)
     base.__init__(error, *args)
     error.args = args
     return error
-
-
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that was made at run time
 
 
 def _members(error: BaseException) -> list[str]:
