@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What the SDK's tests need.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "msgspec>=0.19,<1",
     "pytest>=8,<10",
     "hypothesis>=6,<7",
@@ -14,6 +14,7 @@ const PACKAGES: [&str; 8] = [
     "numpy>=2,<3",
     "pandas>=2.2,<3",
     "pydantic>=2.7,<3",
+    "ruff>=0.14,<1",
 ];
 
 #[test]

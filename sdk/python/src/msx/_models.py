@@ -1,6 +1,6 @@
-"""Values of classes that declare their fields by a library: msgspec's Struct, and pydantic's models (from 2.0).
+"""Values of classes that declare their fields by a library: msgspec's Struct, and pydantic's models.
 
-pydantic is not imported here: a model can only exist where it is imported already.
+pydantic (from version 2 on) is not imported here: a model can only exist where it is imported already.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
 from ._process import die
 from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
 from ._registry import parameter_name
-from ._remote import decode_error, encode_error
+from ._remote import decode_error, encode_error, raise_as_it_is
 from ._traceback import caller_line
 
 Outcome = tuple[bool, bytes]  # ok, payload
@@ -199,7 +199,7 @@ def read(outcome: Outcome) -> Any:
     ok, payload = outcome
     if ok:
         return _codec.decode(payload)
-    raise decode_error(payload)
+    raise_as_it_is(decode_error(payload))
 
 
 # --- payloads, with errors that name the service ----------------------------------------------------------
