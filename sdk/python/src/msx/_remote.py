@@ -8,6 +8,7 @@ imported, the nearest imported base class stands in for it.
 
 from __future__ import annotations
 
+import builtins
 import sys
 from contextlib import suppress
 from types import MemberDescriptorType
@@ -41,7 +42,7 @@ def encode_error(error: BaseException, service: str, size_max: int) -> bytes:
 
 
 class _Writer:
-    """Writes an error with all that belongs to it. Each error is written once: what is chained may form a ring."""
+    """Writes an error with all that belongs to it, each once: what is chained may form a ring."""
 
     def __init__(self, service: str) -> None:
         self._service = service
@@ -136,10 +137,13 @@ def own_notes(error: BaseException) -> list[str]:
 
 def members(error: BaseException) -> tuple[BaseException, ...] | None:
     """Those of an exception group."""
-    if sys.version_info >= (3, 11) and isinstance(error, BaseExceptionGroup):
-        group: tuple[BaseException, ...] = error.exceptions
-        return group
-    return None
+    if _GROUP is None or not isinstance(error, _GROUP):
+        return None
+    group: tuple[BaseException, ...] = error.exceptions
+    return group
+
+
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", None)  # from Python 3.11 on
 
 
 def _encoded(value: Any) -> bytes | None:

@@ -197,9 +197,7 @@ def _describe(service: str, ident: int) -> str:
 def read(outcome: Outcome) -> Any:
     """Returns the value of an outcome, or raises its error."""
     ok, payload = outcome
-    if ok:
-        return _codec.decode(payload)
-    raise_as_it_is(decode_error(payload))
+    return _codec.decode(payload) if ok else raise_as_it_is(decode_error(payload))
 
 
 # --- payloads, with errors that name the service ----------------------------------------------------------

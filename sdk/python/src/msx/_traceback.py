@@ -23,7 +23,7 @@ def user_frames(frames: list[traceback.FrameSummary]) -> traceback.StackSummary:
 
 
 def format_error(error: BaseException, hide_note: str | None = None, members: bool = True) -> str:
-    """One exception as Python prints it, without what caused it; a group with its members and their causes."""
+    """One exception as Python prints it, without what caused it; a group with its members."""
     report: Any = traceback.TracebackException(type(error), error, error.__traceback__)
     report.__cause__ = report.__context__ = None
     if not members:
