@@ -5,8 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What the SDK's tests need.
-const PACKAGES: [&str; 5] =
-    ["msgspec>=0.19,<1", "pytest>=8,<10", "hypothesis>=6,<7", "mypy>=1.18,<2", "typing_extensions>=4"];
+const PACKAGES: [&str; 9] = [
+    "msgspec>=0.19,<1",
+    "pytest>=8,<10",
+    "hypothesis>=6,<7",
+    "mypy>=1.18,<2",
+    "typing_extensions>=4",
+    "numpy>=2,<3",
+    "pandas>=2.2,<3",
+    "pydantic>=2.7,<3",
+    "ruff>=0.14,<1",
+];
 
 #[test]
 fn the_sdk_passes_its_tests() {
@@ -17,6 +26,7 @@ fn the_sdk_passes_its_tests() {
     let output = pytest.output().unwrap();
     assert!(output.status.success(), "{}", shown(&output));
     assert!(shown(&output).contains(" passed"), "no test ran: {}", shown(&output));
+    assert!(!shown(&output).contains("skipped"), "tests were skipped: {}", shown(&output));
 }
 
 /// A virtual environment in the target folder, made once for this list of packages.

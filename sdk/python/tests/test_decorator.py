@@ -68,6 +68,10 @@ def test_options_that_do_not_exist(options, message):
     assert message in str(caught.value)
 
 
+class NoService:
+    pass
+
+
 class Thing:
     def method(self):
         pass
@@ -94,7 +98,7 @@ def nested():
 @pytest.mark.parametrize(
     ("fn", "reason"),
     [
-        (Thing, "make a service of Thing: classes are not yet supported"),
+        (NoService, "make a service of NoService: it has no __call__"),
         (Thing.method, "make a service of Thing.method: it is a method"),
         (Thing().method, "it is of type method"),
         (staticmethod(nested), "it is a method"),

@@ -463,6 +463,10 @@ def test_forked_processes_have_no_part_in_it(service, lanes):
 @pytest.mark.parametrize(
     ("service", "texts"),
     [
+        (
+            "classes.Fails",
+            ["classes.py", "no model here", "classes.Fails: its class cannot be constructed"],
+        ),
         ("broken.f", ["broken.py", "JSONDecodeError", "broken.f: its module 'broken' cannot be imported"]),
         ("no_module.f", ["No module named 'no_module'"]),
         ("exits.f", ["SystemExit: no config"]),

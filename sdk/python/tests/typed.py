@@ -21,6 +21,26 @@ async def number(x: str) -> float:
     return float(x)
 
 
+class Model:
+    def __init__(self, path: str = "model.bin") -> None:
+        self.path = path
+
+    def __call__(self, x: int, *, times: int = 1) -> str:
+        return self.path * x * times
+
+
+class Loop:
+    async def __call__(self, x: str) -> float:
+        return float(x)
+
+
+# Not by `@microservice`: mypy does not look at decorators of classes; pyright does.
+model = microservice(Model)
+loop = microservice(threads=4)(Loop)
+assert_type(model(1, times=2), str)
+assert_type(model.start(1).result(), str)
+assert_type(model.local(1), str)
+assert_type(loop("1"), Future[float])
 assert_type(text(1, times=2), str)
 assert_type(text.start(1), Future[str])
 assert_type(text.start(1).result(), str)
@@ -63,6 +83,7 @@ async def main() -> None:
 
 
 text("1")  # type: ignore[arg-type]
+model("1")  # type: ignore[arg-type]
 text()  # type: ignore[call-arg]
 text(1, time=2)  # type: ignore[call-arg]
 text.start("1")  # type: ignore[arg-type]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import msgspec
 
-from . import __version__, _context, _protocol, _registry, _signature
+from . import __version__, _context, _hooks, _protocol, _registry, _signature
+from ._classes import constructor_of
 from ._control import Control
 from ._process import die
 from ._protocol import Hello, Interrupt
@@ -63,6 +64,7 @@ class WorkerProcess:
     def run(self) -> None:
         self._control.start()
         service = _load(self._name)
+        _hooks.starting.append(lambda: _construct(service))
         engine = _engine(service)
         try:
             engine.run(self)
@@ -135,6 +137,15 @@ def _load(name: str) -> Service[..., Any]:
     if service is None:
         die(f"{name}: the module {module!r} has no @microservice of that name")
     return service
+
+
+def _construct(service: Service[..., Any]) -> None:
+    construct = constructor_of(service.fn)
+    try:
+        if construct is not None:
+            construct()
+    except BaseException as error:
+        _fail(f"{service.name}: its class cannot be constructed", error)
 
 
 def _engine(service: Service[..., Any]) -> Engine:

@@ -13,7 +13,7 @@ from . import _codec, _context
 from ._errors import RemoteError, UsageError
 from ._futures import Future, all_outcomes
 from ._protocol import MESSAGE_BYTES_MAX
-from ._remote import encode_error, from_map
+from ._remote import encode_error, from_map, raise_as_it_is
 from ._replay import encode_arguments, encode_result
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _raise(service: Service[..., Any], error: BaseException) -> NoReturn:
         raise error
     content = _codec.decode(encode_error(error, service.name, MESSAGE_BYTES_MAX))
     remote = from_map(content, local=True)
-    raise remote.with_traceback(error.__traceback__) from remote.__cause__
+    raise_as_it_is(remote.with_traceback(error.__traceback__))
 
 
 def _check_runs_here(service: Service[..., Any]) -> None:

@@ -12,6 +12,7 @@ every further use of msx by a suspended or failed call raises again (`_bar`), an
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, NoReturn
@@ -22,7 +23,7 @@ from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
 from ._process import die
 from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
 from ._registry import parameter_name
-from ._remote import decode_error, encode_error
+from ._remote import decode_error, encode_error, raise_as_it_is
 from ._traceback import caller_line
 
 Outcome = tuple[bool, bytes]  # ok, payload
@@ -196,9 +197,7 @@ def _describe(service: str, ident: int) -> str:
 def read(outcome: Outcome) -> Any:
     """Returns the value of an outcome, or raises its error."""
     ok, payload = outcome
-    if ok:
-        return _codec.decode(payload)
-    raise decode_error(payload)
+    return _codec.decode(payload) if ok else raise_as_it_is(decode_error(payload))
 
 
 # --- payloads, with errors that name the service ----------------------------------------------------------
@@ -211,8 +210,10 @@ def encode_arguments(
         payload, ident = _codec.encode_arguments(args, kwargs)
     except _codec.CannotTravel as error:
         raise TypeError(f"{service}: {_culprit(service, args, kwargs)}: {error}") from None
-    if len(payload) > limit:
-        raise LimitExceeded(f"{service}: its arguments take {len(payload)} bytes; the limit is {limit}")
+    except _codec.TooLarge as error:
+        raise _too_large(service, "arguments take", error.size, limit) from None
+    if len(payload) > limit // 2:
+        _weigh(service, "arguments take", len(payload), limit)
     return payload, ident
 
 
@@ -232,6 +233,31 @@ def encode_result(service: str, value: Any, limit: int) -> bytes:
         payload = _codec.encode(value)
     except _codec.CannotTravel as error:
         raise TypeError(f"{service}: its result: {error}") from None
-    if len(payload) > limit:
-        raise LimitExceeded(f"{service}: its result takes {len(payload)} bytes; the limit is {limit}")
+    except _codec.TooLarge as error:
+        raise _too_large(service, "result takes", error.size, limit) from None
+    if len(payload) > limit // 2:
+        _weigh(service, "result takes", len(payload), limit)
     return payload
+
+
+_SMALLER = "pass a path or a key instead of the data, or send it in parts"
+_warned: set[str] = set()  # services that were told that their messages grow
+
+
+def _too_large(service: str, what: str, size: int, limit: int) -> LimitExceeded:
+    return LimitExceeded(
+        f"{service}: its {what} {size} bytes; the limit is {limit} for one message: {_SMALLER}"
+    )
+
+
+def _weigh(service: str, what: str, size: int, limit: int) -> None:
+    """Refuses what no message can hold; warns of what comes near it, once for each service."""
+    if size > limit:
+        raise _too_large(service, what, size, limit)
+    if service not in _warned:
+        _warned.add(service)
+        print(
+            f"msx: {service}: its {what} {size} bytes, more than half of the limit of {limit} for one "
+            f"message; beyond it the call fails: {_SMALLER}",
+            file=sys.stderr,
+        )

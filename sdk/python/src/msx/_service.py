@@ -10,11 +10,11 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, overload
 
 import msgspec
 
-from . import _context, _registry
+from . import _classes, _context, _registry
 from ._arguments import argument_decoder
 
 if TYPE_CHECKING:
@@ -56,6 +56,22 @@ class Options(TypedDict, total=False):
     watch: list[str]
     server: str
     python: str
+
+
+class _Callable(Protocol[P, R_co]):
+    """An object of a class that can be a service."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
+class _Decorator(Protocol):
+    """`@microservice(…)`"""
+
+    @overload
+    def __call__(self, fn: type[_Callable[P, R]], /) -> Service[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Service[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any: ...
 
 
 class Service(Generic[P, R_co]):
@@ -121,11 +137,13 @@ class Service(Generic[P, R_co]):
 
 
 @overload
+def microservice(fn: type[_Callable[P, R]], /) -> Service[P, R]: ...
+@overload
 def microservice(fn: Callable[P, R], /) -> Service[P, R]: ...
 @overload
-def microservice(**options: Unpack[Options]) -> Callable[[Callable[P, R]], Service[P, R]]: ...
+def microservice(**options: Unpack[Options]) -> _Decorator: ...
 def microservice(fn: Any = None, /, **options: Any) -> Any:
-    """Makes a service of a function: `@microservice`, or `@microservice(threads=4)`."""
+    """Makes a service of a function, or of a class: `@microservice`, or `@microservice(threads=4)`."""
     _check_options(options)
     if fn is None:
         return functools.partial(_decorate, options=options)
@@ -134,6 +152,8 @@ def microservice(fn: Any = None, /, **options: Any) -> Any:
 
 def _decorate(fn: Any, *, options: Any) -> Service[..., Any]:
     _check_function(fn)
+    if isinstance(fn, type):
+        fn = _classes.function_of(fn)
     service: Service[..., Any] = Service(fn, f"{fn.__module__}.{fn.__name__}", options)
     _registry.services[service.name] = service
     return service
@@ -163,7 +183,9 @@ def _why_not(fn: Any) -> str | None:
     if isinstance(fn, Service):
         return "it is one already"
     if isinstance(fn, type):
-        return "classes are not yet supported; decorate a function"
+        return _classes.why_not(fn) or _why_not_reachable(
+            fn, "defined inside of a class; move it to the module"
+        )
     if isinstance(fn, (staticmethod, classmethod)):
         return "it is a method; decorate a function of the module"
     if not inspect.isfunction(fn):
@@ -173,12 +195,12 @@ def _why_not(fn: Any) -> str | None:
     return _why_not_reachable(fn)
 
 
-def _why_not_reachable(fn: Any) -> str | None:
+def _why_not_reachable(fn: Any, as_member: str = "a method; decorate a function of the module") -> str | None:
     """A worker imports the module and takes the function by its name."""
     if fn.__name__ == "<lambda>":
         return "a lambda has no name; write it with def"
     if "<locals>" in fn.__qualname__:
         return "it is defined inside of a function, where a worker cannot find it; move it to the module"
     if fn.__qualname__ != fn.__name__:
-        return "it is a method; decorate a function of the module"
+        return f"it is {as_member}"
     return None

@@ -10,6 +10,7 @@ from typing import Any
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _HIDDEN = ("<frozen importlib", "<frozen runpy>", importlib.__file__)
+DEPTH_MAX = 20  # of groups in groups and their causes
 _ENTRIES = ("_execute", "_serve")  # what calls a service's function (`_threads`, `_loop`)
 
 
@@ -21,13 +22,25 @@ def user_frames(frames: list[traceback.FrameSummary]) -> traceback.StackSummary:
     return traceback.StackSummary.from_list([frame for frame in frames if _is_users(frame)])
 
 
-def format_error(error: BaseException, hide_note: str | None = None) -> str:
-    """One exception as Python prints it, without what caused it."""
+def format_error(error: BaseException, hide_note: str | None = None, members: bool = True) -> str:
+    """One exception as Python prints it, without what caused it; a group with its members."""
     report: Any = traceback.TracebackException(type(error), error, error.__traceback__)
-    report.stack = user_frames(report.stack)
+    report.__cause__ = report.__context__ = None
+    if not members:
+        report.exceptions = None
+    _hide_frames(report, 0)
     if hide_note is not None and report.__notes__:
         report.__notes__ = [note for note in report.__notes__ if note != hide_note]
-    return "".join(report.format(chain=False))
+    return "".join(report.format())
+
+
+def _hide_frames(report: Any, depth: int) -> None:
+    """Also in what a group is made of. Python has cut rings already, and prints no deeper either."""
+    report.stack = user_frames(report.stack)
+    parts = [report.__cause__, report.__context__, *(getattr(report, "exceptions", None) or ())]
+    for part in parts:
+        if part is not None and depth < DEPTH_MAX:
+            _hide_frames(part, depth + 1)
 
 
 def format_frame(frame: FrameType | None) -> str:
