@@ -10,6 +10,15 @@ if TYPE_CHECKING:
 services: dict[str, Service[..., Any]] = {}
 
 
+def imported(service: Service[..., Any]) -> Service[..., Any]:
+    """What a stub by name (`msx.services`) stands for, if its module is imported here; else the stub."""
+    if not service.needs_hub:
+        return service
+    name = service.name
+    same = [known for known in services.values() if name in (known.name, known.name.rpartition(".")[2])]
+    return services.get(name) or (same[0] if len(same) == 1 else service)
+
+
 def parameter_name(service: str, index: int) -> str:
     """What the function calls its argument number `index` (from 0)."""
     known = services.get(service)
