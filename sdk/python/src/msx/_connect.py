@@ -223,8 +223,8 @@ class HubFuture(Future[Any]):
     def begin(self) -> None:
         if self.begun:
             return
-        data = self._session.request(self.__name__, self._args, self._kwargs)
         self.begun = True
+        data = self._session.request(self.__name__, self._args, self._kwargs)
         self._args, self._kwargs = (), {}
         loop = _context.running_loop()
         if loop is not None:

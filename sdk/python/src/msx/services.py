@@ -11,13 +11,22 @@ from typing import Any, NoReturn
 from ._service import Service
 
 
-def __getattr__(name: str) -> Service[..., Any]:
+class NamedService(Service[..., Any]):
+    """A stub that has no function. It does not know either whether that is a `def` or an `async def`: calling
+    it blocks, and an event loop awaits `.aio(…)`."""
+
+    def __init__(self, name: str) -> None:
+        def unknown_here(*_args: Any, **_kwargs: Any) -> NoReturn:
+            raise NotImplementedError(f"{name} is known by its name only; import its module to run it here")
+
+        unknown_here.__name__ = unknown_here.__qualname__ = name
+        super().__init__(unknown_here, name, {}, needs_hub=True)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs)
+
+
+def __getattr__(name: str) -> NamedService:
     if name.startswith("_"):  # what Python itself looks for in a module
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-    def unknown_here(*_args: Any, **_kwargs: Any) -> NoReturn:
-        raise NotImplementedError(f"{name} is known by its name only; import its module to run it here")
-
-    unknown_here.__name__ = unknown_here.__qualname__ = name
-    stub: Service[..., Any] = Service(unknown_here, name, {}, needs_hub=True)
-    return stub
+    return NamedService(name)
