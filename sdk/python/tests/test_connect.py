@@ -22,7 +22,7 @@ PAYLOAD = "application/vnd.msx+msgpack"
 
 
 @microservice
-def double(x):
+def mirrored(x):
     return ("here", x)
 
 
@@ -114,20 +114,20 @@ def hub(tmp_path, monkeypatch):
     hub.close()
 
 
-NAME = f"{__name__}.double"
+NAME = f"{__name__}.mirrored"
 
 
 def test_a_with_and_what_is_around_it(hub):
-    assert double(1) == ("here", 1)
+    assert mirrored(1) == ("here", 1)
     with msx.connect() as session:
-        assert double(1) == (NAME, 1)
-        assert double.start(2).result() == (NAME, 2)
-        assert msx.gather(double.start(3), double.start(4)) == [(NAME, 3), (NAME, 4)]
-        assert double.local(5) == ("here", 5)
+        assert mirrored(1) == (NAME, 1)
+        assert mirrored.start(2).result() == (NAME, 2)
+        assert msx.gather(mirrored.start(3), mirrored.start(4)) == [(NAME, 3), (NAME, 4)]
+        assert mirrored.local(5) == ("here", 5)
         assert services.some("x") == ("some", "x")
-        assert msx.run(double.local, 6) == ("here", 6)
+        assert msx.run(mirrored.local, 6) == ("here", 6)
         assert "open" in repr(session)
-    assert double(1) == ("here", 1)
+    assert mirrored(1) == ("here", 1)
     assert hub.asks[0] == (NAME, [1], {})
     assert hub.timeouts == [None] * 5
 
@@ -135,19 +135,19 @@ def test_a_with_and_what_is_around_it(hub):
 def test_one_thread_uses_one_connection(hub):
     with msx.connect():
         for n in range(20):
-            double(n)
+            mirrored(n)
     assert hub.accepted == 1
 
 
 def test_a_bound_of_calls_under_way(hub, monkeypatch):
     monkeypatch.setattr(_connect, "UNDER_WAY_MAX", 5)
     with msx.connect():
-        futures = [double.start(n) for n in range(30)]
+        futures = [mirrored.start(n) for n in range(30)]
         assert hub.accepted <= 6
         assert [future.result() for future in futures] == [(NAME, n) for n in range(30)]
 
         async def main():
-            return await asyncio.gather(*[double.aio(n) for n in range(30)])
+            return await asyncio.gather(*[mirrored.aio(n) for n in range(30)])
 
         assert asyncio.run(main()) == [(NAME, n) for n in range(30)]
     assert hub.accepted <= 6
@@ -157,7 +157,7 @@ def test_threads_and_contexts(hub, tmp_path):
     seen = []
 
     def in_thread():
-        seen.append(double(1))
+        seen.append(mirrored(1))
 
     def run(target, *args):
         thread = threading.Thread(target=target, args=args)
@@ -168,19 +168,19 @@ def test_threads_and_contexts(hub, tmp_path):
         with msx.connect(timeout=9):
             run(in_thread)
             run(contextvars.copy_context().run, in_thread)
-        double(2)
+        mirrored(2)
         assert hub.timeouts == [9000, 9000, None]
         outer.close()
-        assert double(3) == ("here", 3)
+        assert mirrored(3) == ("here", 3)
     assert seen == [(NAME, 1)] * 2
 
 
 def test_without_with_until_close(hub):
     session = msx.connect()
-    assert double(1) == (NAME, 1)
-    future = double.start(1)
+    assert mirrored(1) == (NAME, 1)
+    future = mirrored.start(1)
     session.close()
-    assert double(1) == ("here", 1)
+    assert mirrored(1) == ("here", 1)
     with pytest.raises(msx.UsageError, match="on a connection to the hub of .* that is closed"):
         future.result()
 
@@ -188,23 +188,23 @@ def test_without_with_until_close(hub):
 def test_on_a_loop(hub):
     async def main():
         async with msx.connect():
-            assert await double.aio(1) == (NAME, 1)
-            started = double.start(2)
-            assert await msx.gather(double.aio(3), double.start(4)) == [(NAME, 3), (NAME, 4)]
+            assert await mirrored.aio(1) == (NAME, 1)
+            started = mirrored.start(2)
+            assert await msx.gather(mirrored.aio(3), mirrored.start(4)) == [(NAME, 3), (NAME, 4)]
             assert await started == (NAME, 2)
-            assert await asyncio.create_task(double.aio(5)) == (NAME, 5)
-            with pytest.raises(msx.UsageError, match="use: await double.aio"):
-                double(1)
+            assert await asyncio.create_task(mirrored.aio(5)) == (NAME, 5)
+            with pytest.raises(msx.UsageError, match="use: await mirrored.aio"):
+                mirrored(1)
             with pytest.raises(msx.UsageError, match="use: await future"):
-                double.start(1).result()
-        assert await double.aio(1) == ("here", 1)
+                mirrored.start(1).result()
+        assert await mirrored.aio(1) == ("here", 1)
 
     asyncio.run(main())
 
 
 def test_begun_before_the_loop(hub):
     with msx.connect():
-        future = double.start(1)
+        future = mirrored.start(1)
 
         async def main():
             return await future
@@ -215,10 +215,10 @@ def test_begun_before_the_loop(hub):
 @pytest.mark.parametrize("on_loop", [False, True])
 def test_what_a_call_raises(hub, on_loop):
     def call():
-        return asyncio.run(call_on_loop()) if on_loop else double(1)
+        return asyncio.run(call_on_loop()) if on_loop else mirrored(1)
 
     async def call_on_loop():
-        return await double.aio(1)
+        return await mirrored.aio(1)
 
     with msx.connect(timeout=30):
         hub.answer = lambda *_: (500, PAYLOAD, error_payload("builtins.KeyError", "'k'", "a.a"))
@@ -251,25 +251,25 @@ def test_a_hub_that_hangs(hub, on_loop, monkeypatch):
 
     hub.answer = answer
     with msx.connect(timeout=0.05), pytest.raises(msx.ServiceUnavailable, match="long after its timeout"):
-        asyncio.run(msx.gather(double.aio(1))) if on_loop else double(1)
+        asyncio.run(msx.gather(mirrored.aio(1))) if on_loop else mirrored(1)
     assert hub.timeouts == [50]
     done.set()
 
 
 def test_what_cannot_travel(hub):
     with msx.connect():
-        with pytest.raises(TypeError, match=r"double: argument 'x': a value of type object cannot travel"):
-            double.start(object())
+        with pytest.raises(TypeError, match=r"mirrored: argument 'x': a value of type object cannot travel"):
+            mirrored.start(object())
         with pytest.raises(msx.LimitExceeded):
-            double(b"x" * (33 * 1024 * 1024))
+            mirrored(b"x" * (33 * 1024 * 1024))
     assert hub.asks == []
 
 
 def test_a_connection_that_has_ended_is_not_used_again(hub):
     with msx.connect():
-        double(1)
+        mirrored(1)
         hub.hang_up()
-        assert double(2) == (NAME, 2)
+        assert mirrored(2) == (NAME, 2)
     assert hub.accepted == 2
 
 
@@ -283,18 +283,18 @@ def test_closing_cancels_what_is_under_way(hub):
 
     hub.answer = answer
     with msx.connect():
-        double.start(1)
+        mirrored.start(1)
     assert gone.wait(30)
 
 
 def test_a_forked_process_has_its_own_connections(hub):
     with msx.connect():
-        double(1)
+        mirrored(1)
         child = os.fork()
         if child == 0:
-            os._exit(0 if double(2) == (NAME, 2) else 1)
+            os._exit(0 if mirrored(2) == (NAME, 2) else 1)
         assert os.waitpid(child, 0)[1] == 0
-        assert double(3) == (NAME, 3)
+        assert mirrored(3) == (NAME, 3)
     assert hub.accepted == 2
 
 
@@ -322,7 +322,7 @@ def test_where_it_is_looked_for(hub, tmp_path, monkeypatch):
     assert place(other) == other
     monkeypatch.setenv("MSX_HUB", str(hub.path))
     with msx.connect():
-        assert double(1) == (NAME, 1)
+        assert mirrored(1) == (NAME, 1)
 
 
 def message(project=None):
@@ -380,7 +380,7 @@ def test_a_service_is_connected_already():
 
 
 def test_stubs_by_name_without_a_hub():
-    assert services.double(1) == ("here", 1)
+    assert services.mirrored(1) == ("here", 1)
     assert getattr(services, NAME).start(2).result() == ("here", 2)
     with pytest.raises(msx.UsageError, match="somebody is answered by a running hub"):
         services.somebody(1)

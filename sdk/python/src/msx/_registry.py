@@ -12,11 +12,13 @@ services: dict[str, Service[..., Any]] = {}
 
 def imported(service: Service[..., Any]) -> Service[..., Any]:
     """What a stub by name (`msx.services`) stands for, if its module is imported here; else the stub."""
-    if not service.needs_hub:
-        return service
-    name = service.name
-    same = [known for known in services.values() if name in (known.name, known.name.rpartition(".")[2])]
-    return services.get(name) or (same[0] if len(same) == 1 else service)
+    return (find(service.name) or service) if service.needs_hub else service
+
+
+def find(name: str) -> Service[..., Any] | None:
+    """By the canonical name, or by the short one while it is unique."""
+    same = [known for known in services.values() if known.name.rpartition(".")[2] == name]
+    return services.get(name) or (same[0] if len(same) == 1 else None)
 
 
 def parameter_name(service: str, index: int) -> str:
