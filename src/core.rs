@@ -25,6 +25,7 @@ use crate::calls::{Asked, Calls, Fault, Place};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
+use crate::registry::Names;
 use closing::Stage;
 
 pub use report::ServiceReport;
@@ -211,6 +212,8 @@ struct Service {
 pub struct Core {
     services: Vec<Service>,
     by_name: HashMap<ServiceName, ServiceId>,
+    /// For a name that is not canonical; without the functions of the hub.
+    names: Names,
     /// What a memo is called on the wire.
     memo_name: ServiceName,
     calls: Calls,
@@ -228,6 +231,9 @@ impl Core {
     pub fn new(services: Vec<ServiceSetup>, replays_always: bool) -> Self {
         let by_name = services.iter().enumerate();
         let by_name = by_name.map(|(at, setup)| (setup.name.clone(), ServiceId(at as u32))).collect();
+        // The hub's own come last, so positions are ids here, too.
+        let own = services.iter().filter(|setup| !setup.is_hub).map(|setup| setup.name.clone());
+        let names = Names::new(own.collect());
         let services = services.into_iter().map(|setup| Service {
             setup,
             dispatcher: Dispatcher::default(),
@@ -237,6 +243,7 @@ impl Core {
         Self {
             services: services.collect(),
             by_name,
+            names,
             memo_name: ServiceName::new("msx.run"),
             calls: Calls::default(),
             replays_always,

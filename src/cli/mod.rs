@@ -12,6 +12,7 @@ mod logview;
 mod progress;
 mod ps;
 mod restart;
+mod run;
 mod scale;
 mod screen;
 mod session;
@@ -46,6 +47,7 @@ Examples:
   msx up                  start the services of the nearest services.toml, show their logs
   msx up -d pipeline/     start every @microservice found in a folder, in the background
   msx call my_func 1 2    call a service and print its result
+  msx run report.py       run a script whose calls go to the running services
   msx ps                  what runs, and how it is doing
   msx scale a=4 b=auto    four instances of a; b scales itself
   msx logs b -f           follow the log of one service
@@ -80,6 +82,7 @@ enum Verb {
     Scale(scale::Scale),
     Logs(logs::Logs),
     Restart(restart::Restart),
+    Run(run::Run),
     Config(config::Config),
     Version(version::Version),
 }
@@ -94,6 +97,7 @@ impl Verb {
             Self::Scale(verb) => verb.run(terminal),
             Self::Logs(verb) => verb.run(terminal),
             Self::Restart(verb) => verb.run(terminal),
+            Self::Run(verb) => verb.run(terminal),
             Self::Config(verb) => verb.run(),
             Self::Version(verb) => verb.run(),
         }

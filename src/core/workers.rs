@@ -6,6 +6,7 @@ use super::{Core, Effect};
 use crate::calls::{Admission, Asked, Child, Fault, Place, Suspension};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
 use crate::protocol::worker::{Entry, FromWorker, Memo, ToWorker, Wait};
+use crate::registry::NameError;
 
 /// Memos of one call that may be in the making while later calls are made.
 const UNTOLD_MAX: usize = 10_000;
@@ -211,29 +212,24 @@ impl Core {
         entry: Entry,
         out: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
-        let asked = match self.by_name.get(entry.service.as_str()) {
-            Some(service) => Asked::Service(*service),
-            None => Asked::Unknown(ServiceName::new(entry.service)),
+        let found = self.find(&entry.service);
+        let asked = match &found {
+            Ok(service) => Asked::Service(*service),
+            Err(_) => Asked::Unknown(ServiceName::new(entry.service)),
         };
         let (seq, ident) = (entry.seq, entry.ident);
         if self.attaches(parent, seq, &asked, ident)? {
             return Ok(());
         }
-        let fault = match asked {
-            Asked::Service(service) => {
-                match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
-                    Admission::Admitted(child) => {
-                        self.admit_child(now, child, service, out);
-                        return Ok(());
-                    }
-                    Admission::Refused(fault) => fault,
+        let fault = match found {
+            Ok(service) => match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
+                Admission::Admitted(child) => {
+                    self.admit_child(now, child, service, out);
+                    return Ok(());
                 }
-            }
-            _ => Fault::ServiceUnavailable(format!(
-                "there is no service {}; `msx ps` lists them, and the module of a service must be among `modules` in \
-                 services.toml",
-                self.name_of(&asked)
-            )),
+                Admission::Refused(fault) => fault,
+            },
+            Err(error) => Fault::ServiceUnavailable(unknown(&error)),
         };
         let outcome = Outcome::Error(fault.payload(&self.name_of(&asked)));
         let Some(root) = self.calls.get(parent).map(|call| call.root) else { return Ok(()) };
@@ -242,6 +238,11 @@ impl Core {
             call.add_refused(seq, asked, ident, outcome);
         }
         Ok(())
+    }
+
+    /// A program says the canonical name of what it imports, and may say a short one of what it does not (`msx.services`).
+    fn find(&self, name: &str) -> Result<ServiceId, NameError> {
+        self.by_name.get(name).map_or_else(|| self.names.resolve(name), |service| Ok(*service))
     }
 
     fn admit_child(&mut self, now: Instant, child: CallKey, id: ServiceId, out: &mut Vec<Effect>) {
@@ -296,6 +297,16 @@ impl Core {
         };
         if let Some((call, fault)) = fault {
             self.fail(now, call, fault, out);
+        }
+    }
+}
+
+fn unknown(error: &NameError) -> String {
+    let help = error.help();
+    match error {
+        NameError::Ambiguous { .. } => format!("{error}; {help}"),
+        NameError::Unknown { .. } => {
+            format!("{error} ({help}); the module of a service must be among `modules` in services.toml")
         }
     }
 }

@@ -9,6 +9,9 @@ pub mod route {
     pub const STATUS: &str = "/v1/status";
     /// `POST` [`CallRequest`](super::CallRequest) → [`CallAnswer`](super::CallAnswer); a dropped connection cancels the call.
     pub const CALL: &str = "/v1/call";
+    /// `POST` a program's ask, with the values of the worker protocol (`docs/protocol.md`, "Asks from outside"); a dropped
+    /// connection cancels the call.
+    pub const ASK: &str = "/v1/ask";
     /// `POST` [`ScaleRequest`](super::ScaleRequest) → 204
     pub const SCALE: &str = "/v1/scale";
     /// `POST` [`RestartRequest`](super::RestartRequest) → 204 when the new instances serve.

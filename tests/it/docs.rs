@@ -22,8 +22,18 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 8] =
-    ["autoscaling", "gateway", "getting-started", "manifest", "replay", "running", "services", "supervision"];
+const GUIDES: [&str; 10] = [
+    "autoscaling",
+    "connect",
+    "gateway",
+    "getting-started",
+    "manifest",
+    "replay",
+    "running",
+    "services",
+    "supervision",
+    "testing",
+];
 const REFERENCES: [&str; 2] = ["performance", "protocol"];
 
 #[test]
@@ -34,6 +44,11 @@ fn readme() {
 #[test]
 fn autoscaling() {
     follow(&Sandbox::new(), "docs/autoscaling.md");
+}
+
+#[test]
+fn connect() {
+    follow(&Sandbox::new(), "docs/connect.md");
 }
 
 #[test]
@@ -69,6 +84,11 @@ fn services() {
 #[test]
 fn supervision() {
     follow(&Sandbox::new(), "docs/supervision.md");
+}
+
+#[test]
+fn testing() {
+    follow(&Sandbox::new(), "docs/testing.md");
 }
 
 #[test]

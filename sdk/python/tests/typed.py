@@ -7,7 +7,7 @@ from typing import Any
 from typing_extensions import assert_type
 
 import msx
-from msx import Future, Service, microservice, orchestrator
+from msx import Future, Service, microservice, orchestrator, services
 
 
 @microservice
@@ -41,6 +41,9 @@ assert_type(model(1, times=2), str)
 assert_type(model.start(1).result(), str)
 assert_type(model.local(1), str)
 assert_type(loop("1"), Future[float])
+by_name: Service[..., Any] = services.anything
+assert_type(services.anything(1), Any)
+assert_type(services.anything.start(1).result(), Any)
 assert_type(text(1, times=2), str)
 assert_type(text.start(1), Future[str])
 assert_type(text.start(1).result(), str)

@@ -1,4 +1,4 @@
-//! A shell that knows what the pages use: `msx`, `curl`, `python`, `echo $?`, variables before a command, `$(…)`.
+//! A shell that knows what the pages use: `msx`, `curl`, `python`, `pytest`, `echo $?`, variables before a command, `$(…)`.
 //!
 //! What differs from a real one: `msx up` runs in the background, so that the page can go on; the gateway that a page
 //! calls `127.0.0.1:8080` may listen elsewhere; paths of the sandbox are shown as `/home/you/shop`; `cargo run --release --`
@@ -52,6 +52,7 @@ impl<'a> Console<'a> {
             ["cargo" | "pip" | "export" | "sudo", ..] => (0, String::new()),
             ["msx", args @ ..] => self.msx(args, &env),
             ["python" | "python3", args @ ..] => self.python(args, &env),
+            ["pytest", args @ ..] => self.pytest(args),
             ["curl", args @ ..] => (0, self.curl(args)),
             _ => panic!("the pages' console does not know `{line}`"),
         };
@@ -92,6 +93,15 @@ impl<'a> Console<'a> {
         python.args(args).current_dir(self.sandbox.root());
         python.env("PYTHONPATH", path).env("PYTHONDONTWRITEBYTECODE", "1");
         ended(python.envs(env.iter().copied()))
+    }
+
+    /// As where the SDK was installed together with its plugin.
+    fn pytest(&self, args: &[&str]) -> (i32, String) {
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/python/src");
+        let mut pytest = Command::new(crate::sdk::environment().join("bin/python"));
+        pytest.args(["-m", "pytest", "-p", "msx.testing", "-p", "no:cacheprovider"]).args(args);
+        pytest.env("PYTHONPATH", sdk).env("PYTHONDONTWRITEBYTECODE", "1").env("COLUMNS", "80");
+        ended(pytest.current_dir(self.sandbox.root()))
     }
 
     /// What msx has fetched for itself, which the SDK needs.

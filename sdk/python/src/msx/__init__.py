@@ -1,6 +1,9 @@
 """msx: any function becomes a microservice by one decorator."""
 
+import os as _os
+
 from . import _plain, orchestrator  # noqa: F401  (plain mode is the default)
+from ._connect import connect
 from ._errors import (
     Cancelled,
     InstanceDied,
@@ -33,6 +36,7 @@ __all__ = [
     "Suspend",
     "TimeoutError",
     "UsageError",
+    "connect",
     "gather",
     "microservice",
     "on_start",
@@ -40,3 +44,8 @@ __all__ = [
     "orchestrator",
     "run",
 ]
+
+if _os.environ.get("MSX_RUN") == "connected":  # set by `msx run`
+    from ._connect import connect_program
+
+    connect_program()

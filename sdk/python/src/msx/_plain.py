@@ -13,6 +13,7 @@ from . import _codec, _context
 from ._errors import RemoteError, UsageError
 from ._futures import Future, all_outcomes
 from ._protocol import MESSAGE_BYTES_MAX
+from ._registry import imported
 from ._remote import encode_error, from_map, raise_as_it_is
 from ._replay import encode_arguments, encode_result
 
@@ -44,8 +45,8 @@ def _raise(service: Service[..., Any], error: BaseException) -> NoReturn:
 def _check_runs_here(service: Service[..., Any]) -> None:
     if service.needs_hub:
         raise UsageError(
-            f"{service.name} is answered by a running hub: call it from a service that `msx up` runs, "
-            f"or by `msx call {service.name}`"
+            f"{service.name} is answered by a running hub: call it in a `with msx.connect():`, from a "
+            f"script of `msx run`, from a service that `msx up` runs, or by `msx call {service.name}`"
         )
 
 
@@ -136,13 +137,16 @@ class PlainCall:
 
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _context.refuse_on_loop(service.name)
+        service = imported(service)
+        if service.is_async:
+            return PlainFuture(service, args, kwargs).result()
         return run_def(service, args, kwargs)
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        return PlainFuture(service, args, kwargs)
+        return PlainFuture(imported(service), args, kwargs)
 
     def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        future = PlainFuture(service, args, kwargs)
+        future = PlainFuture(imported(service), args, kwargs)
         future.begin()
         return future
 

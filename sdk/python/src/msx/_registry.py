@@ -13,6 +13,17 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 services: dict[str, Service[..., Any]] = {}
 
 
+def imported(service: Service[..., Any]) -> Service[..., Any]:
+    """What a stub by name (`msx.services`) stands for, if its module is imported here; else the stub."""
+    return (find(service.name) or service) if service.needs_hub else service
+
+
+def find(name: str) -> Service[..., Any] | None:
+    """By the canonical name, or by the short one while it is unique."""
+    same = [known for known in services.values() if known.name.rpartition(".")[2] == name]
+    return services.get(name) or (same[0] if len(same) == 1 else None)
+
+
 def parameter_name(service: str, index: int) -> str:
     """What the function calls its argument number `index` (from 0)."""
     known = services.get(service)
