@@ -19,6 +19,7 @@ from zlib import crc32
 
 from . import _codec
 from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
+from ._info import CallInfo
 from ._process import die
 from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
 from ._registry import parameter_name
@@ -38,13 +39,14 @@ class Call:
 
     __slots__ = (
         "_arguments", "_identities", "_unwound", "attempt", "failure", "id", "inbox", "known", "limit",
-        "next_seq", "recorded", "service", "suspended",
+        "next_seq", "recorded", "service", "suspended", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
         self.id = run.call
         self.attempt = run.attempt
         self.service = service
+        self.via = run.via
         self.limit = run.limit
         self.next_seq = 0
         self._arguments = run.payload  # the hub may call this call otherwise when it runs elsewhere
@@ -58,6 +60,10 @@ class Call:
         self.inbox: dict[int, Outcome] = {}
         if run.results:
             self.inbox = {result.seq: (result.ok, result.payload) for result in run.results}
+
+    def info(self) -> CallInfo:
+        via = () if self.via is None else (self.via,)
+        return CallInfo(f"{self.id:x}", via, self.attempt, deadline=None, is_replay=self.attempt > 1)
 
     def new_identity(self) -> tuple[int, int]:
         """For what is hashed by identity: the same in every attempt, on any instance."""

@@ -15,7 +15,7 @@ import ctypes
 import socket
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from ._interrupts import Kept
 from ._process import die, die_of_lanes
 from ._protocol import (
     WAIT_ALL,
+    WAIT_ANY,
     Calls,
     Decoder,
     Entry,
@@ -39,6 +40,7 @@ from ._protocol import (
     Run,
     frame,
 )
+from ._races import ThreadRace
 from ._replay import Call, read
 from ._traceback import format_frame
 
@@ -84,6 +86,9 @@ class ThreadCall(Call):
             future.wait()
         return all_outcomes(futures) if _context.running_loop() is None else _ready(futures)
 
+    def race(self) -> ThreadRace:
+        return ThreadRace(self)
+
     def send_entry(self, entry: Entry) -> None:
         self._lane.send_now(self, Calls(self.id, self.attempt, [entry], None))
 
@@ -97,6 +102,16 @@ class ThreadCall(Call):
         missing = [future.seq for future in futures if not future.done and future.seq not in self.inbox]
         if missing:
             self._lane.park(self, [], missing)
+
+    def settle_one(self, waiting: Mapping[int, ThreadFuture]) -> None:
+        """Parks until one of them is answered, and settles the one whose result was recorded first."""
+        if _context.runtime.current() is not self:
+            raise NoCallContext("these calls were started by a call that has ended")
+        if self.suspended:
+            self.unwind()
+        while (seq := next(filter(waiting.__contains__, self.inbox), None)) is None:
+            self._lane.park(self, [], list(waiting), WAIT_ANY)
+        waiting[seq].take()
 
 
 async def _ready(futures: Sequence[Future[Any]]) -> list[Any]:
@@ -127,10 +142,14 @@ class ThreadFuture(Future[Any]):
         if not self.done:
             self._check()
             self._call.wait([self])
-            try:
-                self.settle(True, read(self._call.inbox.pop(self.seq)))
-            except BaseException as error:  # Cancelled too: the result is taken all the same
-                self.settle(False, error)
+            self.take()
+
+    def take(self) -> None:
+        """Its result is in the inbox."""
+        try:
+            self.settle(True, read(self._call.inbox.pop(self.seq)))
+        except BaseException as error:  # Cancelled too: the result is taken all the same
+            self.settle(False, error)
 
     def _check(self) -> None:
         if _context.runtime.current() is not self._call:
@@ -260,11 +279,12 @@ class Lane:
 
     # --- what a call does on its lane ---
 
-    def park(self, call: ThreadCall, entries: list[Entry], seqs: list[int]) -> None:
-        """Returns when all the seqs are answered; raises Suspend when the call has to give up its place."""
+    def park(self, call: ThreadCall, entries: list[Entry], seqs: list[int], mode: int = WAIT_ALL) -> None:
+        """Returns when the seqs are answered; raises Suspend when the call has to give up its place."""
+        is_over = all if mode == WAIT_ALL else any
         self._leave(call)
-        self._out.append(frame(Calls(call.id, call.attempt, entries, (WAIT_ALL, seqs))))
-        while not (call.suspended or all(seq in call.inbox for seq in seqs)):
+        self._out.append(frame(Calls(call.id, call.attempt, entries, (mode, seqs))))
+        while not (call.suspended or is_over(seq in call.inbox for seq in seqs)):
             self._hear(call)
         if call.suspended:
             call.unwind()
