@@ -5,6 +5,7 @@
 
 mod callers;
 mod edges;
+mod fans;
 mod gates;
 mod limits;
 mod load;
