@@ -82,11 +82,37 @@ pub struct Memo {
 /// Worker → hub, on a lane.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromWorker {
-    Calls { call: CallKey, attempt: u32, entries: Vec<Entry>, wait: Option<Wait> },
-    Return { call: CallKey, attempt: u32, value: Bytes },
-    Raise { call: CallKey, attempt: u32, error: Bytes },
-    Evicted { call: CallKey, attempt: u32 },
-    Memo { call: CallKey, attempt: u32, memo: Memo },
+    Calls {
+        call: CallKey,
+        attempt: u32,
+        entries: Vec<Entry>,
+        wait: Option<Wait>,
+    },
+    Return {
+        call: CallKey,
+        attempt: u32,
+        value: Bytes,
+    },
+    Raise {
+        call: CallKey,
+        attempt: u32,
+        error: Bytes,
+    },
+    Evicted {
+        call: CallKey,
+        attempt: u32,
+    },
+    Memo {
+        call: CallKey,
+        attempt: u32,
+        memo: Memo,
+    },
+    /// Threads of the user's own wait for any of these; the call keeps its slot.
+    Listen {
+        call: CallKey,
+        attempt: u32,
+        seqs: Vec<u32>,
+    },
 }
 
 /// Worker → hub, on the control channel.
@@ -195,7 +221,8 @@ impl FromWorker {
             (50, 3..) => Self::Raise { call, attempt, error: fields.payload(keep)? },
             (51, 2..) => Self::Evicted { call, attempt },
             (52, 7..) => Self::Memo { call, attempt, memo: fields.memo(keep)? },
-            (48..=52, _) => return Err(DecodeError::Malformed { tag }),
+            (56, 3..) => Self::Listen { call, attempt, seqs: fields.seqs()? },
+            (48..=52 | 56, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)
@@ -323,9 +350,12 @@ impl<'a> Fields<'a> {
             return Err(self.malformed());
         }
         let all = self.uint()? == 0;
+        Ok(Some(Wait { all, seqs: self.seqs()? }))
+    }
+
+    fn seqs(&mut self) -> Result<Vec<u32>, DecodeError> {
         let count = self.count()?;
-        let seqs = (0..count).map(|_| self.uint32()).collect::<Result<_, _>>()?;
-        Ok(Some(Wait { all, seqs }))
+        (0..count).map(|_| self.uint32()).collect()
     }
 }
 

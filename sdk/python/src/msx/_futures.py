@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -230,3 +230,8 @@ def _joined(future: Any) -> Future[Any]:
 def all_outcomes(futures: Any) -> list[Any]:
     """The values of calls that are done, or the first exception in their order."""
     return [future.outcome() for future in futures]
+
+
+async def ready(futures: Sequence[Future[Any]]) -> list[Any]:
+    """The same for an event loop, of futures that were waited for."""
+    return all_outcomes(futures)

@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from ._errors import UsageError
+from . import _context
+from ._errors import NoCallContext, UsageError
 from ._futures import Future
 
 if TYPE_CHECKING:
     import asyncio
 
+    from ._guests import Guests
     from ._tasks import LoopCall
     from ._threads import ThreadCall
 
@@ -53,12 +55,15 @@ class Race:
 class ThreadRace(Race):
     """In a `def`."""
 
-    def __init__(self, call: ThreadCall) -> None:
+    def __init__(self, call: ThreadCall | Guests) -> None:
         super().__init__()
         self._call = call
 
     def settle_one(self) -> Generator[Any, Any, None]:
-        self._call.settle_one(self.waiting)
+        current = _context.runtime.current()
+        if getattr(current, "root", None) is not self._call.root:
+            raise NoCallContext("these calls were started by a call that has ended")
+        current.settle_one(self.waiting)  # type: ignore[attr-defined]
         return
         yield
 

@@ -81,6 +81,15 @@ class Call:
             self._identify(seq, service, ident)
         return Entry(seq, service, ident, payload)
 
+    def check(self, service: str) -> None:
+        """Raises if the call can make no others now."""
+        if self.suspended or self.failure is not None or _in_memo.get():
+            self._bar(service)
+
+    def identify(self, seq: int, service: str, ident: int) -> None:
+        if self.recorded is not None:
+            self._identify(seq, service, ident)
+
     def unwind(self) -> NoReturn:
         """Raises Suspend; not for ever, if the code catches it in a loop: its place is needed."""
         self._unwound += 1

@@ -16,12 +16,13 @@ import socket
 import sys
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 from . import _context, _hooks
 from ._errors import Cancelled, NoCallContext
-from ._futures import Future, all_outcomes
+from ._futures import Future, all_outcomes, ready
+from ._guests import Guests, check_all_asked
 from ._interrupts import Kept
 from ._process import die, die_of_lanes
 from ._protocol import (
@@ -38,6 +39,7 @@ from ._protocol import (
     Reader,
     Resume,
     Run,
+    Wait,
     frame,
 )
 from ._races import ThreadRace
@@ -51,15 +53,45 @@ if TYPE_CHECKING:
 # What Python's recursion limit is made for; only what a thread touches costs memory.
 STACK_BYTES = 8 * 1024 * 1024
 
+# For the threads that a call starts and hands its context to.
+current_call: ContextVar[ThreadCall | None] = ContextVar("msx_call", default=None)
+_making_guests = threading.Lock()
+
 
 class ThreadCall(Call):
     """A call in a lane's thread (`_context.LiveCall`)."""
 
-    __slots__ = ("_lane",)
+    __slots__ = ("_lane", "guests", "parked_for")
 
     def __init__(self, run: Run, lane: Lane) -> None:
         super().__init__(run, lane.service.name)
         self._lane = lane
+        self.guests: Guests | None = None  # made when the first thread of the user's comes
+        self.parked_for: Wait | None = None  # what its own thread waits for
+
+    @property
+    def root(self) -> ThreadCall:
+        return self
+
+    @property
+    def ended(self) -> bool:
+        return self._lane.call is not self
+
+    def for_guest(self) -> Guests:
+        """The call, for a thread that is not its own."""
+        with _making_guests:
+            if self.guests is None:
+                self.guests = Guests(self, self._lane)
+        if self.ended:  # its thread first says so, and then looks for guests
+            raise NoCallContext(
+                "the call of this thread has ended: join the thread before the function returns"
+            )
+        return self.guests
+
+    def future(
+        self, asking: ThreadCall | Guests, service: Service[..., Any], args: Any, kwargs: Any
+    ) -> ThreadFuture:
+        return ThreadFuture(asking, service.name, args, kwargs)
 
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _context.refuse_on_loop(service.name)
@@ -84,7 +116,7 @@ class ThreadCall(Call):
         self.wait([future for future in futures if isinstance(future, ThreadFuture)])
         for future in futures:
             future.wait()
-        return all_outcomes(futures) if _context.running_loop() is None else _ready(futures)
+        return all_outcomes(futures) if _context.running_loop() is None else ready(futures)
 
     def race(self) -> ThreadRace:
         return ThreadRace(self)
@@ -105,8 +137,6 @@ class ThreadCall(Call):
 
     def settle_one(self, waiting: Mapping[int, ThreadFuture]) -> None:
         """Parks until one of them is answered, and settles the one whose result was recorded first."""
-        if _context.runtime.current() is not self:
-            raise NoCallContext("these calls were started by a call that has ended")
         if self.suspended:
             self.unwind()
         while (seq := next(filter(waiting.__contains__, self.inbox), None)) is None:
@@ -114,15 +144,11 @@ class ThreadCall(Call):
         waiting[seq].take()
 
 
-async def _ready(futures: Sequence[Future[Any]]) -> list[Any]:
-    return all_outcomes(futures)
-
-
 class ThreadFuture(Future[Any]):
     __slots__ = ("_args", "_call", "_kwargs", "seq")
 
-    def __init__(self, call: ThreadCall, name: str, args: Any, kwargs: Any) -> None:
-        super().__init__(name, call.new_identity())
+    def __init__(self, call: ThreadCall | Guests, name: str, args: Any, kwargs: Any) -> None:
+        super().__init__(name, call.root.new_identity() if call is call.root else None)
         self._call = call
         self._args, self._kwargs = args, kwargs
         self.seq = -1
@@ -135,25 +161,27 @@ class ThreadFuture(Future[Any]):
         entry = self._call.claim(self.__name__, self._args, self._kwargs)
         self.seq = entry.seq
         self._args, self._kwargs = (), {}
-        if entry.seq not in self._call.inbox:
+        if entry.seq not in self._call.root.inbox:
             self._call.send_entry(entry)
 
     def wait(self) -> None:
         if not self.done:
-            self._check()
-            self._call.wait([self])
+            self._check().wait([self])
             self.take()
 
     def take(self) -> None:
         """Its result is in the inbox."""
         try:
-            self.settle(True, read(self._call.inbox.pop(self.seq)))
+            self.settle(True, read(self._call.root.inbox.pop(self.seq)))
         except BaseException as error:  # Cancelled too: the result is taken all the same
             self.settle(False, error)
 
-    def _check(self) -> None:
-        if _context.runtime.current() is not self._call:
+    def _check(self) -> ThreadCall | Guests:
+        """The call as this thread may use it: a call's own thread and its guests share futures."""
+        current: ThreadCall | Guests = _context.runtime.current()  # type: ignore[assignment]
+        if current.root is not self._call.root:
             raise NoCallContext(f"this call of {self.__name__} was started by a call that has ended")
+        return current
 
     def __await__(self) -> Generator[Any, Any, Any]:
         self.begin()
@@ -168,12 +196,16 @@ class ThreadRuntime:
     def __init__(self) -> None:
         self.local = threading.local()
 
-    def current(self) -> ThreadCall:
+    def current(self) -> ThreadCall | Guests:
         lane: Lane | None = getattr(self.local, "lane", None)
         if lane is None:
+            call = current_call.get()
+            if call is not None:
+                return call.for_guest()
             raise NoCallContext(
-                "a service was called on a thread that msx did not start; call it on the thread of the "
-                "service's function (with a.start(x) and msx.gather) and hand the results to your threads"
+                "a service was called on a thread that msx did not start, and that has no call; hand it the "
+                "context of the call: Thread(target=contextvars.copy_context().run, args=(fn, …)), a copy "
+                "for each thread"
             )
         if lane.call is None:
             raise NoCallContext("a service was called when the call on this thread had ended")
@@ -193,6 +225,7 @@ class Lane:
         kept: Kept,
     ) -> None:
         self._thread = threading.Thread(target=self._live, name=f"lane-{number}", daemon=True)
+        self._sending = threading.Lock()
         self.service = service
         self.call: ThreadCall | None = None
         self._running: ThreadCall | None = None  # the thread is inside of this call's code
@@ -229,7 +262,7 @@ class Lane:
         while (message := self._receive()) is not None:
             if isinstance(message, Run):
                 self._serve(message)
-            else:
+            elif not isinstance(message, Resume):  # one that a guest has asked for may come too late
                 raise ProtocolError(f"{type(message).__name__} came on an idle lane")
 
     def _receive(self) -> Message | None:
@@ -245,7 +278,8 @@ class Lane:
     def _flush(self) -> None:
         data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
-        self._socket.sendall(data)
+        with self._sending:
+            self._socket.sendall(data)
 
     def _serve(self, run: Run) -> None:
         call = self.call = ThreadCall(run, self)
@@ -266,14 +300,20 @@ class Lane:
             self._reason = ""
         self._kept.take(call.id, call.attempt)
         self.call = None
+        if call.guests is not None:
+            call.guests.close()
+        if error is None and call.recorded and not call.suspended:
+            check_all_asked(call)
         self._out.append(frame(call.answer(error, value)))
         del error  # its traceback refers to this frame
 
     def _execute(self, call: ThreadCall, payload: bytes) -> Any:
         args, kwargs = self.service.decode_arguments(payload)
         try:
+            context = self._base.copy()
+            context.run(current_call.set, call)
             self._enter(call)
-            return self._base.copy().run(self.service.fn, *args, **kwargs)
+            return context.run(self.service.fn, *args, **kwargs)
         finally:
             self._running = None
 
@@ -281,16 +321,33 @@ class Lane:
 
     def park(self, call: ThreadCall, entries: list[Entry], seqs: list[int], mode: int = WAIT_ALL) -> None:
         """Returns when the seqs are answered; raises Suspend when the call has to give up its place."""
-        is_over = all if mode == WAIT_ALL else any
+        is_enough = all if mode == WAIT_ALL else any
+
+        def is_over() -> bool:
+            return is_enough(seq in call.inbox for seq in seqs)
+
         self._leave(call)
-        self._out.append(frame(Calls(call.id, call.attempt, entries, (mode, seqs))))
-        while not (call.suspended or is_over(seq in call.inbox for seq in seqs)):
-            self._hear(call)
+        call.parked_for = (
+            mode,
+            seqs,
+        )  # said before it looks for guests, as they come before they look for this
+        if entries or call.guests is None:  # they tell what is waited for, together with what they do
+            wait = call.parked_for if call.guests is None else None
+            self._out.append(frame(Calls(call.id, call.attempt, entries, wait)))
+        while not (call.suspended or is_over()):
+            if call.guests is not None:
+                self._flush()
+                call.guests.park(is_over)
+            else:
+                self.hear(call)
+        call.parked_for = None
+        if call.guests is not None:
+            call.guests.unparked()
         if call.suspended:
             call.unwind()
         self._enter(call)
 
-    def _hear(self, call: ThreadCall) -> None:
+    def hear(self, call: ThreadCall) -> None:
         try:
             message = self._receive()
             if message is None:
@@ -311,6 +368,22 @@ class Lane:
             call.suspended = True
         else:
             call.learn(message)
+
+    # --- for guests ---
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def hear_buffered(self, call: ThreadCall) -> bool:
+        """Whether there was a message that needed no reading."""
+        received = self._reader.take()
+        if received is not None:
+            self._take(call, self._decode(*received))
+        return received is not None
+
+    def send_from_guest(self, message: Message) -> None:
+        with self._sending:
+            self._socket.sendall(frame(message))
 
     def send_now(self, call: ThreadCall, message: Message) -> None:
         self._leave(call)
