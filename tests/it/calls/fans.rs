@@ -9,7 +9,7 @@ use super::{Project, checks};
 use crate::support::Sandbox;
 
 const CHECKS: &[(&str, fn(&Project))] =
-    checks![each_form_as_def, each_form_as_async_def, a_call_knows_itself, a_long_map];
+    checks![each_form_as_def, each_form_as_async_def, threads_of_its_own, a_call_knows_itself, a_long_map];
 
 #[test]
 fn in_place() {
@@ -22,7 +22,9 @@ fn in_place() {
 #[test]
 fn replayed_at_every_wait() {
     let sandbox = Sandbox::project("fans");
-    Project::up_replaying(&sandbox).check(CHECKS);
+    let project = Project::up_replaying(&sandbox);
+    project.check(CHECKS);
+    project.check(checks![a_thread_that_asks_otherwise_is_an_error]);
 }
 
 #[test]
@@ -72,6 +74,25 @@ fn each_form_as_async_def(project: &Project) {
             ("in_a_group", json!([[1, 2], 3]), 3),
         ],
     );
+}
+
+fn threads_of_its_own(project: &Project) {
+    let five = json!([0, 1, 2, 3, 4]);
+    run(
+        project,
+        "guests",
+        &[
+            ("pool", json!([190, "own"]), 21),
+            ("beside", json!([five, five, five]), 20),
+            ("without_context", json!([true, 1]), 1),
+        ],
+    );
+}
+
+fn a_thread_that_asks_otherwise_is_an_error(project: &Project) {
+    let (code, stderr) = project.hub.call_fails(&["guests", "asks_otherwise", "otherwise"]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("NonDeterminismError") && stderr.contains("a thread that it had started"), "{stderr}");
 }
 
 fn a_call_knows_itself(project: &Project) {
