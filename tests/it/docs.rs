@@ -22,8 +22,17 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 8] =
-    ["autoscaling", "gateway", "getting-started", "manifest", "replay", "running", "services", "supervision"];
+const GUIDES: [&str; 9] = [
+    "autoscaling",
+    "calls",
+    "gateway",
+    "getting-started",
+    "manifest",
+    "replay",
+    "running",
+    "services",
+    "supervision",
+];
 const REFERENCES: [&str; 2] = ["performance", "protocol"];
 
 #[test]
@@ -34,6 +43,11 @@ fn readme() {
 #[test]
 fn autoscaling() {
     follow(&Sandbox::new(), "docs/autoscaling.md");
+}
+
+#[test]
+fn calls() {
+    follow(&Sandbox::new(), "docs/calls.md");
 }
 
 #[test]
