@@ -226,7 +226,7 @@ impl Dispatcher {
         true
     }
 
-    /// A running call goes on without having parked.
+    /// A running call goes on without having parked: until it has read that, it is not running.
     pub fn count_resumed(&mut self, id: InstanceId, call: CallKey) {
         let Some(instance) = self.instance(id) else { return };
         let Some(lane) = instance.running_mut(call).map(|running| running.lane) else { return };
@@ -234,6 +234,14 @@ impl Dispatcher {
         if let Some(running) = instance.running_mut(call) {
             running.ordinal = ordinal;
         }
+    }
+
+    /// A running call is told something while it runs; answers its lane.
+    pub fn count_told(&mut self, id: InstanceId, call: CallKey) -> Option<u32> {
+        let instance = self.instance(id)?;
+        let lane = instance.running_mut(call)?.lane;
+        instance.count_told(lane);
+        Some(lane)
     }
 
     /// What a parked call waited for is there: it asks for a slot of its instance.

@@ -2,6 +2,7 @@
 //! no processes and no slots; the core joins it with the dispatchers.
 
 mod call;
+mod children;
 mod fault;
 mod tree;
 

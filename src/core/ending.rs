@@ -19,7 +19,10 @@ impl Core {
         self.cancel_rest(now, &call, out);
         match ended {
             Ended::Root { token } => out.push(Effect::Answer { token, answer: Answer::Done(outcome) }),
-            Ended::Child { parent, suspension: Suspension::Over } => self.wake(now, parent),
+            Ended::Child { parent, suspension: Suspension::Over } => {
+                self.wake(now, parent);
+                self.tell(parent, out);
+            }
             Ended::Child { .. } | Ended::Orphan => (),
         }
         if let Some(root) = root

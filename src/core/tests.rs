@@ -257,3 +257,28 @@ fn only_what_a_process_has_begun_with_is_lost_with_it() {
         assert_eq!(bench.started(), Some(call));
     }
 }
+
+/// A thread beside the call's own listens: the call keeps its slot, and is told once.
+#[test]
+fn what_a_running_call_listens_for_it_is_told_where_it_runs() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    let seq = (1 << 31) + 5;
+    let entry = Entry { seq, service: "s.callee".into(), ident: 0, arguments: Bytes::new() };
+    bench.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait: None });
+    let child = bench.started().unwrap();
+    bench.says(CALLER, FromWorker::Listen { call, attempt: 1, seqs: vec![seq] });
+    bench.says(CALLEE, FromWorker::Return { call: child, attempt: 1, value: Bytes::from_static(b"it") });
+    let told = |bench: &mut Bench| {
+        let told = bench.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Send { message: ToWorker::Resume { results, .. }, .. } => Some(results),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut bench), [[(seq, Outcome::Value(Bytes::from_static(b"it")))]]);
+    bench.says(CALLER, FromWorker::Listen { call, attempt: 1, seqs: vec![seq] });
+    assert_eq!(told(&mut bench), [[]], "it is there already");
+    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new() });
+    assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(_)))));
+}

@@ -44,6 +44,9 @@ impl Core {
             FromWorker::Evicted { call, attempt } => self.on_evicted(now, sender(call, attempt)),
             FromWorker::GiveBack { call, attempt } => self.on_given_back(now, sender(call, attempt)),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
+            FromWorker::Listen { call, attempt, seqs } => {
+                self.on_listen(now, sender(call, attempt), seqs, out)
+            }
         }
     }
 
@@ -183,6 +186,36 @@ impl Core {
         }
     }
 
+    /// Threads beside the call's own wait for results: it goes on running, and is told them.
+    fn on_listen(&mut self, now: Instant, sender: Sender, seqs: Vec<u32>, out: &mut Vec<Effect>) {
+        let wait = Wait { all: false, seqs };
+        if !self.is_current(sender) {
+            return;
+        }
+        let Some(call) = self.calls.get_mut(sender.call) else { return };
+        if !matches!(call.place, Place::Running(_)) {
+            return self.on_wait(now, sender, &wait, out);
+        }
+        let suspension = call.wait_for(&wait);
+        call.listens = true;
+        if suspension == Suspension::Over {
+            self.tell(sender.call, out);
+        }
+    }
+
+    /// What a running call listens for is there.
+    pub(super) fn tell(&mut self, key: CallKey, out: &mut Vec<Effect>) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Place::Running(instance) = call.place else { return };
+        if !std::mem::take(&mut call.listens) {
+            return;
+        }
+        let Some(message) = self.resume_message(key) else { return };
+        if let Some(lane) = self.dispatcher(instance.service).count_told(instance, key) {
+            out.push(Effect::Send { instance, lane, message });
+        }
+    }
+
     fn park(&mut self, now: Instant, id: InstanceId, key: CallKey, root_age: u64, out: &mut Vec<Effect>) {
         self.dispatcher(id.service).park(id, key, root_age, now);
         self.touch(id.service);
@@ -256,7 +289,7 @@ impl Core {
     fn attaches(&self, parent: CallKey, seq: u32, asked: &Asked, ident: u32) -> Result<bool, Fault> {
         let Some(call) = self.calls.get(parent) else { return Ok(true) };
         let (asked_before, ident_before) = match call.child(seq) {
-            None if seq as usize >= call.children_count() + UNTOLD_MAX => {
+            None if call.would_skip(seq, UNTOLD_MAX) => {
                 return Err(Fault::LimitExceeded(format!(
                     "more than {UNTOLD_MAX} functions given to msx.run would be running at once; run them in portions"
                 )));

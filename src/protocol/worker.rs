@@ -121,6 +121,12 @@ pub enum FromWorker {
         attempt: u32,
         memo: Memo,
     },
+    /// Threads of the user's own wait for any of these; the call keeps its slot.
+    Listen {
+        call: CallKey,
+        attempt: u32,
+        seqs: Vec<u32>,
+    },
 }
 
 /// Worker → hub, on the control channel.
@@ -237,7 +243,8 @@ impl FromWorker {
             (51, 2..) => Self::Evicted { call, attempt },
             (52, 7..) => Self::Memo { call, attempt, memo: fields.memo(keep)? },
             (53, 2..) => Self::GiveBack { call, attempt },
-            (48..=53, _) => return Err(DecodeError::Malformed { tag }),
+            (56, 3..) => Self::Listen { call, attempt, seqs: fields.seqs()? },
+            (48..=53 | 56, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)
@@ -365,9 +372,12 @@ impl<'a> Fields<'a> {
             return Err(self.malformed());
         }
         let all = self.uint()? == 0;
+        Ok(Some(Wait { all, seqs: self.seqs()? }))
+    }
+
+    fn seqs(&mut self) -> Result<Vec<u32>, DecodeError> {
         let count = self.count()?;
-        let seqs = (0..count).map(|_| self.uint32()).collect::<Result<_, _>>()?;
-        Ok(Some(Wait { all, seqs }))
+        (0..count).map(|_| self.uint32()).collect()
     }
 }
 

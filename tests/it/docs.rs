@@ -22,8 +22,9 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 10] = [
+const GUIDES: [&str; 11] = [
     "autoscaling",
+    "calls",
     "connect",
     "gateway",
     "getting-started",
@@ -44,6 +45,11 @@ fn readme() {
 #[test]
 fn autoscaling() {
     follow(&Sandbox::new(), "docs/autoscaling.md");
+}
+
+#[test]
+fn calls() {
+    follow(&Sandbox::new(), "docs/calls.md");
 }
 
 #[test]

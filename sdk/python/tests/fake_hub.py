@@ -30,6 +30,7 @@ LIMIT = 32 * 1024 * 1024
 
 HELLO, PONG, STACK, LANE, PING, INTERRUPT, DRAIN, ASK_BACK, TALLY = 1, 2, 3, 16, 17, 18, 19, 20, 21
 RUN, RESUME, EVICT, CALLS, RETURN, RAISE, EVICTED, MEMO, GIVE_BACK = 32, 33, 34, 48, 49, 50, 51, 52, 53
+LISTEN = 56
 
 
 class Channel:
@@ -163,6 +164,7 @@ class HubCall:
         self.results: list[list[Any]] = []  # in the order in which they became known
         self.delivered: set[int] = set()
         self.wait: tuple[int, list[int]] | None = None
+        self.listens = False
         self.lane: Channel | None = None
         self.outcome: tuple[bool, bytes] | None = None
 
@@ -301,6 +303,10 @@ class FakeHub:
             seq, ident, ok, payload, known = fields[2:]
             call.results.insert(known, [seq, "msx.run", ident, ok, payload])
             call.delivered.add(seq)
+        elif tag == LISTEN:
+            call.wait = (1, fields[2])
+            call.listens = call.state == "running"
+            self._wake(call)
         elif tag == EVICTED:
             assert call.state == "evicting"
             call.state = "suspended"
@@ -328,9 +334,9 @@ class FakeHub:
                 call.children[seq] = self._make(service, payload, call, seq, crc)
             else:
                 assert (known.service, known.crc) == (service, crc), "non-determinism"
-        if wait is None:
+        if wait is None or call.state == "evicting":
             return
-        call.wait = tuple(wait)
+        call.wait, call.listens = tuple(wait), False
         if call.state == "running":
             instance.running -= 1
             call.state = "parked"
@@ -348,6 +354,9 @@ class FakeHub:
     def _wake(self, call: HubCall) -> None:
         """A call that waits no longer gets in line."""
         instance = self.instances[call.service]
+        if call.state == "running" and call.listens and call.is_ready():
+            call.listens = False
+            self._resume(call)
         if call.state in ("parked", "suspended") and call.is_ready() and call not in instance.ready:
             instance.ready.append(call)
 

@@ -71,6 +71,7 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
                 known: number_of(&fields["known"]),
             },
         },
+        "listen" => FromWorker::Listen { call, attempt, seqs: list(&fields["seqs"], number_of) },
         _ => FromWorker::Calls {
             call,
             attempt,

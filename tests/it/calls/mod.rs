@@ -6,6 +6,7 @@
 mod ahead;
 mod callers;
 mod edges;
+mod fans;
 mod gates;
 mod limits;
 mod load;

@@ -16,14 +16,17 @@ from ._errors import (
     TimeoutError,
     UsageError,
 )
+from ._fanout import as_completed, first
 from ._futures import Future, gather
 from ._hooks import on_start, on_stop
+from ._info import CallInfo, context
 from ._memo import run
 from ._service import Service, microservice
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CallInfo",
     "Cancelled",
     "Future",
     "InstanceDied",
@@ -36,7 +39,10 @@ __all__ = [
     "Suspend",
     "TimeoutError",
     "UsageError",
+    "as_completed",
     "connect",
+    "context",
+    "first",
     "gather",
     "microservice",
     "on_start",

@@ -20,7 +20,9 @@ from ._asks import Answer, request
 from ._connection import Connection
 from ._errors import UsageError
 from ._futures import Future, all_outcomes
-from ._plain import PlainCall, _gather_on_loop
+from ._info import PLAIN, CallInfo
+from ._plain import PlainCall, PlainGather
+from ._races import PlainRace
 
 if TYPE_CHECKING:
     import asyncio  # not imported by programs that have no use for it
@@ -100,10 +102,16 @@ class Session:
         for future in futures:
             future.begin()
         if _context.running_loop() is not None:
-            return _gather_on_loop(futures)
+            return PlainGather(futures)
         for future in futures:
             future.wait()
         return all_outcomes(futures)
+
+    def race(self) -> HubRace:
+        return HubRace()
+
+    def info(self) -> CallInfo:
+        return PLAIN  # a script is no call
 
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return _plain.memo(fn, args, kwargs)  # a script is not replayed
@@ -211,7 +219,7 @@ class Session:
 
 
 class HubFuture(Future[Any]):
-    __slots__ = ("_args", "_connection", "_kwargs", "_session", "_task", "_waiting")
+    __slots__ = ("_args", "_connection", "_kwargs", "_session", "_task", "_waiting", "seq")
 
     def __init__(self, session: Session, name: str, args: Any, kwargs: Any) -> None:
         super().__init__(name)
@@ -259,20 +267,37 @@ class HubFuture(Future[Any]):
         else:
             self.settle(True, value)
 
+    @property
+    def task(self) -> asyncio.Task[None]:
+        """What settles it on the running event loop."""
+        if self._task is None:
+            assert self._connection is not None
+            self._session.started.pop(self, None)
+            steps = self._session.receive_on_loop(self.__name__, self._connection)
+            self._task = _context.running_loop().create_task(self._settle_on_loop(steps))
+        return self._task
+
     def __await__(self) -> Generator[Any, Any, Any]:
         if not self.done:
             self.begin()
-            if self._task is None:
-                assert self._connection is not None
-                self._session.started.pop(self, None)
-                steps = self._session.receive_on_loop(self.__name__, self._connection)
-                self._task = _context.running_loop().create_task(self._settle_on_loop(steps))
-            yield from self._task.__await__()
+            yield from self.task.__await__()
         return self.outcome()
 
     def fileno(self) -> int:
         assert self._connection is not None
         return self._connection.sock.fileno()
+
+
+class HubRace(PlainRace):
+    """Calls that are wanted in the order in which they are answered."""
+
+    def settle_blocking(self) -> None:
+        poll = select.poll()
+        by_number = {future.fileno(): future for future in self.waiting.values()}
+        for number in by_number:
+            poll.register(number, select.POLLIN)
+        for number, _ in poll.poll():
+            by_number[number].wait()
 
 
 # --- which one a stub asks ---------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from ._errors import NoCallContext, UsageError
 
 if TYPE_CHECKING:
+    from ._fanout import Race
     from ._futures import Future
+    from ._info import CallInfo
     from ._service import Service
 
 
@@ -31,6 +33,12 @@ class LiveCall(Protocol):
 
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         """All results: a list, or on an event loop an awaitable of one."""
+
+    def race(self) -> Race:
+        """For futures that are wanted in the order in which they are done."""
+
+    def info(self) -> CallInfo:
+        """What the code may know about its call."""
 
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Runs a function once per call, however often the call is run again."""

@@ -100,7 +100,7 @@ class Instance:
         if self.service.is_async:
             Loop.of(self.service).open(theirs)
         else:
-            ThreadLane(0, theirs, self.service, self._threads, copy_context(), Kept()).start()
+            ThreadLane(0, theirs, self.service, self._threads, copy_context(), Kept(), {}).start()
         return Lane(self, ours)
 
 
@@ -135,7 +135,7 @@ class Loop(LoopEngine):
 
     def _reopen(self, sock: socket.socket) -> None:
         self._lane = None  # that of an earlier test
-        self._open(0, sock)
+        self._open(0, sock, {})
 
 
 class Machine:

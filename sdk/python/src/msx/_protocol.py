@@ -185,6 +185,13 @@ class GiveBack(Message):
     attempt: int
 
 
+class Listen(Message):
+    TAG = 56
+    call: int
+    attempt: int
+    seqs: list[int]
+
+
 _HEAD = struct.Struct("<IB")
 _pack_head = _HEAD.pack
 _unpack_head = _HEAD.unpack_from

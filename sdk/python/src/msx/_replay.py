@@ -20,6 +20,7 @@ from zlib import crc32
 
 from . import _codec
 from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
+from ._info import CallInfo
 from ._process import die
 from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
 from ._registry import parameter_name
@@ -39,13 +40,14 @@ class Call:
 
     __slots__ = (
         "_arguments", "_identities", "_unwound", "attempt", "failure", "id", "inbox", "known", "limit",
-        "next_seq", "recorded", "service", "suspended",
+        "next_seq", "recorded", "service", "suspended", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
         self.id = run.call
         self.attempt = run.attempt
         self.service = service
+        self.via = run.via
         self.limit = run.limit
         self.next_seq = 0
         self._arguments = run.payload  # the hub may call this call otherwise when it runs elsewhere
@@ -59,6 +61,10 @@ class Call:
         self.inbox: dict[int, Outcome] = {}
         if run.results:
             self.inbox = {result.seq: (result.ok, result.payload) for result in run.results}
+
+    def info(self) -> CallInfo:
+        via = () if self.via is None else (self.via,)
+        return CallInfo(f"{self.id:x}", via, self.attempt, deadline=None, is_replay=self.attempt > 1)
 
     def new_identity(self) -> tuple[int, int]:
         """For what is hashed by identity: the same in every attempt, on any instance."""
@@ -75,6 +81,15 @@ class Call:
         if self.recorded is not None:
             self._identify(seq, service, ident)
         return Entry(seq, service, ident, payload)
+
+    def check(self, service: str) -> None:
+        """Raises if the call can make no others now."""
+        if self.suspended or self.failure is not None or _in_memo.get():
+            self._bar(service)
+
+    def identify(self, seq: int, service: str, ident: int) -> None:
+        if self.recorded is not None:
+            self._identify(seq, service, ident)
 
     def unwind(self) -> NoReturn:
         """Raises Suspend; not for ever, if the code catches it in a loop: its place is needed."""

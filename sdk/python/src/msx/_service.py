@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, overload
 
 import msgspec
 
 from . import _classes, _context, _registry
 from ._arguments import argument_decoder
+from ._fanout import Mapped
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -26,6 +27,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+
+A_contra = TypeVar("A_contra", contravariant=True)
+B_contra = TypeVar("B_contra", contravariant=True)
 
 
 class Options(TypedDict, total=False):
@@ -72,6 +76,18 @@ class _Decorator(Protocol):
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Service[P, R]: ...
     def __call__(self, fn: Any, /) -> Any: ...
+
+
+class Takes1(Protocol[A_contra, T]):
+    """A service that can be called with one argument. For type checkers, as `Concatenate` infers nothing."""
+
+    def start(self, x: A_contra, /) -> Future[T]: ...
+
+
+class Takes2(Protocol[A_contra, B_contra, T]):
+    """The same with two."""
+
+    def start(self, x: A_contra, y: B_contra, /) -> Future[T]: ...
 
 
 class Service(Generic[P, R_co]):
@@ -123,6 +139,29 @@ class Service(Generic[P, R_co]):
     def aio(self, /, *args: Any, **kwargs: Any) -> Any:
         """`await a.aio(x)`: the call for code on an event loop."""
         return _context.runtime.current().defer(self, args, kwargs)
+
+    @overload
+    def map(self: Takes1[A_contra, T], xs: Iterable[A_contra], /, *, limit: int = 64) -> Mapped[T]: ...
+    @overload
+    def map(
+        self: Takes2[A_contra, B_contra, T],
+        xs: Iterable[A_contra],
+        ys: Iterable[B_contra],
+        /,
+        *,
+        limit: int = 64,
+    ) -> Mapped[T]: ...
+    def map(self, /, *iterables: Iterable[Any], limit: int = 64) -> Mapped[Any]:
+        """Calls it with each item: `for y in a.map(xs)`, `list(a.map(xs))`. Results keep the items' order.
+
+        As with `concurrent.futures`, calls start at once, and several iterables give several arguments.
+        Unlike there, at most `limit` of them are unfinished at a time: whenever one ends while you iterate,
+        the next one starts, so `xs` may be long. An exception is raised where its result would stand, and
+        is the last that the iteration gives.
+
+        In an `async def`: `async for y in a.map(xs)`, or `await a.map(xs)` for the list.
+        """
+        return Mapped(self, zip(*iterables), limit)  # noqa: B905  (as `map` does)
 
     def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Runs the function right here, as part of the current call."""

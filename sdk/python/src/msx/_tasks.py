@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from . import _context
 from ._errors import NoCallContext
-from ._futures import Future, all_outcomes
+from ._futures import Composite, Future, all_outcomes
 from ._protocol import WAIT_ALL, WAIT_ANY, Calls, Entry, Memo, Message, Resume, Run, Wait
+from ._races import LoopRace
 from ._replay import MEMO, Call, read
 from ._traceback import format_frame, user_frames
 
@@ -91,7 +92,7 @@ class LoopCall(Call):
         self.reason: str | None = None  # why it was interrupted
         self._entries: list[Entry] = []  # not sent yet
         self._futures: dict[int, LoopFuture] = {}  # made, and not settled
-        self._waiters: dict[Waiter, None] = {}
+        self._waiters: dict[Waiter | LoopRace, None] = {}
         self._memos: dict[asyncio.Task[Any] | None, asyncio.Future[None]] = {}  # in the making, by their task
         self._asked: Wait | None = None  # what the hub knows that it waits for
         self._dirty = False
@@ -116,6 +117,9 @@ class LoopCall(Call):
         for future in futures:
             future.begin()
         return GatherFuture(self, futures)
+
+    def race(self) -> LoopRace:
+        return LoopRace(self)
 
     def send_memo(self, memo: Memo) -> None:
         self.emit(None)  # the hub hears of calls and memos in the order of their numbers
@@ -164,23 +168,53 @@ class LoopCall(Call):
         if missing:
             yield from self._wait(Waiter(missing, self._engine.loop))
 
+    def settle_one(self, race: LoopRace) -> Generator[Any, Any, None]:
+        """Returns when one of a race is settled, the one whose result was recorded first."""
+        if _context.runtime.current() is not self:
+            raise NoCallContext("these calls were started by another call")
+        if self.suspended:
+            self.unwind()
+        if not self._tasks:
+            seq = next(filter(race.waiting.__contains__, self.inbox), None)
+            if seq is not None:
+                self._deliver(seq)
+                return
+        race.missing = 1
+        race.woken = self._engine.loop.create_future()
+        race.task = asyncio.current_task(self._engine.loop)
+        try:
+            yield from self._sleep(race, race.woken)
+        finally:
+            race.missing = 0
+
     def _wait(self, waiter: Waiter) -> Generator[Any, Any, None]:
-        self._waiters[waiter] = None
         for future in waiter.futures:
             future.waiters.append(waiter)
-        self._touch()
         try:
-            yield from waiter.woken.__await__()
+            yield from self._sleep(waiter, waiter.woken)
         finally:
-            del self._waiters[waiter]
             for future in waiter.futures:
                 future.waiters.remove(waiter)
+
+    def _sleep(self, waiter: Waiter | LoopRace, woken: asyncio.Future[None]) -> Generator[Any, Any, None]:
+        self._waiters[waiter] = None
+        self._touch()
+        try:
+            yield from woken.__await__()
+        finally:
+            del self._waiters[waiter]
         if self.suspended:
             self.unwind()
         if self.ended:
             raise NoCallContext(
                 "the call that this task belongs to has ended: await the task before returning"
             )
+
+    def _deliver_awaited(self, seq: int) -> None:
+        """Others wait for their turn, so that nothing is done earlier than on a replay."""
+        future = self._futures.get(seq)
+        if future is not None and any(waiter.missing > 0 for waiter in future.waiters):
+            self._deliver(seq)
 
     def _deliver(self, seq: int) -> bool:
         """Settles a future whose result is known. True if that woke a task."""
@@ -211,7 +245,7 @@ class LoopCall(Call):
         self.learn(resume)
         if not self._tasks:
             for result in resume.results:
-                self._deliver(result.seq)
+                self._deliver_awaited(result.seq)
         self._touch()
 
     def evict(self) -> None:
@@ -342,7 +376,7 @@ class LoopFuture(Future[Any]):
         self._args, self._kwargs = args, kwargs
         self.begun = seq >= 0
         self.seq = seq
-        self.waiters: list[Waiter] = []
+        self.waiters: list[Waiter | LoopRace] = []
 
     def begin(self) -> None:
         if not self.begun:
@@ -363,7 +397,7 @@ class LoopFuture(Future[Any]):
         return self.outcome()
 
 
-class GatherFuture(Future[list[Any]]):
+class GatherFuture(Composite[list[Any]]):
     """What `msx.gather` returns on a loop."""
 
     __slots__ = ("_call", "_futures")
@@ -371,11 +405,23 @@ class GatherFuture(Future[list[Any]]):
     def __init__(self, call: LoopCall, futures: Sequence[Future[Any]]) -> None:
         super().__init__("gather")
         self._call, self._futures = call, futures
-        self.begun = True
 
-    def __await__(self) -> Generator[Any, Any, list[Any]]:
-        yield from self._call.until([future for future in self._futures if isinstance(future, LoopFuture)])
-        return all_outcomes(self._futures)
+    def leaves(self) -> Iterator[LoopFuture]:
+        """The calls that it waits for, those of inner gathers too."""
+        for future in self._futures:
+            if isinstance(future, GatherFuture):
+                yield from future.leaves()
+            elif isinstance(future, LoopFuture):
+                yield future
+
+    def complete(self) -> Generator[Any, Any, None]:
+        if self.done:
+            return
+        yield from self._call.until(list(self.leaves()))
+        for future in self._futures:
+            if isinstance(future, Composite):
+                yield from future.complete()
+        self.settle_by(lambda: all_outcomes(self._futures))
 
 
 class LoopRuntime:

@@ -18,19 +18,21 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from . import _context, _hooks
 from ._errors import Cancelled, NoCallContext
-from ._futures import Future, all_outcomes
+from ._futures import Future, all_outcomes, ready
+from ._guests import Guests, check_all_asked
 from ._interrupts import Kept
 from ._process import die, die_of_lanes
 from ._protocol import (
     WAIT_ALL,
+    WAIT_ANY,
     Calls,
     Decoder,
     Entry,
@@ -44,8 +46,10 @@ from ._protocol import (
     Resume,
     Return,
     Run,
+    Wait,
     frame,
 )
+from ._races import ThreadRace
 from ._replay import Call, read
 from ._tally import Numbers
 from ._traceback import format_frame
@@ -59,15 +63,45 @@ STACK_BYTES = 8 * 1024 * 1024
 # How long a reply waits for others that go out with it.
 GATHER_NS = 100_000
 
+# For the threads that a call starts and hands its context to.
+current_call: ContextVar[ThreadCall | None] = ContextVar("msx_call", default=None)
+_making_guests = threading.Lock()
+
 
 class ThreadCall(Call):
     """A call in a lane's thread (`_context.LiveCall`)."""
 
-    __slots__ = ("_lane",)
+    __slots__ = ("_lane", "guests", "parked_for")
 
     def __init__(self, run: Run, lane: Lane) -> None:
         super().__init__(run, lane.service.name)
         self._lane = lane
+        self.guests: Guests | None = None  # made when the first thread of the user's comes
+        self.parked_for: Wait | None = None  # what its own thread waits for
+
+    @property
+    def root(self) -> ThreadCall:
+        return self
+
+    @property
+    def ended(self) -> bool:
+        return self._lane.call is not self
+
+    def for_guest(self) -> Guests:
+        """The call, for a thread that is not its own."""
+        with _making_guests:
+            if self.guests is None:
+                self.guests = Guests(self, self._lane)
+        if self.ended:  # its thread first says so, and then looks for guests
+            raise NoCallContext(
+                "the call of this thread has ended: join the thread before the function returns"
+            )
+        return self.guests
+
+    def future(
+        self, asking: ThreadCall | Guests, service: Service[..., Any], args: Any, kwargs: Any
+    ) -> ThreadFuture:
+        return ThreadFuture(asking, service.name, args, kwargs)
 
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _context.refuse_on_loop(service.name)
@@ -92,7 +126,10 @@ class ThreadCall(Call):
         self.wait([future for future in futures if isinstance(future, ThreadFuture)])
         for future in futures:
             future.wait()
-        return all_outcomes(futures) if _context.running_loop() is None else _ready(futures)
+        return all_outcomes(futures) if _context.running_loop() is None else ready(futures)
+
+    def race(self) -> ThreadRace:
+        return ThreadRace(self)
 
     def send_entry(self, entry: Entry) -> None:
         self._lane.send_now(self, Calls(self.id, self.attempt, [entry], None))
@@ -108,16 +145,20 @@ class ThreadCall(Call):
         if missing:
             self._lane.park(self, [], missing)
 
-
-async def _ready(futures: Sequence[Future[Any]]) -> list[Any]:
-    return all_outcomes(futures)
+    def settle_one(self, waiting: Mapping[int, ThreadFuture]) -> None:
+        """Parks until one of them is answered, and settles the one whose result was recorded first."""
+        if self.suspended:
+            self.unwind()
+        while (seq := next(filter(waiting.__contains__, self.inbox), None)) is None:
+            self._lane.park(self, [], list(waiting), WAIT_ANY)
+        waiting[seq].take()
 
 
 class ThreadFuture(Future[Any]):
     __slots__ = ("_args", "_call", "_kwargs", "seq")
 
-    def __init__(self, call: ThreadCall, name: str, args: Any, kwargs: Any) -> None:
-        super().__init__(name, call.new_identity())
+    def __init__(self, call: ThreadCall | Guests, name: str, args: Any, kwargs: Any) -> None:
+        super().__init__(name, call.root.new_identity() if call is call.root else None)
         self._call = call
         self._args, self._kwargs = args, kwargs
         self.seq = -1
@@ -130,21 +171,27 @@ class ThreadFuture(Future[Any]):
         entry = self._call.claim(self.__name__, self._args, self._kwargs)
         self.seq = entry.seq
         self._args, self._kwargs = (), {}
-        if entry.seq not in self._call.inbox:
+        if entry.seq not in self._call.root.inbox:
             self._call.send_entry(entry)
 
     def wait(self) -> None:
         if not self.done:
-            self._check()
-            self._call.wait([self])
-            try:
-                self.settle(True, read(self._call.inbox.pop(self.seq)))
-            except BaseException as error:  # Cancelled too: the result is taken all the same
-                self.settle(False, error)
+            self._check().wait([self])
+            self.take()
 
-    def _check(self) -> None:
-        if _context.runtime.current() is not self._call:
+    def take(self) -> None:
+        """Its result is in the inbox."""
+        try:
+            self.settle(True, read(self._call.root.inbox.pop(self.seq)))
+        except BaseException as error:  # Cancelled too: the result is taken all the same
+            self.settle(False, error)
+
+    def _check(self) -> ThreadCall | Guests:
+        """The call as this thread may use it: a call's own thread and its guests share futures."""
+        current: ThreadCall | Guests = _context.runtime.current()  # type: ignore[assignment]
+        if current.root is not self._call.root:
             raise NoCallContext(f"this call of {self.__name__} was started by a call that has ended")
+        return current
 
     def __await__(self) -> Generator[Any, Any, Any]:
         self.begin()
@@ -159,12 +206,16 @@ class ThreadRuntime:
     def __init__(self) -> None:
         self.local = threading.local()
 
-    def current(self) -> ThreadCall:
+    def current(self) -> ThreadCall | Guests:
         lane: Lane | None = getattr(self.local, "lane", None)
         if lane is None:
+            call = current_call.get()
+            if call is not None:
+                return call.for_guest()
             raise NoCallContext(
-                "a service was called on a thread that msx did not start; call it on the thread of the "
-                "service's function (with a.start(x) and msx.gather) and hand the results to your threads"
+                "a service was called on a thread that msx did not start, and that has no call; hand it the "
+                "context of the call: Thread(target=contextvars.copy_context().run, args=(fn, …)), a copy "
+                "for each thread"
             )
         if lane.call is None:
             raise NoCallContext("a service was called when the call on this thread had ended")
@@ -227,6 +278,8 @@ class Lane:
     def _serve_all(self) -> None:
         while (received := self._receive()) is not None:
             ordinal, message = received
+            if isinstance(message, Resume):
+                continue  # a guest has asked for it, and it comes too late
             if not isinstance(message, Run):
                 raise ProtocolError(f"{type(message).__name__} came on an idle lane")
             self._numbers[self.number] = ordinal
@@ -293,6 +346,10 @@ class Lane:
             self._reason = ""
         self._kept.take(call.id, call.attempt)
         self.call = None
+        if call.guests is not None:
+            call.guests.close()
+        if error is None and call.recorded and not call.suspended:
+            check_all_asked(call)
         self._reply(call.answer(error, value), began)
         del error  # its traceback refers to this frame
 
@@ -309,25 +366,43 @@ class Lane:
     def _execute(self, call: ThreadCall, payload: bytes) -> Any:
         args, kwargs = self.service.decode_arguments(payload)
         try:
+            context = self._base.copy()
+            context.run(current_call.set, call)
             self._enter(call)
-            return self._base.copy().run(self.service.fn, *args, **kwargs)
+            return context.run(self.service.fn, *args, **kwargs)
         finally:
             self._running = None
 
     # --- what a call does on its lane ---
 
-    def park(self, call: ThreadCall, entries: list[Entry], seqs: list[int]) -> None:
-        """Returns when all the seqs are answered; raises Suspend when the call has to give up its place."""
+    def park(self, call: ThreadCall, entries: list[Entry], seqs: list[int], mode: int = WAIT_ALL) -> None:
+        """Returns when the seqs are answered; raises Suspend when the call has to give up its place."""
+        is_enough = all if mode == WAIT_ALL else any
+
+        def is_over() -> bool:
+            return is_enough(seq in call.inbox for seq in seqs)
+
         self._leave(call)
+        # Said before it looks for guests, as they come before they look for this.
+        call.parked_for = (mode, seqs)
         self.give_back()
-        self._out.append(frame(Calls(call.id, call.attempt, entries, (WAIT_ALL, seqs))))
-        while not (call.suspended or all(seq in call.inbox for seq in seqs)):
-            self._hear(call)
+        if entries or call.guests is None:  # they tell what is waited for, together with what they do
+            wait = call.parked_for if call.guests is None else None
+            self._out.append(frame(Calls(call.id, call.attempt, entries, wait)))
+        while not (call.suspended or is_over()):
+            if call.guests is not None:
+                self._flush()
+                call.guests.park(is_over)
+            else:
+                self.hear(call)
+        call.parked_for = None
+        if call.guests is not None:
+            call.guests.unparked()
         if call.suspended:
             call.unwind()
         self._enter(call)
 
-    def _hear(self, call: ThreadCall) -> None:
+    def hear(self, call: ThreadCall) -> None:
         try:
             received = self._receive()
             if received is None:
@@ -353,6 +428,24 @@ class Lane:
             call.suspended = True
         else:
             call.learn(message)
+
+    # --- for guests ---
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def hear_buffered(self, call: ThreadCall) -> bool:
+        """Whether there was a message that needed no reading."""
+        try:
+            received = self._pending.popleft()
+        except IndexError:
+            return False
+        self._take(call, *received)
+        return True
+
+    def send_from_guest(self, message: Message) -> None:
+        self._out.append(frame(message))
+        self._flush()
 
     def send_now(self, call: ThreadCall, message: Message) -> None:
         self._leave(call)

@@ -5,6 +5,7 @@ Installed with the package; from a checkout by `pytest -p msx.testing`.
 
 from __future__ import annotations
 
+import concurrent.futures
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import TimeoutError as WaitedTooLong
@@ -15,11 +16,14 @@ import pytest
 from . import _context
 from ._errors import NoCallContext, TimeoutError, UsageError
 from ._futures import Future, all_outcomes
-from ._plain import PlainCall, _gather_on_loop
+from ._plain import PlainCall, PlainGather
+from ._races import PlainRace
 from ._registry import find
 from ._replay import encode_arguments, read
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ._service import Service
 
 Moment = Literal["start", "wait", "answer"]
@@ -140,28 +144,49 @@ class RootCall(PlainCall):
         for future in futures:
             future.begin()
         if _context.running_loop() is not None:
-            return _gather_on_loop(futures)
+            return PlainGather(futures)
         for future in futures:
             future.wait()
         return all_outcomes(futures)
 
+    def race(self) -> RootRace:
+        return RootRace()
+
+
+class RootRace(PlainRace):
+    """Calls that are wanted in the order in which they are answered."""
+
+    def settle_blocking(self) -> None:
+        done, _ = concurrent.futures.wait(
+            [future.waiting for future in self.waiting.values()],
+            timeout=min(future.timeout for future in self.waiting.values()),
+            return_when=concurrent.futures.FIRST_COMPLETED,
+        )
+        for future in [future for future in self.waiting.values() if not done or future.waiting in done]:
+            future.wait()
+
 
 class RootFuture(Future[Any]):
-    __slots__ = ("_args", "_hub", "_kwargs", "_waiting")
+    __slots__ = ("_args", "_hub", "_kwargs", "_task", "seq", "waiting")
 
     def __init__(self, hub: Hub, name: str, args: Any, kwargs: Any) -> None:
         super().__init__(name)
         self._hub, self._args, self._kwargs = hub, args, kwargs
-        self._waiting: Any = None
+        self.waiting: Any = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def timeout(self) -> float:
+        return self._hub.timeout
 
     def begin(self) -> None:
         if not self.begun:
             self.begun = True
-            self._waiting = self._hub.submit(self.__name__, self._args, self._kwargs)
+            self.waiting = self._hub.submit(self.__name__, self._args, self._kwargs)
 
     def wait(self) -> None:
         if not self.done:
-            self._settle(lambda: self._waiting.result(self._hub.timeout))
+            self._settle(lambda: self.waiting.result(self._hub.timeout))
 
     def _settle(self, outcome: Callable[[], Any]) -> None:
         try:
@@ -171,15 +196,23 @@ class RootFuture(Future[Any]):
         except Exception as error:
             self.settle(False, error)
 
-    def __await__(self) -> Generator[Any, Any, Any]:
+    @property
+    def task(self) -> asyncio.Task[None]:
+        """What settles it on the running event loop."""
+        if self._task is None:
+            self._task = _context.running_loop().create_task(self._settle_on_loop())
+        return self._task
+
+    async def _settle_on_loop(self) -> None:
         import asyncio
 
+        await asyncio.wait([asyncio.wrap_future(self.waiting)], timeout=self._hub.timeout)
+        self._settle(lambda: self.waiting.result(0))
+
+    def __await__(self) -> Generator[Any, Any, Any]:
         if not self.done:
             self.begin()
-            yield from asyncio.wait(
-                [asyncio.wrap_future(self._waiting)], timeout=self._hub.timeout
-            ).__await__()
-            self._settle(lambda: self._waiting.result(0))
+            yield from self.task.__await__()
         return self.outcome()
 
 
