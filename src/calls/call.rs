@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::history::Record;
 use crate::balancer::Rank;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
 use crate::protocol::worker::Wait;
@@ -77,6 +78,8 @@ pub struct Call {
     pub accepted: Instant,
     /// Bytes of the results recorded in this call.
     pub recorded_bytes: u64,
+    /// Where it is written down what was when.
+    pub record: Record,
     children: Vec<Child>,
     /// Seqs in the order in which their results came.
     completed: Vec<u32>,
@@ -100,6 +103,7 @@ impl Call {
             place,
             accepted,
             recorded_bytes: 0,
+            record: Record::NONE,
             children: Vec::new(),
             completed: Vec::new(),
             delivered: 0,
@@ -211,6 +215,27 @@ impl Call {
         let told = told.collect();
         self.delivered = self.completed.len();
         told
+    }
+
+    /// The child of this number, if it has not ended.
+    pub fn pending_child(&self, seq: u32) -> Option<CallKey> {
+        match self.child(seq)? {
+            Child::Pending { call, .. } => Some(*call),
+            Child::Recorded { .. } | Child::Untold => None,
+        }
+    }
+
+    /// Whether one answer of those that it waits for is not enough.
+    pub fn waits_for_all(&self) -> bool {
+        self.missing as usize >= self.awaited_children().count()
+    }
+
+    /// Children that have not ended, and that the call waits for now.
+    pub fn awaited_children(&self) -> impl Iterator<Item = CallKey> {
+        self.children.iter().filter_map(|child| match child {
+            Child::Pending { call, wait, .. } if *wait == self.wait_number && *wait > 0 => Some(*call),
+            _ => None,
+        })
     }
 
     /// Children that have not ended.

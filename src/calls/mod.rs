@@ -3,6 +3,7 @@
 
 mod call;
 mod fault;
+pub mod history;
 mod tree;
 
 pub use call::{Asked, Call, Child, Place, Suspension};

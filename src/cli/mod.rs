@@ -4,6 +4,8 @@
 //! Ctrl-C; 1 for any other failure.
 
 mod call;
+mod calls;
+mod cancel;
 mod config;
 mod detach;
 mod down;
@@ -15,12 +17,15 @@ mod restart;
 mod scale;
 mod screen;
 mod session;
+mod stack;
 mod table;
 mod terminal;
+mod trace;
 mod units;
 mod up;
 mod values;
 mod version;
+mod why;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic;
@@ -47,6 +52,7 @@ Examples:
   msx up -d pipeline/     start every @microservice found in a folder, in the background
   msx call my_func 1 2    call a service and print its result
   msx ps                  what runs, and how it is doing
+  msx why 9k2m            what a call waits for; `msx calls` shows the ids
   msx scale a=4 b=auto    four instances of a; b scales itself
   msx logs b -f           follow the log of one service
   msx down                end everything
@@ -77,6 +83,11 @@ enum Verb {
     Down(down::Down),
     Ps(ps::Ps),
     Call(call::Call),
+    Calls(calls::Calls),
+    Why(why::Why),
+    Trace(trace::Trace),
+    Stack(stack::Stack),
+    Cancel(cancel::Cancel),
     Scale(scale::Scale),
     Logs(logs::Logs),
     Restart(restart::Restart),
@@ -91,6 +102,11 @@ impl Verb {
             Self::Down(verb) => verb.run(terminal),
             Self::Ps(verb) => verb.run(terminal),
             Self::Call(verb) => verb.run(),
+            Self::Calls(verb) => verb.run(terminal),
+            Self::Why(verb) => verb.run(terminal),
+            Self::Trace(verb) => verb.run(terminal),
+            Self::Stack(verb) => verb.run(terminal),
+            Self::Cancel(verb) => verb.run(),
             Self::Scale(verb) => verb.run(terminal),
             Self::Logs(verb) => verb.run(terminal),
             Self::Restart(verb) => verb.run(terminal),

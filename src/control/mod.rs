@@ -1,5 +1,6 @@
 //! The private API between command line and hub, over a Unix socket, and `msx.orchestrator`. It owns no state.
 
+mod calls;
 pub mod client;
 pub mod orchestrator;
 pub mod server;

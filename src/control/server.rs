@@ -17,6 +17,7 @@ use tokio::net::unix::SocketAddr as UnixSocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::control::calls;
 use crate::control::orchestrator::{self, Orchestrator};
 use crate::core::{Answer, Reason};
 use crate::model::{Outcome, ServiceId};
@@ -58,7 +59,7 @@ impl Entry {
 }
 
 /// What a request acts on; refused while the hub starts.
-struct Shared(Arc<Control>);
+pub(super) struct Shared(pub(super) Arc<Control>);
 
 impl FromRequestParts<Arc<Entry>> for Shared {
     type Rejection = Refused;
@@ -110,6 +111,7 @@ pub fn router(entry: Arc<Entry>) -> Router {
         .route(route::SCALE, post(scale))
         .route(route::RESTART, post(restart))
         .route(route::DOWN, post(down))
+        .merge(calls::router())
         .with_state(entry)
 }
 
@@ -262,14 +264,14 @@ impl Control {
 }
 
 /// A request that was not done.
-struct Refused(Box<Problem>);
+pub(super) struct Refused(Box<Problem>);
 
 impl Refused {
-    fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
         Self(Box::new(Problem { kind, message: message.into(), help: None, detail: None }))
     }
 
-    fn usage(message: impl Into<String>) -> Self {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(ProblemKind::Usage, message)
     }
 
@@ -292,7 +294,7 @@ impl Refused {
         refused
     }
 
-    fn help(mut self, help: &str) -> Self {
+    pub(super) fn help(mut self, help: &str) -> Self {
         self.0.help = Some(help.to_owned());
         self
     }

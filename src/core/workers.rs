@@ -10,6 +10,14 @@ use crate::protocol::worker::{Entry, FromWorker, Memo, ToWorker, Wait};
 /// Memos of one call that may be in the making while later calls are made.
 const UNTOLD_MAX: usize = 10_000;
 
+/// Characters of a summary; what is longer is cut.
+const SUMMARY_MAX: usize = 200;
+
+/// On one line, and without what a terminal would obey.
+fn shown(summary: &str) -> String {
+    summary.chars().take(SUMMARY_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A sender: the call of this attempt, on this lane of this instance.
 #[derive(Clone, Copy)]
 struct Sender {
@@ -40,6 +48,7 @@ impl Core {
                 self.on_calls(now, sender(call, attempt), entries, wait, out)
             }
             FromWorker::Evicted { call, attempt } => self.on_evicted(now, sender(call, attempt)),
+            FromWorker::Summary { call, attempt, text } => self.on_summary(sender(call, attempt), &text),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
         }
     }
@@ -60,6 +69,12 @@ impl Core {
         self.calls.get(sender.call).is_some_and(|call| {
             call.attempt == sender.attempt && call.place == Place::Unwinding(sender.instance)
         })
+    }
+
+    fn on_summary(&mut self, sender: Sender, text: &str) {
+        if let Some(call) = self.calls.get(sender.call).filter(|_| self.is_current(sender)) {
+            self.history.summarise(call.record, &shown(text));
+        }
     }
 
     fn on_done(&mut self, now: Instant, sender: Sender, outcome: Outcome, out: &mut Vec<Effect>) {
@@ -157,6 +172,7 @@ impl Core {
         self.touch(id.service);
         if let Some(call) = self.calls.get_mut(key) {
             call.place = Place::Parked { instance: id, resuming: false };
+            self.history.parked(call.record, now);
         }
         if let Some(victim) = self.victim(id, key) {
             self.evict(now, id, victim, out);
@@ -193,6 +209,7 @@ impl Core {
             Asked::Service(service) => {
                 match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
                     Admission::Admitted(child) => {
+                        self.note_queued(child, now);
                         self.admit_child(now, child, service, out);
                         return Ok(());
                     }

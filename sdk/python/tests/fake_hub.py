@@ -28,8 +28,8 @@ SERVICES = Path(__file__).parent / "services"
 TIMEOUT = 30.0
 LIMIT = 32 * 1024 * 1024
 
-HELLO, PONG, STACK, LANE, PING, INTERRUPT, DRAIN = 1, 2, 3, 16, 17, 18, 19
-RUN, RESUME, EVICT, CALLS, RETURN, RAISE, EVICTED, MEMO = 32, 33, 34, 48, 49, 50, 51, 52
+HELLO, PONG, STACK, STACKS, LANE, PING, INTERRUPT, DRAIN, ASK_STACKS = 1, 2, 3, 4, 16, 17, 18, 19, 20
+RUN, RESUME, EVICT, CALLS, RETURN, RAISE, EVICTED, MEMO, SUMMARY = 32, 33, 34, 48, 49, 50, 51, 52, 53
 
 
 class Channel:
@@ -121,7 +121,7 @@ class RawWorker:
     def run(
         self, lane: Channel, *args: Any, call: int = 1, attempt: int = 1, results: Any = (), **kwargs: Any
     ) -> None:
-        lane.send(RUN, call, attempt, arguments(*args, **kwargs), None, list(results), LIMIT)
+        lane.send(RUN, call, attempt, arguments(*args, **kwargs), None, list(results), LIMIT, f"id{call}")
 
     def wait(self) -> tuple[int, str]:
         _, errors = self.process.communicate(timeout=TIMEOUT)
@@ -275,7 +275,7 @@ class FakeHub:
         call.state = "running"
         call.delivered = {result[0] for result in call.results}
         via = call.parent.service if call.parent else None
-        call.lane.send(RUN, call.id, call.attempt, call.payload, via, call.results, LIMIT)
+        call.lane.send(RUN, call.id, call.attempt, call.payload, via, call.results, LIMIT, f"id{call.id}")
 
     def _resume(self, call: HubCall) -> None:
         assert call.lane is not None

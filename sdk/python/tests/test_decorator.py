@@ -120,7 +120,7 @@ def test_the_exports():
     assert sorted(msx.__all__) == [
         "Cancelled", "Future", "InstanceDied", "LimitExceeded", "NoCallContext", "NonDeterminismError",
         "RemoteError", "Service", "ServiceUnavailable", "Suspend", "TimeoutError", "UsageError", "gather",
-        "microservice", "on_start", "on_stop", "orchestrator", "run",
+        "microservice", "on_start", "on_stop", "orchestrator", "run", "summary",
     ]  # fmt: skip
     assert all(hasattr(msx, name) for name in msx.__all__)
     public = {name for name in vars(msx) if not name.startswith("_")}

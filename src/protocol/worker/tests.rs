@@ -55,6 +55,7 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
         "return" => FromWorker::Return { call, attempt, value: payload_of(&fields["value"]) },
         "raise" => FromWorker::Raise { call, attempt, error: payload_of(&fields["error"]) },
         "evicted" => FromWorker::Evicted { call, attempt },
+        "summary" => FromWorker::Summary { call, attempt, text: text_of(&fields["text"]) },
         "memo" => FromWorker::Memo {
             call,
             attempt,
@@ -102,6 +103,16 @@ fn control_messages_of_workers_are_read_as_the_vectors_say() {
                 kind: text_of(&fields["kind"]),
                 signature: payload_of(&fields["signature"]),
             },
+            "stacks" => FromControl::Stacks {
+                nonce: fields["nonce"].as_u64().unwrap(),
+                stacks: list(&fields["stacks"], |stack| TaskStack {
+                    name: text_of(&stack[0]),
+                    call: (stack[2] != 0)
+                        .then(|| (CallKey(stack[1].as_u64().unwrap()), number_of(&stack[2]))),
+                    state: text_of(&stack[3]),
+                    text: text_of(&stack[4]),
+                }),
+            },
             "pong" => FromControl::Pong(fields["nonce"].as_u64().unwrap()),
             _ => {
                 let (call, attempt) = call_of(&fields);
@@ -134,6 +145,7 @@ fn messages_to_workers_are_written_as_the_vectors_say() {
                     ident: number_of(&r[2]),
                     outcome: outcome_of(&r[3], &r[4]),
                 }),
+                id: text_of(&fields["id"]),
             },
         };
         let mut written = Vec::new();
@@ -149,6 +161,7 @@ fn control_messages_to_workers_are_written_as_the_vectors_say() {
             "lane" => ToControl::Lane(number_of(&fields["lane"])),
             "ping" => ToControl::Ping(fields["nonce"].as_u64().unwrap()),
             "drain" => ToControl::Drain,
+            "askstacks" => ToControl::Stacks(fields["nonce"].as_u64().unwrap()),
             _ => {
                 let (call, attempt) = call_of(&fields);
                 ToControl::Interrupt { call, attempt, reason: text_of(&fields["reason"]) }

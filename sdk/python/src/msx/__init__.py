@@ -17,6 +17,7 @@ from ._futures import Future, gather
 from ._hooks import on_start, on_stop
 from ._memo import run
 from ._service import Service, microservice
+from ._summary import summary
 
 __version__ = "0.1.0"
 
@@ -39,4 +40,5 @@ __all__ = [
     "on_stop",
     "orchestrator",
     "run",
+    "summary",
 ]

@@ -35,6 +35,12 @@ class LiveCall(Protocol):
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Runs a function once per call, however often the call is run again."""
 
+    public_id: str
+    """What `msx calls` calls it; "" where no hub knows it."""
+
+    def summarise(self, text: str) -> None:
+        """Says what the call is about."""
+
 
 class Runtime(Protocol):
     def current(self) -> LiveCall:

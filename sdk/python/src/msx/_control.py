@@ -14,6 +14,7 @@ from typing import Protocol
 from ._process import die, die_of_lanes
 from ._protocol import (
     VERSION,
+    AskStacks,
     Decoder,
     Drain,
     Interrupt,
@@ -24,6 +25,8 @@ from ._protocol import (
     ProtocolError,
     Reader,
     Stack,
+    Stacks,
+    TaskStack,
     frame,
 )
 
@@ -37,6 +40,8 @@ class Worker(Protocol):
 
     def stack_of(self, interrupt: Interrupt) -> str: ...
 
+    def stacks(self) -> list[TaskStack]: ...
+
     def interrupt(self, interrupt: Interrupt) -> None: ...
 
     def drain(self) -> None: ...
@@ -49,7 +54,7 @@ class Control:
         self._reader = Reader(sock)
         self._sending = threading.Lock()
         self._descriptors: list[int] = []
-        self._decode = Decoder(NewLane, Ping, Interrupt, Drain)
+        self._decode = Decoder(NewLane, Ping, Interrupt, Drain, AskStacks)
 
     def send(self, message: Message) -> None:
         with self._sending:
@@ -95,6 +100,8 @@ class Control:
             case Interrupt():
                 self.send(Stack(message.call, message.attempt, self._worker.stack_of(message)))
                 self._worker.interrupt(message)
+            case AskStacks():
+                self.send(Stacks(message.nonce, self._worker.stacks()))
             case Drain():
                 self._worker.drain()
 

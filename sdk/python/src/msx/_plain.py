@@ -131,6 +131,11 @@ class PlainFuture(Future[Any]):
 class PlainCall:
     """Answers as a worker's call would (`_context.LiveCall`); there is one for all."""
 
+    public_id = ""
+
+    def summarise(self, text: str) -> None:
+        """There is nobody to see it."""
+
     def current(self) -> PlainCall:
         return self
 

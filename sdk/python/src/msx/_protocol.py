@@ -58,6 +58,22 @@ class Stack(Message):
     text: str
 
 
+class TaskStack(Part):
+    """Where a lane, or a task of an event loop, is."""
+
+    name: str
+    call: int
+    attempt: int  # 0: there is no call
+    state: str
+    text: str
+
+
+class Stacks(Message):
+    TAG = 4
+    nonce: int
+    stacks: list[TaskStack]
+
+
 class NewLane(Message):
     TAG = 16
     number: int
@@ -79,6 +95,11 @@ class Drain(Message):
     TAG = 19
 
 
+class AskStacks(Message):
+    TAG = 20
+    nonce: int
+
+
 class Recorded(Part):
     """A result of an earlier attempt, with what was asked for then."""
 
@@ -97,6 +118,7 @@ class Run(Message):
     via: str | None
     results: list[Recorded]
     limit: int
+    id: str
 
 
 class Result(Part):
@@ -167,6 +189,13 @@ class Memo(Message):
     ok: bool
     payload: bytes
     known: int
+
+
+class Summary(Message):
+    TAG = 53
+    call: int
+    attempt: int
+    text: str
 
 
 _HEAD = struct.Struct("<IB")

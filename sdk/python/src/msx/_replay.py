@@ -38,12 +38,13 @@ class Call:
 
     __slots__ = (
         "_arguments", "_identities", "_unwound", "attempt", "failure", "id", "inbox", "known", "limit",
-        "next_seq", "recorded", "service", "suspended",
+        "next_seq", "public_id", "recorded", "service", "suspended",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
         self.id = run.call
         self.attempt = run.attempt
+        self.public_id = run.id
         self.service = service
         self.limit = run.limit
         self.next_seq = 0
@@ -165,6 +166,13 @@ class Call:
         self.known += 1
 
     def send_memo(self, memo: Memo) -> None:
+        raise NotImplementedError
+
+    def summarise(self, text: str) -> None:
+        if not self.suspended:
+            self.send_summary(text)
+
+    def send_summary(self, text: str) -> None:
         raise NotImplementedError
 
     def answer(self, error: BaseException | None, value: Any) -> Message:
