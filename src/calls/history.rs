@@ -230,6 +230,12 @@ impl History {
 
     // ---- for those who look ----
 
+    /// Whether there is no tree that goes on.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.live.is_empty()
+    }
+
     /// The record of a call that has not ended, and its tree.
     pub fn live(&self, record: Record) -> Option<(&Tree, &Node)> {
         let tree = self.live.get(record.tree as usize).filter(|tree| tree.root == record.root)?;

@@ -36,6 +36,7 @@ impl Stack {
         let stacks = session::block_on("", async { Ok(client.stack(&request).await?) })?;
         match self.json {
             true => print_json(&stacks)?,
+            false if stacks.instances.is_empty() => (),
             false => print_line(&text(&stacks, terminal.stdout))?,
         }
         silent(&request.target, &stacks).map_or(Ok(()), Err)

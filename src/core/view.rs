@@ -3,6 +3,8 @@
 
 mod find;
 pub mod list;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod why;
 

@@ -8,6 +8,7 @@ mod edges;
 mod gates;
 mod limits;
 mod load;
+mod seeing;
 mod trees;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
