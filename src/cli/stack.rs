@@ -83,6 +83,6 @@ fn stack_text(stack: &StackInfo, paint: Paint) -> String {
         None => String::new(),
     };
     let mut lines = vec![format!("  {}{of} {}", stack.name, paint.apply(style, &stack.state))];
-    lines.extend(stack.text.lines().map(|line| format!("    {}", line.trim_end())));
+    lines.extend(stack.text.lines().map(|line| format!("  {}", line.trim_end())));
     lines.join("\n")
 }

@@ -22,8 +22,17 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 8] =
-    ["autoscaling", "gateway", "getting-started", "manifest", "replay", "running", "services", "supervision"];
+const GUIDES: [&str; 9] = [
+    "autoscaling",
+    "gateway",
+    "getting-started",
+    "manifest",
+    "replay",
+    "running",
+    "seeing-calls",
+    "services",
+    "supervision",
+];
 const REFERENCES: [&str; 2] = ["performance", "protocol"];
 
 #[test]
@@ -59,6 +68,11 @@ fn replay() {
 #[test]
 fn running() {
     follow(&Sandbox::new(), "docs/running.md");
+}
+
+#[test]
+fn seeing_calls() {
+    follow(&Sandbox::new(), "docs/seeing-calls.md");
 }
 
 #[test]
