@@ -214,7 +214,8 @@ fn help_of_call() {
 
 #[test]
 fn help_of_the_other_verbs() {
-    for verb in ["down", "ps", "scale", "logs", "restart", "config", "version"] {
+    let verbs = ["down", "ps", "scale", "logs", "restart", "config", "version"];
+    for verb in verbs.into_iter().chain(["calls", "why", "trace", "stack", "cancel"]) {
         let output = Sandbox::new().run(&[verb, "--help"]);
         assert!(output.starts_with("exit: 0\n--- stdout\n") && output.ends_with("--- stderr\n"), "{output}");
         let widest = output.lines().map(|line| line.chars().count()).max();
@@ -274,6 +275,28 @@ fn missing_arguments() {
       <NAME>
 
     Usage: msx call <NAME> [ARGUMENTS]...
+
+    For more information, try '--help'.
+    ");
+    assert_output!(Sandbox::new(), ["why"], @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the following required arguments were not provided:
+      <ID>
+
+    Usage: msx why <ID>
+
+    For more information, try '--help'.
+    ");
+    assert_output!(Sandbox::new(), ["stack"], @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the following required arguments were not provided:
+      <NAME|ID>
+
+    Usage: msx stack <NAME|ID>
 
     For more information, try '--help'.
     ");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::hub::{Hub, wait_for};
+use crate::support::hub::{Hub, kill, wait_for};
 use crate::support::{Sandbox, assert_output};
 
 const SERVICES: &str = "\
@@ -25,19 +25,20 @@ fn project() -> Sandbox {
     Sandbox::with_manifest(manifest).file("jobs.py", SERVICES)
 }
 
-/// Ids and times differ from run to run.
-fn with_filters(test: impl FnOnce()) {
+/// The id and the times differ from run to run.
+fn with_filters(id: &str, test: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"\b[0-9a-hjkmnp-tv-z]{4}[0-9][0-9a-hjkmnp-tv-z]{3}\b", "[ID]");
+    settings.add_filter(id, "[ID]");
     settings.add_filter(r"\b\d+(\.\d+)? s ago", "[TIME] ago");
+    settings.add_filter(r" for \d+s", " for [TIME]");
     settings.bind(test);
 }
 
-/// An id that the filter knows: with a digit in its middle.
-fn id(hub: &Hub<'_>, list: &str) -> String {
-    let calls: Value = serde_json::from_str(&hub.msx(&["calls", "--json"])).unwrap();
-    let ids = calls[list].as_array().unwrap().iter().map(|call| call["id"].as_str().unwrap().to_owned());
-    ids.into_iter().find(|id| id.as_bytes()[4].is_ascii_digit()).unwrap_or_default()
+/// The first call that is listed so.
+fn listed(hub: &Hub<'_>, args: &[&str], list: &str) -> Option<String> {
+    let all: Vec<&str> = ["calls", "--json"].iter().chain(args).copied().collect();
+    let calls: Value = serde_json::from_str(&hub.msx(&all)).unwrap();
+    calls[list][0]["id"].as_str().map(str::to_owned)
 }
 
 #[test]
@@ -104,11 +105,9 @@ fn no_such_call() {
 fn calls_that_have_ended() {
     let sandbox = project();
     let hub = Hub::up(&sandbox, &[]);
-    let ended = wait_for("an id", || {
-        hub.call(&["work"]);
-        Some(id(&hub, "ended")).filter(|id| !id.is_empty())
-    });
-    with_filters(|| {
+    hub.call(&["work"]);
+    let ended = listed(&hub, &[], "ended").unwrap();
+    with_filters(&ended, || {
         assert_output!(sandbox, ["why", &ended], @r"
         exit: 1
         --- stdout
@@ -166,4 +165,64 @@ fn a_service_without_instances_has_no_stacks() {
     error: cannot see the stacks of waits: it has no instance that serves
     help: `msx ps` shows its instances; `py-spy dump --pid PID` sees a process without its help
     ");
+}
+
+#[test]
+fn what_is_queued_has_no_stack_and_what_waits_too_long_says_why() {
+    let sandbox = project();
+    let hub = Hub::up(&sandbox, &[]);
+    let _running = sandbox.start(&["call", "waits"]);
+    wait_for("a decision", || (!hub.service("waits")["why"].as_array().unwrap().is_empty()).then_some(()));
+    let holder = wait_for("it to run", || listed(&hub, &["--status", "running"], "live"));
+    let queued = sandbox.start(&["call", "waits"]);
+    let id = wait_for("one to be queued", || listed(&hub, &["--status", "queued"], "live"));
+    with_filters(&id, || {
+        assert_output!(sandbox, ["stack", &id], @r"
+        exit: 1
+        --- stdout
+        --- stderr
+        error: no instance runs the call [ID]: it is queued
+        help: `msx why [ID]` shows what it waits for
+        ");
+        with_filters(&holder, || {
+            assert_output!(sandbox, ["why", &id], @r"
+            exit: 0
+            --- stdout
+            [ID]  jobs.waits: queued for [TIME]
+              number 1 of 1 in the queue
+              1 of 1 slots are busy, in one instance
+                [ID] holds one in waits-1 for [TIME]
+              autoscaler: fixed at 1 in the manifest
+            --- stderr
+            ");
+        });
+        assert_output!(sandbox, ["cancel", &id], @r"
+        exit: 0
+        --- stdout
+        --- stderr
+        cancelled [ID], a call of jobs.waits that was queued
+        ");
+    });
+    assert_eq!(
+        queued.end(),
+        (Some(1), String::new(), "msx.Cancelled: the call was cancelled by `msx cancel`\n".into())
+    );
+}
+
+#[test]
+fn a_process_that_is_stopped_does_not_answer() {
+    let sandbox = project();
+    let hub = Hub::up(&sandbox, &[]);
+    let pid = hub.pids("work")[0];
+    kill(pid, 19);
+    assert_output!(sandbox, ["stack", "work"], @r"
+    exit: 1
+    --- stdout
+    work-1
+      it did not answer within 2 s: some code holds Python's interpreter lock, such as a long call into a C library, or the process is stopped
+    --- stderr
+    error: cannot see the stacks of work: it did not answer within 2 s: some code holds Python's interpreter lock, such as a long call into a C library, or the process is stopped
+    help: `msx ps` shows its instances; `py-spy dump --pid PID` sees a process without its help
+    ");
+    kill(pid, 18);
 }

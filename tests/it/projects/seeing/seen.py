@@ -63,5 +63,13 @@ def catches(name: str):
 
 
 @microservice
+async def acatches(name: str):
+    try:
+        await gate.aio(name)
+    except msx.Cancelled as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@microservice
 def fails():
     raise ValueError("no such thing")
