@@ -13,6 +13,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod view;
 mod workers;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::balancer::{Bound, Dispatcher, Work};
+use crate::calls::history::History;
 use crate::calls::{Asked, Calls, Fault, Place};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
@@ -29,6 +31,8 @@ use crate::registry::Names;
 use closing::Stage;
 
 pub use report::ServiceReport;
+pub use view::list::Filter;
+pub use view::{Labels, NotFound, Whereabouts};
 
 /// What happened.
 #[derive(Debug)]
@@ -217,6 +221,7 @@ pub struct Core {
     /// What a memo is called on the wire.
     memo_name: ServiceName,
     calls: Calls,
+    history: History,
     /// `MSX_REPLAY=always`: evict right after parking.
     replays_always: bool,
     /// Services whose dispatcher may have something to bind.
@@ -246,6 +251,7 @@ impl Core {
             names,
             memo_name: ServiceName::new("msx.run"),
             calls: Calls::default(),
+            history: History::default(),
             replays_always,
             dirty: Vec::new(),
             is_on_patrol: false,
@@ -264,6 +270,7 @@ impl Core {
     ) -> Result<CallKey, Refusal> {
         self.admit(service)?;
         let call = self.calls.add_root(service, arguments, token, now);
+        self.note_queued(call, now);
         self.queue_new(call, now, out);
         self.pump(now, out);
         Ok(call)
@@ -355,6 +362,9 @@ impl Core {
     fn pump(&mut self, now: Instant, out: &mut Vec<Effect>) {
         while let Some(service) = self.dirty.pop() {
             while let Some(bound) = self.dispatcher(service).next(now) {
+                if !matches!(bound.work, Work::RunNext(_)) {
+                    self.note_started(bound.call, bound.instance, now);
+                }
                 self.start(bound, out);
             }
             self.say_drained(service, out);
@@ -397,7 +407,8 @@ impl Core {
         let (attempt, arguments, parent) = (call.attempt, call.arguments.clone(), call.parent);
         let via = parent.and_then(|(parent, _)| self.calls.get(parent)).map(|parent| parent.service);
         let via = via.map(|service| self.service(service).setup.name.clone());
-        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key) })
+        let id = self.calls.get(key).map(|call| self.calls.id_of(call).to_string())?;
+        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key), id })
     }
 
     fn recorded(&self, key: CallKey) -> Vec<Recorded> {
@@ -431,6 +442,7 @@ impl Core {
         let service = &mut self.services[id.0 as usize];
         if service.setup.is_hub {
             call.place = Place::Hub;
+            self.history.started(call.record, 0, now);
             out.push(Effect::Orchestrate { call: key, service: id, arguments: call.arguments.clone() });
             return;
         }
@@ -450,6 +462,7 @@ impl Core {
     /// What a suspended call waited for is there.
     fn wake(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.calls.get_mut(key) else { return };
+        self.history.woken(call.record, now);
         match call.place {
             Place::Parked { instance, resuming: false } => {
                 call.place = Place::Parked { instance, resuming: true };

@@ -4,6 +4,7 @@
 //! and flushed once per turn of the loop. Whoever is on another thread pushes a command into the inbox.
 
 mod local;
+mod looking;
 
 use std::future::Future;
 use std::io;
@@ -24,6 +25,8 @@ use crate::core::{Answer, Core, Event, Reason, Refusal, ServiceReport, TICK};
 use crate::model::{CallKey, InstanceId, ServiceId};
 use crate::protocol::worker::{FromControl, ToControl};
 use local::Local;
+
+pub use looking::{STACKS_BOUND, Silent};
 
 /// What the shard tells the rest of the hub.
 pub enum Told {
@@ -57,6 +60,7 @@ enum Command {
     Control { instance: InstanceId, message: ToControl },
     Ask { service: ServiceId, arguments: Bytes, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
     Report(oneshot::Sender<Vec<ServiceReport>>),
+    Look(looking::Look),
     Serve { listener: TcpListener, router: Router },
     Close(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
@@ -287,6 +291,7 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
         }
         // The one who asked may have gone; then nobody needs the answer.
         Command::Report(answer) => drop(answer.send(local.report())),
+        Command::Look(look) => look(local),
         Command::Serve { listener, router } => local::listen(local.clone(), listener, router),
         Command::Close(idle) => local.close(idle),
         // Taken by the loop itself.

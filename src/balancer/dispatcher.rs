@@ -111,6 +111,11 @@ impl Dispatcher {
         self.queue.len() + self.instances.iter().map(Instance::ahead).sum::<usize>()
     }
 
+    /// How many go ahead of what has this place in the queue.
+    pub fn ahead_of(&self, rank: Rank) -> usize {
+        self.queue.range(..rank).count()
+    }
+
     pub fn roots_queued(&self) -> u32 {
         self.roots_waiting
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::history::Record;
 use crate::balancer::Rank;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
 use crate::protocol::worker::Wait;
@@ -83,6 +84,8 @@ pub struct Call {
     pub recorded_bytes: u64,
     /// It keeps its slot, and is to be told as soon as its wait is over.
     pub listens: bool,
+    /// Where it is written down what was when.
+    pub record: Record,
     children: Children,
     /// Seqs in the order in which their results came.
     completed: Vec<u32>,
@@ -107,6 +110,7 @@ impl Call {
             accepted,
             recorded_bytes: 0,
             listens: false,
+            record: Record::NONE,
             children: Children::default(),
             completed: Vec::new(),
             delivered: 0,
@@ -216,6 +220,32 @@ impl Call {
         let told = told.collect();
         self.delivered = self.completed.len();
         told
+    }
+
+    /// The child of this number, if it has not ended.
+    pub fn pending_child(&self, seq: u32) -> Option<CallKey> {
+        match self.child(seq)? {
+            Child::Pending { call, .. } => Some(*call),
+            Child::Recorded { .. } | Child::Untold => None,
+        }
+    }
+
+    /// Whether one answer of those that it waits for is not enough.
+    pub fn waits_for_all(&self) -> bool {
+        self.missing as usize >= self.awaited_children().count()
+    }
+
+    /// Children that have not ended, and that the call waits for now.
+    pub fn awaited_children(&self) -> impl Iterator<Item = CallKey> {
+        self.children.values().filter_map(|child| match child {
+            Child::Pending { call, wait, .. } if *wait == self.wait_number && *wait > 0 => Some(*call),
+            _ => None,
+        })
+    }
+
+    /// How many children and memos it has made.
+    pub fn children_count(&self) -> usize {
+        self.children.len()
     }
 
     /// Children that have not ended.

@@ -47,6 +47,10 @@ impl Children {
         seq < FREE_SEQ && seq as usize >= self.numbered.len() + count
     }
 
+    pub fn len(&self) -> usize {
+        self.numbered.len() + self.free.len()
+    }
+
     pub fn values(&self) -> impl Iterator<Item = &Child> {
         self.numbered.iter().chain(self.free.values())
     }

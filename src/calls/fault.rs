@@ -19,6 +19,7 @@ pub enum Fault {
     InstanceDied(String),
     NonDeterminism(String),
     LimitExceeded(String),
+    Cancelled(String),
 }
 
 impl Fault {
@@ -36,6 +37,7 @@ impl Fault {
             Self::ServiceUnavailable(text) => RemoteError::service_unavailable(service, text),
             Self::InstanceDied(text) => RemoteError::instance_died(service, text),
             Self::NonDeterminism(text) => RemoteError::non_determinism(service, text),
+            Self::Cancelled(text) => RemoteError::cancelled(service, text),
             Self::LimitExceeded(text) => RemoteError::limit_exceeded(service, text),
         };
         error.encode()

@@ -4,6 +4,7 @@
 mod call;
 mod children;
 mod fault;
+pub mod history;
 mod tree;
 
 pub use call::{Asked, Call, Child, Place, Suspension};

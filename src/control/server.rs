@@ -17,8 +17,8 @@ use tokio::net::unix::SocketAddr as UnixSocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::control::ask;
 use crate::control::orchestrator::{self, Orchestrator};
+use crate::control::{ask, calls};
 use crate::core::{Answer, Reason};
 use crate::model::{Outcome, ServiceId};
 use crate::protocol::control::{
@@ -112,6 +112,7 @@ pub fn router(entry: Arc<Entry>) -> Router {
         .route(route::SCALE, post(scale))
         .route(route::RESTART, post(restart))
         .route(route::DOWN, post(down))
+        .merge(calls::router())
         .with_state(entry)
 }
 
@@ -270,7 +271,7 @@ impl Control {
 pub(super) struct Refused(pub Box<Problem>);
 
 impl Refused {
-    fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
         Self(Box::new(Problem { kind, message: message.into(), help: None, detail: None }))
     }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Answer, Core, Effect};
 use crate::balancer::Interrupted;
+use crate::calls::history::End;
 use crate::calls::{Call, Ended, Fault, Place, Suspension};
 use crate::model::{CallKey, InstanceId, Outcome};
 use crate::protocol::worker::ToWorker;
@@ -17,6 +18,7 @@ impl Core {
         dispatcher.meter.completed += 1;
         dispatcher.latency.record(now, now.saturating_duration_since(call.accepted));
         self.cancel_rest(now, &call, out);
+        self.note_ended(&call, &outcome, now);
         match ended {
             Ended::Root { token } => out.push(Effect::Answer { token, answer: Answer::Done(outcome) }),
             Ended::Child { parent, suspension: Suspension::Over } => {
@@ -65,6 +67,7 @@ impl Core {
             }
             if let Some(call) = self.calls.take(key) {
                 doomed.extend(call.pending_children());
+                self.history.ended(call.record, End::Cancelled, now);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Answer, Core, Effect, Refusal, Stage};
 use crate::balancer::Intake;
+use crate::calls::history::End;
 use crate::calls::{Ended, Fault, Place, Suspension};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
 
@@ -150,6 +151,7 @@ impl Core {
         let Some((call, ended)) = self.calls.end(key, &Outcome::Error(bytes::Bytes::new())) else { return };
         self.dispatcher(call.service).meter.refused += 1;
         self.cancel_rest(now, &call, out);
+        self.history.ended(call.record, End::Refused, now);
         if let Ended::Root { token } = ended {
             out.push(Effect::Answer { token, answer: Answer::Refused(refusal) });
         }

@@ -295,7 +295,9 @@ impl Simulation {
 
     fn is_at_rest(&mut self) -> bool {
         let reports = self.core.report(self.now);
-        self.core.unfinished() == 0
+        let is_idle = self.core.unfinished() == 0;
+        assert!(!is_idle || self.core.history.is_idle(), "no tree outlives its calls");
+        is_idle
             && reports.iter().all(|r| {
                 r.queued == 0 && r.busy == 0 && r.instances.iter().all(|i| i.busy == 0 && i.parked == 0)
             })

@@ -268,7 +268,10 @@ fn what_a_running_call_listens_for_it_is_told_where_it_runs() {
     bench.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait: None });
     let child = bench.started().unwrap();
     bench.says(CALLER, FromWorker::Listen { call, attempt: 1, seqs: vec![seq] });
-    bench.says(CALLEE, FromWorker::Return { call: child, attempt: 1, value: Bytes::from_static(b"it") });
+    bench.says(
+        CALLEE,
+        FromWorker::Return { call: child, attempt: 1, value: Bytes::from_static(b"it"), run: Duration::ZERO },
+    );
     let told = |bench: &mut Bench| {
         let told = bench.effects.drain(..).filter_map(|effect| match effect {
             Effect::Send { message: ToWorker::Resume { results, .. }, .. } => Some(results),
@@ -279,6 +282,6 @@ fn what_a_running_call_listens_for_it_is_told_where_it_runs() {
     assert_eq!(told(&mut bench), [[(seq, Outcome::Value(Bytes::from_static(b"it")))]]);
     bench.says(CALLER, FromWorker::Listen { call, attempt: 1, seqs: vec![seq] });
     assert_eq!(told(&mut bench), [[]], "it is there already");
-    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new() });
+    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new(), run: Duration::ZERO });
     assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(_)))));
 }

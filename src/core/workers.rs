@@ -11,6 +11,14 @@ use crate::registry::NameError;
 /// Memos of one call that may be in the making while later calls are made.
 const UNTOLD_MAX: usize = 10_000;
 
+/// Characters of a summary; what is longer is cut.
+const SUMMARY_MAX: usize = 200;
+
+/// On one line, and without what a terminal would obey.
+fn shown(summary: &str) -> String {
+    summary.chars().take(SUMMARY_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A sender: the call of this attempt, on this lane of this instance.
 #[derive(Clone, Copy)]
 struct Sender {
@@ -43,6 +51,7 @@ impl Core {
             }
             FromWorker::Evicted { call, attempt } => self.on_evicted(now, sender(call, attempt)),
             FromWorker::GiveBack { call, attempt } => self.on_given_back(now, sender(call, attempt)),
+            FromWorker::Summary { call, attempt, text } => self.on_summary(sender(call, attempt), &text),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
             FromWorker::Listen { call, attempt, seqs } => {
                 self.on_listen(now, sender(call, attempt), seqs, out)
@@ -66,6 +75,12 @@ impl Core {
         self.calls.get(sender.call).is_some_and(|call| {
             call.attempt == sender.attempt && call.place == Place::Unwinding(sender.instance)
         })
+    }
+
+    fn on_summary(&mut self, sender: Sender, text: &str) {
+        if let Some(call) = self.calls.get(sender.call).filter(|_| self.is_current(sender)) {
+            self.history.summarise(call.record, &shown(text));
+        }
     }
 
     fn on_done(&mut self, now: Instant, sender: Sender, outcome: Outcome, out: &mut Vec<Effect>) {
@@ -94,14 +109,16 @@ impl Core {
     fn free(&mut self, now: Instant, sender: Sender) {
         let service = sender.instance.service;
         let next = self.dispatcher(service).end(sender.instance, sender.call, now);
-        self.runs_next(sender.instance, next);
+        self.runs_next(now, sender.instance, next);
         self.touch(service);
     }
 
     /// A call that was sent ahead has its slot now.
-    fn runs_next(&mut self, instance: InstanceId, next: Option<CallKey>) {
-        if let Some(call) = next.and_then(|next| self.calls.get_mut(next)) {
+    fn runs_next(&mut self, now: Instant, instance: InstanceId, next: Option<CallKey>) {
+        let Some(next) = next else { return };
+        if let Some(call) = self.calls.get_mut(next) {
             call.place = Place::Running(instance);
+            self.note_started(next, instance, now);
         }
     }
 
@@ -117,7 +134,7 @@ impl Core {
             call.place = Place::Queued(rank);
             dispatcher.put_back(rank, key, call.accepted);
         }
-        self.runs_next(instance, next);
+        self.runs_next(now, instance, next);
         self.touch(instance.service);
     }
 
@@ -221,6 +238,7 @@ impl Core {
         self.touch(id.service);
         if let Some(call) = self.calls.get_mut(key) {
             call.place = Place::Parked { instance: id, resuming: false };
+            self.history.parked(call.record, now);
         }
         if let Some(victim) = self.victim(id, key) {
             self.evict(now, id, victim, out);
@@ -245,7 +263,7 @@ impl Core {
         entry: Entry,
         out: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
-        let found = self.find(&entry.service);
+        let found = self.find_service(&entry.service);
         let asked = match &found {
             Ok(service) => Asked::Service(*service),
             Err(_) => Asked::Unknown(ServiceName::new(entry.service)),
@@ -257,6 +275,7 @@ impl Core {
         let fault = match found {
             Ok(service) => match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
                 Admission::Admitted(child) => {
+                    self.note_queued(child, now);
                     self.admit_child(now, child, service, out);
                     return Ok(());
                 }
@@ -274,7 +293,7 @@ impl Core {
     }
 
     /// A program says the canonical name of what it imports, and may say a short one of what it does not (`msx.services`).
-    fn find(&self, name: &str) -> Result<ServiceId, NameError> {
+    fn find_service(&self, name: &str) -> Result<ServiceId, NameError> {
         self.by_name.get(name).map_or_else(|| self.names.resolve(name), |service| Ok(*service))
     }
 

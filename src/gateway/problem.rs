@@ -106,6 +106,9 @@ impl Problem {
             RemoteError::UNAVAILABLE => {
                 (StatusCode::SERVICE_UNAVAILABLE, "urn:msx:unavailable", "Service unavailable")
             }
+            RemoteError::CANCELLED => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "urn:msx:cancelled", "Call was cancelled")
+            }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "urn:msx:exception", "Exception"),
         };
         let problem = Self::new(status, r#type, title, format!("{}: {}", error.kind, error.message));

@@ -35,6 +35,8 @@ impl RemoteError {
     pub const INSTANCE_DIED: &str = "msx.InstanceDied";
     /// No instance could take the call.
     pub const UNAVAILABLE: &str = "msx.ServiceUnavailable";
+    /// Somebody ended the call before it had an answer.
+    pub const CANCELLED: &str = "msx.Cancelled";
 
     pub fn instance_died(service: &str, message: impl Into<String>) -> Self {
         Self::of_hub(Self::INSTANCE_DIED, &["builtins.Exception"], service, message)
@@ -56,6 +58,10 @@ impl RemoteError {
 
     pub fn limit_exceeded(service: &str, message: impl Into<String>) -> Self {
         Self::of_hub("msx.LimitExceeded", &["builtins.Exception"], service, message)
+    }
+
+    pub fn cancelled(service: &str, message: impl Into<String>) -> Self {
+        Self::of_hub(Self::CANCELLED, &["builtins.BaseException"], service, message)
     }
 
     fn of_hub(kind: &str, mro: &[&str], service: &str, message: impl Into<String>) -> Self {

@@ -35,9 +35,24 @@ pub struct Recorded {
 /// Hub → worker, on a lane.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToWorker {
-    Run { call: CallKey, attempt: u32, arguments: Bytes, via: Option<ServiceName>, results: Vec<Recorded> },
-    Resume { call: CallKey, attempt: u32, results: Vec<(u32, Outcome)> },
-    Evict { call: CallKey, attempt: u32 },
+    Run {
+        call: CallKey,
+        attempt: u32,
+        arguments: Bytes,
+        via: Option<ServiceName>,
+        results: Vec<Recorded>,
+        /// The public id of the call.
+        id: String,
+    },
+    Resume {
+        call: CallKey,
+        attempt: u32,
+        results: Vec<(u32, Outcome)>,
+    },
+    Evict {
+        call: CallKey,
+        attempt: u32,
+    },
 }
 
 /// Hub → worker, on the control channel.
@@ -57,6 +72,8 @@ pub enum ToControl {
     /// Accompanied by one descriptor: a file of one number (u64, little endian) per lane, into which the worker writes how
     /// many `run` and `resume` messages of that lane it has begun with. It outlives the worker.
     Tally,
+    /// Asks for the stacks of all calls; the number comes back.
+    Stacks(u64),
 }
 
 /// One child call that a worker asks for.
@@ -127,6 +144,12 @@ pub enum FromWorker {
         attempt: u32,
         seqs: Vec<u32>,
     },
+    /// What the call says that it is about.
+    Summary {
+        call: CallKey,
+        attempt: u32,
+        text: String,
+    },
 }
 
 /// Worker → hub, on the control channel.
@@ -147,6 +170,24 @@ pub enum FromControl {
         attempt: u32,
         text: String,
     },
+    /// The answer to [`ToControl::Stacks`].
+    Stacks {
+        nonce: u64,
+        stacks: Vec<TaskStack>,
+    },
+}
+
+/// Where one lane, or one task of an event loop, is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskStack {
+    /// Of the thread or of the task.
+    pub name: String,
+    /// The call whose code it runs, and its attempt.
+    pub call: Option<(CallKey, u32)>,
+    /// `running`, `parked` or `idle`.
+    pub state: String,
+    /// As Python prints it; empty when it is idle.
+    pub text: String,
 }
 
 /// Why bytes are not a message. The channel they came from is closed.
@@ -176,7 +217,7 @@ pub fn whole_message(buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
 impl ToWorker {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Run { call, attempt, arguments, via, results } => message(out, 32, 6, |out| {
+            Self::Run { call, attempt, arguments, via, results, id } => message(out, 32, 7, |out| {
                 head(out, *call, *attempt);
                 bin(out, arguments);
                 match via {
@@ -192,6 +233,7 @@ impl ToWorker {
                     outcome(out, &result.outcome);
                 }
                 uint(out, PAYLOAD_BYTES_MAX as u64);
+                text(out, id);
             }),
             Self::Resume { call, attempt, results } => message(out, 33, 3, |out| {
                 head(out, *call, *attempt);
@@ -219,6 +261,7 @@ impl ToControl {
             Self::Drain => message(out, 19, 0, |_| ()),
             Self::AskBack(lane) => message(out, 20, 1, |out| uint(out, u64::from(*lane))),
             Self::Tally => message(out, 21, 0, |_| ()),
+            Self::Stacks(nonce) => message(out, 22, 1, |out| uint(out, *nonce)),
         }
     }
 }
@@ -243,8 +286,9 @@ impl FromWorker {
             (51, 2..) => Self::Evicted { call, attempt },
             (52, 7..) => Self::Memo { call, attempt, memo: fields.memo(keep)? },
             (53, 2..) => Self::GiveBack { call, attempt },
+            (54, 3..) => Self::Summary { call, attempt, text: fields.text()? },
             (56, 3..) => Self::Listen { call, attempt, seqs: fields.seqs()? },
-            (48..=53 | 56, _) => return Err(DecodeError::Malformed { tag }),
+            (48..=54 | 56, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)
@@ -270,7 +314,8 @@ impl FromControl {
             (3, 3..) => {
                 Self::Stack { call: CallKey(fields.uint()?), attempt: fields.uint32()?, text: fields.text()? }
             }
-            (1..=3, _) => return Err(DecodeError::Malformed { tag }),
+            (4, 2..) => Self::Stacks { nonce: fields.uint()?, stacks: fields.stacks()? },
+            (1..=4, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)
@@ -352,6 +397,20 @@ impl<'a> Fields<'a> {
             });
         }
         Ok(entries)
+    }
+
+    fn stacks(&mut self) -> Result<Vec<TaskStack>, DecodeError> {
+        let count = self.count()?;
+        let mut stacks = Vec::with_capacity(count.min(1024));
+        for _ in 0..count {
+            if self.array()? < 5 {
+                return Err(self.malformed());
+            }
+            let (name, call, attempt) = (self.text()?, CallKey(self.uint()?), self.uint32()?);
+            let call = (attempt > 0).then_some((call, attempt));
+            stacks.push(TaskStack { name, call, state: self.text()?, text: self.text()? });
+        }
+        Ok(stacks)
     }
 
     fn memo(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Memo, DecodeError> {

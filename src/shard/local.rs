@@ -18,6 +18,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
+use super::looking::StackAskers;
 use super::{Teller, Told};
 use crate::core::{Answer, Core, Effect, Event, PATROL, Refusal, ServiceReport};
 use crate::model::{CallKey, InstanceId, ServiceId};
@@ -71,6 +72,7 @@ pub struct Local {
     ending: CancellationToken,
     /// The last connection is gone.
     deserted: Notify,
+    pub stack_askers: RefCell<StackAskers>,
     /// Who waits until there is no call any more.
     closers: RefCell<Vec<oneshot::Sender<()>>>,
 }
@@ -92,6 +94,7 @@ impl Local {
             connections: Cell::new(0),
             ending: CancellationToken::new(),
             deserted: Notify::new(),
+            stack_askers: RefCell::default(),
             closers: RefCell::default(),
         });
         LOCAL.set(Some(local.clone()));
@@ -216,9 +219,12 @@ impl Local {
     }
 
     pub fn control(&self, instance: InstanceId, message: &ToControl) {
-        if let Some(link) = self.link(instance) {
-            link.send(message);
-        }
+        self.try_control(instance, message);
+    }
+
+    /// False: there is no such instance.
+    pub fn try_control(&self, instance: InstanceId, message: &ToControl) -> bool {
+        self.link(instance).inspect(|link| link.send(message)).is_some()
     }
 
     pub fn attach(self: &Rc<Self>, event: Event, instance: InstanceId, lanes: usize, control: OwnedFd) {
@@ -280,6 +286,19 @@ impl Local {
         self.core.borrow_mut().report(Instant::now())
     }
 
+    /// Lets somebody look at the core.
+    pub fn core<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.core.borrow())
+    }
+
+    /// Lets somebody change the core, and does what it answers.
+    pub fn act<T>(self: &Rc<Self>, act: impl FnOnce(&mut Core, &mut Vec<Effect>) -> T) -> T {
+        let mut effects = self.effects.take();
+        let result = act(&mut self.core.borrow_mut(), &mut effects);
+        self.run(effects);
+        result
+    }
+
     /// No more root calls; `idle` hears when those that were admitted have ended.
     pub fn close(self: &Rc<Self>, idle: oneshot::Sender<()>) {
         self.closers.borrow_mut().push(idle);
@@ -317,6 +336,7 @@ impl Local {
             FromControl::Stack { call, attempt, text } => {
                 self.handle([Event::Stack { instance, call, attempt, text }]);
             }
+            FromControl::Stacks { nonce, stacks } => self.on_stacks(nonce, stacks),
             hello => (self.tell)(Told::Hello(instance, hello)),
         }
     }

@@ -22,7 +22,7 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 11] = [
+const GUIDES: [&str; 12] = [
     "autoscaling",
     "calls",
     "connect",
@@ -31,6 +31,7 @@ const GUIDES: [&str; 11] = [
     "manifest",
     "replay",
     "running",
+    "seeing-calls",
     "services",
     "supervision",
     "testing",
@@ -80,6 +81,11 @@ fn replay() {
 #[test]
 fn running() {
     follow(&Sandbox::new(), "docs/running.md");
+}
+
+#[test]
+fn seeing_calls() {
+    follow(&Sandbox::new(), "docs/seeing-calls.md");
 }
 
 #[test]

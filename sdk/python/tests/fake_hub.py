@@ -28,9 +28,10 @@ SERVICES = Path(__file__).parent / "services"
 TIMEOUT = 30.0
 LIMIT = 32 * 1024 * 1024
 
-HELLO, PONG, STACK, LANE, PING, INTERRUPT, DRAIN, ASK_BACK, TALLY = 1, 2, 3, 16, 17, 18, 19, 20, 21
+HELLO, PONG, STACK, STACKS, LANE, PING, INTERRUPT, DRAIN = 1, 2, 3, 4, 16, 17, 18, 19
+ASK_BACK, TALLY, ASK_STACKS = 20, 21, 22
 RUN, RESUME, EVICT, CALLS, RETURN, RAISE, EVICTED, MEMO, GIVE_BACK = 32, 33, 34, 48, 49, 50, 51, 52, 53
-LISTEN = 56
+SUMMARY, LISTEN = 54, 56
 
 
 class Channel:
@@ -129,7 +130,7 @@ class RawWorker:
     def run(
         self, lane: Channel, *args: Any, call: int = 1, attempt: int = 1, results: Any = (), **kwargs: Any
     ) -> None:
-        lane.send(RUN, call, attempt, arguments(*args, **kwargs), None, list(results), LIMIT)
+        lane.send(RUN, call, attempt, arguments(*args, **kwargs), None, list(results), LIMIT, f"id{call}")
 
     def wait(self) -> tuple[int, str]:
         _, errors = self.process.communicate(timeout=TIMEOUT)
@@ -284,7 +285,7 @@ class FakeHub:
         call.state = "running"
         call.delivered = {result[0] for result in call.results}
         via = call.parent.service if call.parent else None
-        call.lane.send(RUN, call.id, call.attempt, call.payload, via, call.results, LIMIT)
+        call.lane.send(RUN, call.id, call.attempt, call.payload, via, call.results, LIMIT, f"id{call.id}")
 
     def _resume(self, call: HubCall) -> None:
         assert call.lane is not None

@@ -83,10 +83,10 @@ def test_many_messages_in_one_read_and_one_in_many():
         worker.hello()
         lane = worker.lane()
         lane.send_bytes(b"".join(
-            message_bytes(RUN, [call, 1, arguments(call), None, [], LIMIT]) for call in range(200)
+            message_bytes(RUN, [call, 1, arguments(call), None, [], LIMIT, ""]) for call in range(200)
         ))  # fmt: skip
         assert [returned(lane) for _ in range(200)] == list(range(200))
-        for byte in message_bytes(RUN, [1, 1, arguments("x"), None, [], LIMIT]):
+        for byte in message_bytes(RUN, [1, 1, arguments("x"), None, [], LIMIT, ""]):
             lane.send_bytes(bytes([byte]))
         assert returned(lane) == "x"
 
@@ -104,7 +104,7 @@ def test_unknown_trailing_fields_are_ignored():
     with RawWorker("life.echo") as worker:
         worker.hello()
         lane = worker.lane()
-        lane.send(RUN, 1, 1, arguments(5), None, [], LIMIT, "new", 1)
+        lane.send(RUN, 1, 1, arguments(5), None, [], LIMIT, "", "new", 1)
         assert returned(lane) == 5
 
 
@@ -112,7 +112,7 @@ def test_the_limit_is_the_hubs():
     with RawWorker("life.echo") as worker:
         worker.hello()
         lane = worker.lane()
-        lane.send(RUN, 1, 1, arguments("x" * 2000), None, [], 1000)
+        lane.send(RUN, 1, 1, arguments("x" * 2000), None, [], 1000, "")
         assert "the limit is 1000" in str(raised(lane))
 
 
@@ -297,9 +297,8 @@ def test_park_resume_and_old_attempts():
 
 def sent_ahead(lane, *runs):
     """Runs in one write, with calls numbered from 1."""
-    lane.send_bytes(b"".join(
-        message_bytes(RUN, [call, 1, arguments(*args), None, [], LIMIT]) for call, args in enumerate(runs, 1)
-    ))  # fmt: skip
+    fields = [[call, 1, arguments(*args), None, [], LIMIT, ""] for call, args in enumerate(runs, 1)]
+    lane.send_bytes(b"".join(message_bytes(RUN, run) for run in fields))
 
 
 def test_what_waits_behind_a_long_call_is_given_back_when_the_hub_asks(tmp_path):

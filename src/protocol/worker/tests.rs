@@ -61,6 +61,7 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
         "giveback" => FromWorker::GiveBack { call, attempt },
         "raise" => FromWorker::Raise { call, attempt, error: payload_of(&fields["error"]) },
         "evicted" => FromWorker::Evicted { call, attempt },
+        "summary" => FromWorker::Summary { call, attempt, text: text_of(&fields["text"]) },
         "memo" => FromWorker::Memo {
             call,
             attempt,
@@ -109,6 +110,16 @@ fn control_messages_of_workers_are_read_as_the_vectors_say() {
                 kind: text_of(&fields["kind"]),
                 signature: payload_of(&fields["signature"]),
             },
+            "stacks" => FromControl::Stacks {
+                nonce: fields["nonce"].as_u64().unwrap(),
+                stacks: list(&fields["stacks"], |stack| TaskStack {
+                    name: text_of(&stack[0]),
+                    call: (stack[2] != 0)
+                        .then(|| (CallKey(stack[1].as_u64().unwrap()), number_of(&stack[2]))),
+                    state: text_of(&stack[3]),
+                    text: text_of(&stack[4]),
+                }),
+            },
             "pong" => FromControl::Pong(fields["nonce"].as_u64().unwrap()),
             _ => {
                 let (call, attempt) = call_of(&fields);
@@ -141,6 +152,7 @@ fn messages_to_workers_are_written_as_the_vectors_say() {
                     ident: number_of(&r[2]),
                     outcome: outcome_of(&r[3], &r[4]),
                 }),
+                id: text_of(&fields["id"]),
             },
         };
         let mut written = Vec::new();
@@ -158,6 +170,7 @@ fn control_messages_to_workers_are_written_as_the_vectors_say() {
             "drain" => ToControl::Drain,
             "askback" => ToControl::AskBack(number_of(&fields["lane"])),
             "tally" => ToControl::Tally,
+            "askstacks" => ToControl::Stacks(fields["nonce"].as_u64().unwrap()),
             _ => {
                 let (call, attempt) = call_of(&fields);
                 ToControl::Interrupt { call, attempt, reason: text_of(&fields["reason"]) }

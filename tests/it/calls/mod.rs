@@ -10,6 +10,7 @@ mod fans;
 mod gates;
 mod limits;
 mod load;
+mod seeing;
 mod trees;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

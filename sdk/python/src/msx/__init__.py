@@ -22,6 +22,7 @@ from ._hooks import on_start, on_stop
 from ._info import CallInfo, context
 from ._memo import run
 from ._service import Service, microservice
+from ._summary import summary
 
 __version__ = "0.1.0"
 
@@ -49,6 +50,7 @@ __all__ = [
     "on_stop",
     "orchestrator",
     "run",
+    "summary",
 ]
 
 if _os.environ.get("MSX_RUN") == "connected":  # set by `msx run`

@@ -113,6 +113,9 @@ class Session:
     def info(self) -> CallInfo:
         return PLAIN  # a script is no call
 
+    def summarise(self, text: str) -> None:
+        """Of a script there is nothing to show."""
+
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return _plain.memo(fn, args, kwargs)  # a script is not replayed
 

@@ -43,6 +43,9 @@ class LiveCall(Protocol):
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Runs a function once per call, however often the call is run again."""
 
+    def summarise(self, text: str) -> None:
+        """Says what the call is about."""
+
 
 class Runtime(Protocol):
     def current(self) -> LiveCall:

@@ -15,6 +15,7 @@ from ._process import die, die_of_lanes
 from ._protocol import (
     VERSION,
     AskBack,
+    AskStacks,
     Decoder,
     Drain,
     Interrupt,
@@ -25,7 +26,9 @@ from ._protocol import (
     ProtocolError,
     Reader,
     Stack,
+    Stacks,
     Tally,
+    TaskStack,
     frame,
 )
 from ._tally import Numbers, open_numbers
@@ -39,6 +42,8 @@ class Worker(Protocol):
     def add_lane(self, number: int, sock: socket.socket) -> None: ...
 
     def stack_of(self, interrupt: Interrupt) -> str: ...
+
+    def stacks(self) -> list[TaskStack]: ...
 
     def interrupt(self, interrupt: Interrupt) -> None: ...
 
@@ -54,7 +59,7 @@ class Control:
         self._reader = Reader(sock)
         self._sending = threading.Lock()
         self._descriptors: list[int] = []
-        self._decode = Decoder(NewLane, Ping, Interrupt, Drain, AskBack, Tally)
+        self._decode = Decoder(NewLane, Ping, Interrupt, Drain, AskBack, Tally, AskStacks)
         self.numbers: Numbers = {}  # without a file of the hub's they are for nobody
 
     def send(self, message: Message) -> None:
@@ -105,6 +110,8 @@ class Control:
                 self._worker.give_back(message.lane)
             case Tally():
                 self.numbers = open_numbers(self._descriptor("the tally"))
+            case AskStacks():
+                self.send(Stacks(message.nonce, self._worker.stacks()))
             case Drain():
                 self._worker.drain()
 

@@ -22,7 +22,7 @@ from zlib import crc32
 from . import _context
 from ._errors import NoCallContext, NonDeterminismError, UsageError
 from ._futures import Future, all_outcomes, ready
-from ._protocol import WAIT_ANY, Calls, Entry, Listen, Message
+from ._protocol import WAIT_ANY, Calls, Entry, Listen, Message, Summary
 from ._races import ThreadRace
 from ._replay import encode_arguments
 
@@ -78,6 +78,9 @@ class Guests:
 
     def info(self) -> CallInfo:
         return self.root.info()
+
+    def summarise(self, text: str) -> None:
+        self._send(Summary(self.root.id, self.root.attempt, text))
 
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
         raise UsageError(

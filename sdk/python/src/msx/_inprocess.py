@@ -254,7 +254,7 @@ class Machine:
         call.told = {result.seq for result in call.results}
         self.runs[call.service] += 1
         via = call.parent[0].service if call.parent else None
-        call.lane.send(Run(call.id, call.attempt, call.payload, via, call.results, LIMIT))
+        call.lane.send(Run(call.id, call.attempt, call.payload, via, call.results, LIMIT, ""))
 
     def _resume(self, call: HubCall) -> None:
         assert call.lane is not None

@@ -18,9 +18,9 @@ from . import _context, _hooks
 from ._errors import Cancelled
 from ._interrupts import Kept
 from ._process import die
-from ._protocol import Decoder, Evict, Interrupt, Message, Reader, Resume, Run, frame
+from ._protocol import Decoder, Evict, Interrupt, Message, Reader, Resume, Run, TaskStack, frame
 from ._tally import Numbers
-from ._tasks import LoopCall, LoopRuntime, current_call, task_factory
+from ._tasks import CallTask, LoopCall, LoopRuntime, current_call, stack_of_steps, task_factory
 from ._watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -78,6 +78,23 @@ class LoopEngine:
     def stack_of(self, interrupt: Interrupt) -> str:
         call = self._calls.get((interrupt.call, interrupt.attempt))
         return call.stack(self._thread) if call is not None else ""
+
+    def stacks(self) -> list[TaskStack]:
+        """Of each call its main task, then those that it made."""
+        calls = list(self._calls.items())
+        tasks: set[asyncio.Task[Any]] = set()
+        with suppress(RuntimeError):  # the loop makes tasks faster than they can be looked at
+            tasks = asyncio.all_tasks(self.loop)
+        of_calls = [task for task in tasks if isinstance(task, CallTask)]
+        stacks: list[TaskStack] = []
+        for key, call in calls:
+            state = "parked" if call.parked else "running"
+            stacks.append(TaskStack("call", *key, state, call.stack(self._thread)))
+            for task in of_calls:
+                if task.msx_call == key:
+                    text = stack_of_steps(task.get_coro(), self._thread)
+                    stacks.append(TaskStack(task.get_name(), *key, state, text))
+        return stacks
 
     def interrupt(self, interrupt: Interrupt) -> None:
         self.loop.call_soon_threadsafe(self._interrupt, interrupt)

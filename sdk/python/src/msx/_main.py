@@ -18,9 +18,10 @@ from . import __version__, _context, _hooks, _protocol, _registry, _signature
 from ._classes import constructor_of
 from ._control import Control
 from ._process import die
-from ._protocol import Hello, Interrupt
+from ._protocol import Hello, Interrupt, TaskStack
 from ._remote import full_traceback
 from ._tally import Numbers
+from ._traceback import stack_of_thread
 
 if TYPE_CHECKING:
     from ._service import Service
@@ -35,6 +36,8 @@ class Engine(Protocol):
         """Serves a lane, and keeps its number of `numbers`."""
 
     def stack_of(self, interrupt: Interrupt) -> str: ...
+
+    def stacks(self) -> list[TaskStack]: ...
 
     def interrupt(self, interrupt: Interrupt) -> None: ...
 
@@ -100,6 +103,13 @@ class WorkerProcess:
 
     def stack_of(self, interrupt: Interrupt) -> str:
         return self._engine.stack_of(interrupt) if self._engine is not None else ""
+
+    def stacks(self) -> list[TaskStack]:
+        """Of all lanes and tasks; before there are any, of the import or the hook that goes on."""
+        if self._engine is not None:
+            return self._engine.stacks()
+        main = threading.main_thread()
+        return [TaskStack(main.name, 0, 0, "running", stack_of_thread(main))]
 
     def interrupt(self, interrupt: Interrupt) -> None:
         with self._changing:

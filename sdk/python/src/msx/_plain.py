@@ -152,6 +152,9 @@ class PlainGather(Composite[list[Any]]):
 class PlainCall:
     """Answers as a worker's call would (`_context.LiveCall`); there is one for all."""
 
+    def summarise(self, text: str) -> None:
+        """There is nobody to see it."""
+
     def current(self) -> PlainCall:
         return self
 

@@ -58,6 +58,22 @@ class Stack(Message):
     text: str
 
 
+class TaskStack(Part):
+    """Where a lane, or a task of an event loop, is."""
+
+    name: str
+    call: int
+    attempt: int  # 0: there is no call
+    state: str
+    text: str
+
+
+class Stacks(Message):
+    TAG = 4
+    nonce: int
+    stacks: list[TaskStack]
+
+
 class NewLane(Message):
     TAG = 16
     number: int
@@ -88,6 +104,11 @@ class Tally(Message):
     TAG = 21
 
 
+class AskStacks(Message):
+    TAG = 22
+    nonce: int
+
+
 class Recorded(Part):
     """A result of an earlier attempt, with what was asked for then."""
 
@@ -106,6 +127,7 @@ class Run(Message):
     via: str | None
     results: list[Recorded]
     limit: int
+    id: str
 
 
 class Result(Part):
@@ -190,6 +212,13 @@ class Listen(Message):
     call: int
     attempt: int
     seqs: list[int]
+
+
+class Summary(Message):
+    TAG = 54
+    call: int
+    attempt: int
+    text: str
 
 
 _HEAD = struct.Struct("<IB")

@@ -40,12 +40,13 @@ class Call:
 
     __slots__ = (
         "_arguments", "_identities", "_unwound", "attempt", "failure", "id", "inbox", "known", "limit",
-        "next_seq", "recorded", "service", "suspended", "via",
+        "next_seq", "public_id", "recorded", "service", "suspended", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
         self.id = run.call
         self.attempt = run.attempt
+        self.public_id = run.id
         self.service = service
         self.via = run.via
         self.limit = run.limit
@@ -64,7 +65,7 @@ class Call:
 
     def info(self) -> CallInfo:
         via = () if self.via is None else (self.via,)
-        return CallInfo(f"{self.id:x}", via, self.attempt, deadline=None, is_replay=self.attempt > 1)
+        return CallInfo(self.public_id, via, self.attempt, deadline=None, is_replay=self.attempt > 1)
 
     def new_identity(self) -> tuple[int, int]:
         """For what is hashed by identity: the same in every attempt, on any instance."""
@@ -181,6 +182,13 @@ class Call:
         self.known += 1
 
     def send_memo(self, memo: Memo) -> None:
+        raise NotImplementedError
+
+    def summarise(self, text: str) -> None:
+        if not self.suspended:
+            self.send_summary(text)
+
+    def send_summary(self, text: str) -> None:
         raise NotImplementedError
 
     def answer(self, error: BaseException | None, value: Any) -> Message:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from . import _context
 from ._errors import NoCallContext
 from ._futures import Composite, Future, all_outcomes
-from ._protocol import WAIT_ALL, WAIT_ANY, Calls, Entry, Memo, Message, Resume, Run, Wait
+from ._protocol import WAIT_ALL, WAIT_ANY, Calls, Entry, Memo, Message, Resume, Run, Summary, Wait
 from ._races import LoopRace
 from ._replay import MEMO, Call, read
 from ._traceback import format_frame, user_frames
@@ -124,6 +124,10 @@ class LoopCall(Call):
     def send_memo(self, memo: Memo) -> None:
         self.emit(None)  # the hub hears of calls and memos in the order of their numbers
         self._engine.send(memo)
+        self._touch()
+
+    def send_summary(self, text: str) -> None:
+        self._engine.send(Summary(self.id, self.attempt, text))
         self._touch()
 
     async def memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -342,15 +346,19 @@ class LoopCall(Call):
         self._asked = wait or self._asked
 
     def stack(self, thread: int) -> str:
-        """Of its main task: where it runs, or what it awaits."""
-        steps = self.steps
-        if steps is not None and steps.cr_running:
-            return format_frame(sys._current_frames().get(thread))
-        frames: list[traceback.FrameSummary] = []
-        while steps is not None and getattr(steps, "cr_frame", None) is not None:
-            frames += traceback.extract_stack(steps.cr_frame, limit=1)
-            steps = steps.cr_await
-        return "".join(user_frames(frames).format())
+        """Of its main task."""
+        return stack_of_steps(self.steps, thread)
+
+
+def stack_of_steps(steps: Any, thread: int) -> str:
+    """Where a coroutine of the loop of this thread runs, or what it awaits."""
+    if getattr(steps, "cr_running", False):
+        return format_frame(sys._current_frames().get(thread))
+    frames: list[traceback.FrameSummary] = []
+    while steps is not None and getattr(steps, "cr_frame", None) is not None:
+        frames += traceback.extract_stack(steps.cr_frame, limit=1)
+        steps = steps.cr_await
+    return "".join(user_frames(frames).format())
 
 
 def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
@@ -452,6 +460,7 @@ class CallTask(asyncio.Task[Any]):
 
     def __init__(self, steps: Any, call: LoopCall, **options: Any) -> None:
         self._msx_hash = hash(call.new_identity())
+        self.msx_call = call.id, call.attempt
         super().__init__(steps, **options)
 
     def __hash__(self) -> int:

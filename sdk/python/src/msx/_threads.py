@@ -46,13 +46,15 @@ from ._protocol import (
     Resume,
     Return,
     Run,
+    Summary,
+    TaskStack,
     Wait,
     frame,
 )
 from ._races import ThreadRace
 from ._replay import Call, read
 from ._tally import Numbers
-from ._traceback import format_frame
+from ._traceback import format_frame, stack_of_thread
 
 if TYPE_CHECKING:
     from ._main import WorkerProcess
@@ -136,6 +138,9 @@ class ThreadCall(Call):
 
     def send_memo(self, memo: Memo) -> None:
         self._lane.send_now(self, memo)
+
+    def send_summary(self, text: str) -> None:
+        self._lane.send_now(self, Summary(self.id, self.attempt, text))
 
     def wait(self, futures: Sequence[ThreadFuture]) -> None:
         """Parks until all of them are answered."""
@@ -497,6 +502,15 @@ class Lane:
             return None
         return format_frame(sys._current_frames().get(self._thread.ident or 0))
 
+    def stack(self) -> TaskStack:
+        """Where the thread is, whatever it does. For the control thread."""
+        call, running = self.call, self._running
+        if call is None:
+            return TaskStack(self._thread.name, 0, 0, "idle", "")
+        state = "parked" if running is None else "running"
+        text = stack_of_thread(self._thread)
+        return TaskStack(self._thread.name, call.id, call.attempt, state, text)
+
     def interrupt(self, interrupt: Interrupt) -> None:
         """Raises Cancelled in a call, if its code is running here. For the control thread."""
         call = self._running
@@ -577,6 +591,9 @@ class ThreadEngine:
 
     def stack_of(self, interrupt: Interrupt) -> str:
         return next((stack for lane in self._lanes if (stack := lane.stack_of(interrupt)) is not None), "")
+
+    def stacks(self) -> list[TaskStack]:
+        return [lane.stack() for lane in self._lanes]
 
     def interrupt(self, interrupt: Interrupt) -> None:
         self._kept.keep(interrupt)

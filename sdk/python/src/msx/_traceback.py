@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+import threading
 import traceback
 from types import FrameType
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _HIDDEN = ("<frozen importlib", "<frozen runpy>", importlib.__file__)
 DEPTH_MAX = 20  # of groups in groups and their causes
+STACK_CHARS_MAX = 32 * 1024
 _ENTRIES = ("_execute", "_serve")  # what calls a service's function (`_threads`, `_loop`)
 
 
@@ -50,6 +53,12 @@ def format_frame(frame: FrameType | None) -> str:
     frames = traceback.extract_stack(frame)
     entries = [at for at, frame in enumerate(frames) if frame.name in _ENTRIES and not _is_users(frame)]
     return "".join(user_frames(frames[entries[-1] :] if entries else frames).format())
+
+
+def stack_of_thread(thread: threading.Thread) -> str:
+    """Where a thread is; the outer frames of a very deep stack are left out."""
+    stack = format_frame(sys._current_frames().get(thread.ident or 0))
+    return stack if len(stack) <= STACK_CHARS_MAX else "…" + stack[-STACK_CHARS_MAX:]
 
 
 def caller_line() -> str:
