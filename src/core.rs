@@ -407,7 +407,7 @@ impl Core {
         let (attempt, arguments, parent) = (call.attempt, call.arguments.clone(), call.parent);
         let via = parent.and_then(|(parent, _)| self.calls.get(parent)).map(|parent| parent.service);
         let via = via.map(|service| self.service(service).setup.name.clone());
-        let id = self.calls.get(key).map(|call| self.calls.id_of(call).to_string())?;
+        let id = self.calls.get(key).map(|call| self.calls.id_of(call).text())?;
         Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key), id })
     }
 

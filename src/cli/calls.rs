@@ -1,8 +1,7 @@
 //! `msx calls`
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
-use clap::builder::TypedValueParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::table::{Align, Cell, Table};
 use super::terminal::{Style, Terminal, print_json, print_line};

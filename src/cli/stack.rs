@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::terminal::{Style, Terminal, print_json, print_line};
-use super::{session, terminal::Paint};
+use super::session;
+use super::terminal::{Paint, Style, Terminal, print_json, print_line};
 use crate::failure::Failure;
 use crate::protocol::calls::{InstanceStacks, StackInfo, StackRequest, Stacks};
 

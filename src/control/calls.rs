@@ -88,6 +88,11 @@ impl From<NotFound> for Refused {
             NotFound::Unknown(_) => Self::usage(message).help(
                 "`msx calls` shows the ids; the hub remembers the last 10,000 root calls that ended, for 24 h",
             ),
+            NotFound::NotKept(id) => {
+                let root = id.split('.').next().unwrap_or_default();
+                let help = format!("`msx trace {root}` shows what is kept of it");
+                Self::new(ProblemKind::Unavailable, message).help(&help)
+            }
             NotFound::Ambiguous { .. } => Self::usage(message).help("write more of the id"),
             NotFound::Ended { id, .. } => Self::new(ProblemKind::Unavailable, message)
                 .help(&format!("`msx trace {id}` shows its course")),

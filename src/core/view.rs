@@ -80,7 +80,7 @@ impl Core {
 
     /// The public id of a call that has not ended.
     pub fn id_of(&self, key: CallKey) -> Option<String> {
-        self.calls.get(key).map(|call| self.calls.id_of(call).to_string())
+        self.calls.get(key).map(|call| self.calls.id_of(call).text())
     }
 
     /// The instance in which a call is, and its attempt there.
@@ -90,7 +90,7 @@ impl Core {
             Found::Ended(ended) => return Err(ended.into_not_found()),
         };
         let call = self.calls.get(key).ok_or_else(|| NotFound::Unknown(id.to_owned()))?;
-        let id = self.calls.id_of(call).to_string();
+        let id = self.calls.id_of(call).text();
         let instance = instance_of(call);
         Ok(Whereabouts { id, key, attempt: call.attempt, status: status(call), instance })
     }
@@ -104,7 +104,7 @@ impl Core {
         let live = self.history.live(call.record);
         let made = live.map_or(call.children_count() as u64, |(_, node)| u64::from(node.children));
         CallInfo {
-            id: self.calls.id_of(call).to_string(),
+            id: self.calls.id_of(call).text(),
             service: self.name(call.service),
             status: status(call),
             instance: instance_of(call).map(|id| labels(id.service, id.number)),

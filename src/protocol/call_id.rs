@@ -5,8 +5,6 @@
 //! kept anywhere. The roots' ids are scattered over their whole range, so that the first few letters are enough to
 //! name one, and they differ from those of an earlier hub, so that an old one does not name another call.
 
-use std::fmt;
-
 /// Letters of a root's id: those of Crockford's base 32, which nobody mistakes for each other.
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LENGTH: u32 = 8;
@@ -31,11 +29,9 @@ impl RootId {
     }
 }
 
-impl fmt::Display for RootId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letter = |at: u32| LETTERS[(self.0 >> (BITS - 5 * (at + 1))) as usize & 31];
-        let text: [u8; LENGTH as usize] = std::array::from_fn(|at| letter(at as u32));
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+impl RootId {
+    fn letters(self) -> [u8; LENGTH as usize] {
+        std::array::from_fn(|at| LETTERS[(self.0 >> (BITS - 5 * (at as u32 + 1))) as usize & 31])
     }
 }
 
@@ -47,10 +43,18 @@ pub struct CallId {
     pub path: Vec<u32>,
 }
 
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.root)?;
-        self.path.iter().try_for_each(|seq| write!(f, ".{seq}"))
+impl CallId {
+    /// Written by hand, for every `run` has it, and its way from the root can be long.
+    pub fn text(&self) -> String {
+        let mut text = Vec::with_capacity(LENGTH as usize + 2 * self.path.len());
+        text.extend_from_slice(&self.root.letters());
+        for seq in &self.path {
+            match *seq {
+                digit @ 0..10 => text.extend_from_slice(&[b'.', b'0' + digit as u8]),
+                number => text.extend_from_slice(format!(".{number}").as_bytes()),
+            }
+        }
+        String::from_utf8(text).unwrap_or_default()
     }
 }
 
@@ -85,9 +89,13 @@ mod tests {
 
     use super::*;
 
+    fn id(number: u64, salt: u64) -> String {
+        CallId { root: RootId::new(number, salt), path: Vec::new() }.text()
+    }
+
     #[test]
     fn ids_differ_from_each_other_and_from_those_of_another_hub() {
-        let ids = |salt| (0..10_000).map(move |number| RootId::new(number, salt).to_string());
+        let ids = |salt| (0..10_000).map(move |number| id(number, salt));
         let one: HashSet<String> = ids(1).collect();
         assert_eq!(one.len(), 10_000);
         assert!(one.iter().all(|id| id.len() == 8));
@@ -96,15 +104,14 @@ mod tests {
 
     #[test]
     fn the_first_letters_tell_most_ids_apart() {
-        let starts: HashSet<String> =
-            (0..100).map(|number| RootId::new(number, 0).to_string()[..4].to_owned()).collect();
+        let starts: HashSet<String> = (0..100).map(|number| id(number, 0)[..4].to_owned()).collect();
         assert!(starts.len() > 95, "{} of 100", starts.len());
     }
 
     #[test]
     fn a_pattern_is_the_start_of_an_id() {
         let id = CallId { root: RootId::new(7, 42), path: vec![0, 31] };
-        let text = id.to_string();
+        let text = id.text();
         for length in 1..=8 {
             let pattern = IdPattern::parse(&text.to_uppercase()[..length]).unwrap();
             assert!(pattern.names(id.root), "{} of {text}", &text[..length]);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{seconds, status_of_end};
-use crate::calls::history::{EndedRoot, Node, Tree};
+use crate::calls::history::{End, EndedRoot, Node, Tree};
 use crate::core::Core;
 use crate::model::CallKey;
 use crate::protocol::call_id::{CallId, IdPattern};
@@ -16,6 +16,9 @@ pub enum NotFound {
     Malformed(String),
     #[error("there is no call {0}")]
     Unknown(String),
+    /// Its root is known; whether there was such a call in its tree is not.
+    #[error("nothing is kept of the call {0}: its tree has more calls than are kept, or ended long ago")]
+    NotKept(String),
     #[error("`{text}` is the beginning of more than one call: {}", .candidates.join(", "))]
     Ambiguous { text: String, candidates: Vec<String> },
     /// Where only a call that has not ended would do.
@@ -57,14 +60,14 @@ impl Core {
     /// Finds a call that lives, or one that has ended and is remembered.
     pub(super) fn find(&self, now: Instant, text: &str) -> Result<Found, NotFound> {
         let (number, path) = self.find_root(now, text)?;
-        let unknown = || NotFound::Unknown(text.to_owned());
         if let Some(key) = self.live_root(number).and_then(|root| self.descend(root, &path)) {
             return Ok(Found::Live(key));
         }
-        let tree = self.history.tree(number).ok_or_else(unknown)?;
-        let node = node_at(&tree, &path).ok_or_else(unknown)?.1;
-        let (at, end) = node.ended.or(tree.nodes().next().and_then(|root| root.ended)).ok_or_else(unknown)?;
+        let tree = self.history.tree(number).ok_or_else(|| NotFound::Unknown(text.to_owned()))?;
         let id = self.id_at(number, &path);
+        let (_, node) = node_at(&tree, &path).ok_or_else(|| missing(&tree, &id))?;
+        let with_root = || tree.nodes().next()?.ended.map(|(at, _)| (at, End::Cancelled));
+        let (at, end) = node.ended.or_else(with_root).ok_or_else(|| missing(&tree, &id))?;
         Ok(Found::Ended(EndedCall { id, status: status_of_end(end), ago_s: seconds(now, at) }))
     }
 
@@ -89,7 +92,7 @@ impl Core {
     }
 
     pub(super) fn id_at(&self, root: u64, path: &[u32]) -> String {
-        CallId { root: self.calls.root_id(root), path: path.to_vec() }.to_string()
+        CallId { root: self.calls.root_id(root), path: path.to_vec() }.text()
     }
 
     pub(super) fn live_root(&self, number: u64) -> Option<CallKey> {
@@ -99,6 +102,14 @@ impl Core {
 
     pub(super) fn descend(&self, root: CallKey, path: &[u32]) -> Option<CallKey> {
         path.iter().try_fold(root, |key, seq| self.calls.get(key)?.pending_child(*seq))
+    }
+}
+
+/// What is said of a call that is not in its tree.
+pub fn missing(tree: &Tree, id: &str) -> NotFound {
+    match tree.lost {
+        0 => NotFound::Unknown(id.to_owned()),
+        _ => NotFound::NotKept(id.to_owned()),
     }
 }
 

@@ -208,3 +208,18 @@ fn ids_are_found_by_their_beginning() {
     assert_eq!(found(&format!("{id}.0")), NotFound::Unknown(format!("{id}.0")));
     assert_eq!(found("s.caller"), NotFound::Malformed("s.caller".into()));
 }
+
+#[test]
+fn a_call_that_was_not_written_down_is_found_while_it_lives() {
+    let mut bench = Bench::new();
+    let call = bench.ask(CALLER);
+    bench.calls(call, 5_000, true);
+    let root = bench.list().live[0].id.clone();
+    let id = format!("{root}.4999");
+    let why = bench.why(&id);
+    assert_eq!((why.chain[0].call.status, why.chain[0].call.age_s), (CallStatus::Queued, 0.0));
+    let trace = bench.trace(&root);
+    assert_eq!((trace.calls.len(), trace.lost), (4_096, 905));
+    let not_kept = bench.core.trace(bench.now, &id, &labels).unwrap_err();
+    assert_eq!(not_kept, NotFound::NotKept(id));
+}

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::find::{missing, node_at};
 use super::list::label;
 use super::{Labels, NotFound, rounded, seconds, status, status_of_end};
 use crate::calls::history::{End, Node, Tree, Wait};
@@ -9,15 +10,13 @@ use crate::core::Core;
 use crate::model::CallKey;
 use crate::protocol::calls::{CallStatus, Trace, TraceCall, TraceWait};
 
-use super::find::node_at;
-
 impl Core {
     /// Of a call and all below it, each before those that it made, in the order in which it made them.
     pub fn trace(&self, now: Instant, text: &str, labels: Labels<'_>) -> Result<Trace, NotFound> {
         let (number, path) = self.find_root(now, text)?;
-        let unknown = || NotFound::Unknown(text.to_owned());
-        let tree = self.history.tree(number).ok_or_else(unknown)?;
-        let (at, first) = node_at(&tree, &path).ok_or_else(unknown)?;
+        let tree = self.history.tree(number).ok_or_else(|| NotFound::Unknown(text.to_owned()))?;
+        let found = node_at(&tree, &path);
+        let (at, first) = found.ok_or_else(|| missing(&tree, &self.id_at(number, &path)))?;
         let (below, waits, live) = (below(&tree), waits(&tree), self.live_root(number));
         let tracer = Tracer { core: self, tree: &tree, live, start: first.queued, labels, below, waits };
         let mut calls = Vec::new();

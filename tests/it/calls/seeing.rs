@@ -176,8 +176,7 @@ fn a_trace_while_it_goes_on_and_afterwards(project: &Project) {
         assert!(times.is_sorted(), "{call}");
         assert_eq!(call["waits"].as_array().unwrap().len(), usize::from(depth < 3));
     }
-    let shown = project.sandbox.msx(&["trace", id]).env("COLUMNS", "80").output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
+    let shown = project.hub.msx(&["trace", id]);
     assert!(shown.lines().nth(1).unwrap().contains('·'), "parked time is a gap\n{shown}");
     assert_eq!(shown.lines().count(), 5, "{shown}");
 }

@@ -127,7 +127,7 @@ class Run(Message):
     via: str | None
     results: list[Recorded]
     limit: int
-    id: str
+    id: str = ""  # what `msx calls` calls it
 
 
 class Result(Part):
