@@ -79,10 +79,10 @@ enum Verb {
     Down(down::Down),
     Ps(ps::Ps),
     Call(call::Call),
+    Run(run::Run),
     Scale(scale::Scale),
     Logs(logs::Logs),
     Restart(restart::Restart),
-    Run(run::Run),
     Config(config::Config),
     Version(version::Version),
 }
@@ -94,10 +94,10 @@ impl Verb {
             Self::Down(verb) => verb.run(terminal),
             Self::Ps(verb) => verb.run(terminal),
             Self::Call(verb) => verb.run(),
+            Self::Run(verb) => verb.run(terminal),
             Self::Scale(verb) => verb.run(terminal),
             Self::Logs(verb) => verb.run(terminal),
             Self::Restart(verb) => verb.run(terminal),
-            Self::Run(verb) => verb.run(terminal),
             Self::Config(verb) => verb.run(),
             Self::Version(verb) => verb.run(),
         }

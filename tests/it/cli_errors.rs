@@ -18,6 +18,7 @@ fn nothing_asked() {
       down     End the hub and everything it started
       ps       Show what runs and how it is doing
       call     Call a service and print its result
+      run      Run a script whose calls go to the running hub
       scale    Set how many instances services have
       logs     Show what services printed
       restart  Replace the instances of services without losing a call
@@ -37,6 +38,7 @@ fn nothing_asked() {
       msx up                  start the services of the nearest services.toml, show their logs
       msx up -d pipeline/     start every @microservice found in a folder, in the background
       msx call my_func 1 2    call a service and print its result
+      msx run report.py       run a script whose calls go to the running services
       msx ps                  what runs, and how it is doing
       msx scale a=4 b=auto    four instances of a; b scales itself
       msx logs b -f           follow the log of one service
@@ -60,6 +62,7 @@ fn help_is_data() {
       down     End the hub and everything it started
       ps       Show what runs and how it is doing
       call     Call a service and print its result
+      run      Run a script whose calls go to the running hub
       scale    Set how many instances services have
       logs     Show what services printed
       restart  Replace the instances of services without losing a call
@@ -79,6 +82,7 @@ fn help_is_data() {
       msx up                  start the services of the nearest services.toml, show their logs
       msx up -d pipeline/     start every @microservice found in a folder, in the background
       msx call my_func 1 2    call a service and print its result
+      msx run report.py       run a script whose calls go to the running services
       msx ps                  what runs, and how it is doing
       msx scale a=4 b=auto    four instances of a; b scales itself
       msx logs b -f           follow the log of one service

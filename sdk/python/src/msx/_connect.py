@@ -10,7 +10,7 @@ import os
 import select
 import threading
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ from . import _context, _hub
 from ._asks import Answer, request
 from ._connection import Connection
 from ._errors import UsageError
-from ._futures import Future, all_outcomes
-from ._plain import PlainCall, _gather_on_loop
+from ._futures import Future
+from ._plain import PlainCall
 
 if TYPE_CHECKING:
     import asyncio  # not imported by programs that have no use for it
@@ -33,8 +33,12 @@ UNDER_WAY_MAX = 100
 GRACE_SECONDS = 5.0
 
 
-class Session:
-    """An open connection to a hub (`_context.LiveCall`): `close()` it, or use it in a `with`."""
+class Session(PlainCall):
+    """An open connection to a hub: `close()` it, or use it in a `with`.
+
+    As a call (`_context.LiveCall`) it is that of plain mode, but its futures are answered by the hub. A
+    script is not replayed, so `msx.run` just runs.
+    """
 
     def __init__(self, hub: _hub.Hub, timeout: float | None) -> None:
         self._hub = hub
@@ -99,14 +103,10 @@ class Session:
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         for future in futures:
             future.begin()
-        if _context.running_loop() is not None:
-            return _gather_on_loop(futures)
-        for future in futures:
-            future.wait()
-        return all_outcomes(futures)
-
-    def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return _plain.memo(fn, args, kwargs)  # a script is not replayed
+        if _context.running_loop() is None:
+            for future in futures:
+                future.wait()
+        return super().gather(futures)
 
     # --- for futures ---
 
@@ -175,12 +175,10 @@ class Session:
     def make_room(self) -> None:
         """Before this thread starts one more: takes what was answered, and waits for it if it must."""
         while len(self.started) >= UNDER_WAY_MAX:
-            poll = select.poll()
-            by_number = {future.fileno(): future for future in self.started}
-            for number in by_number:
-                poll.register(number, select.POLLIN)
-            for number, _ in poll.poll():
-                by_number[number].wait()
+            for future in [future for future in self.started if future.done]:  # by another thread
+                del self.started[future]
+            if len(self.started) >= UNDER_WAY_MAX:
+                settle_some(self.started)
 
     # --- connections ---
 
@@ -211,13 +209,13 @@ class Session:
 
 
 class HubFuture(Future[Any]):
-    __slots__ = ("_args", "_connection", "_kwargs", "_session", "_task", "_waiting")
+    __slots__ = ("_args", "_connection", "_kwargs", "_session", "_waiting", "task")
 
     def __init__(self, session: Session, name: str, args: Any, kwargs: Any) -> None:
         super().__init__(name)
         self._session, self._args, self._kwargs = session, args, kwargs
         self._connection: Connection | None = None  # that it was begun on, outside of an event loop
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self._waiting = threading.Lock()
 
     def begin(self) -> None:
@@ -228,9 +226,7 @@ class HubFuture(Future[Any]):
         self._args, self._kwargs = (), {}
         loop = _context.running_loop()
         if loop is not None:
-            self._task = loop.create_task(
-                self._settle_on_loop(self._session.ask_on_loop(self.__name__, data))
-            )
+            self.task = loop.create_task(self._settle_on_loop(self._session.ask_on_loop(self.__name__, data)))
             return
         self._session.make_room()
         self._connection = self._session.send(self.__name__, data)
@@ -262,17 +258,27 @@ class HubFuture(Future[Any]):
     def __await__(self) -> Generator[Any, Any, Any]:
         if not self.done:
             self.begin()
-            if self._task is None:
+            if self.task is None:
                 assert self._connection is not None
                 self._session.started.pop(self, None)
                 steps = self._session.receive_on_loop(self.__name__, self._connection)
-                self._task = _context.running_loop().create_task(self._settle_on_loop(steps))
-            yield from self._task.__await__()
+                self.task = _context.running_loop().create_task(self._settle_on_loop(steps))
+            yield from self.task.__await__()
         return self.outcome()
 
     def fileno(self) -> int:
         assert self._connection is not None
         return self._connection.sock.fileno()
+
+
+def settle_some(futures: Iterable[HubFuture]) -> None:
+    """Waits until some of these are answered, for a moment: another thread may take the answers."""
+    by_number = {future.fileno(): future for future in futures}
+    poll = select.poll()
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    for number, _ in poll.poll(100):
+        by_number[number].wait()
 
 
 # --- which one a stub asks ---------------------------------------------------------------------------------
