@@ -5,6 +5,7 @@ import os
 import signal
 import struct
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -450,8 +451,9 @@ def test_more_lanes_than_the_system_allows(limit, room, reason):
     lane = worker.lane()
     worker.run(lane, limit, room)
     assert returned(lane) is None
-    for _ in range(5):
-        worker.lane()
+    with suppress(BrokenPipeError):  # it may end before all of them are sent
+        for _ in range(5):
+            worker.lane()
     status, errors = worker.wait()
     assert status == 1
     assert f"msx worker: it cannot open another lane: {reason}; " in errors
