@@ -85,6 +85,7 @@ enum Verb {
     Down(down::Down),
     Ps(ps::Ps),
     Call(call::Call),
+    Run(run::Run),
     Calls(calls::Calls),
     Why(why::Why),
     Trace(trace::Trace),
@@ -93,7 +94,6 @@ enum Verb {
     Scale(scale::Scale),
     Logs(logs::Logs),
     Restart(restart::Restart),
-    Run(run::Run),
     Config(config::Config),
     Version(version::Version),
 }
@@ -105,6 +105,7 @@ impl Verb {
             Self::Down(verb) => verb.run(terminal),
             Self::Ps(verb) => verb.run(terminal),
             Self::Call(verb) => verb.run(),
+            Self::Run(verb) => verb.run(terminal),
             Self::Calls(verb) => verb.run(terminal),
             Self::Why(verb) => verb.run(terminal),
             Self::Trace(verb) => verb.run(terminal),
@@ -113,7 +114,6 @@ impl Verb {
             Self::Scale(verb) => verb.run(terminal),
             Self::Logs(verb) => verb.run(terminal),
             Self::Restart(verb) => verb.run(terminal),
-            Self::Run(verb) => verb.run(terminal),
             Self::Config(verb) => verb.run(),
             Self::Version(verb) => verb.run(),
         }

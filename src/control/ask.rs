@@ -97,7 +97,6 @@ fn payload_of(payload: Bytes) -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used)]
     use super::*;
 
     #[test]

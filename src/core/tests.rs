@@ -82,7 +82,11 @@ impl Bench {
 
     /// `call` calls the callee, and waits for it.
     fn calls(&mut self, call: CallKey) {
-        let entry = Entry { seq: 0, service: "s.callee".into(), ident: 0, arguments: Bytes::new() };
+        self.calls_by(call, "s.callee");
+    }
+
+    fn calls_by(&mut self, call: CallKey, name: &str) {
+        let entry = Entry { seq: 0, service: name.into(), ident: 0, arguments: Bytes::new() };
         let wait = Some(Wait { all: true, seqs: vec![0] });
         self.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
     }
@@ -284,4 +288,35 @@ fn what_a_running_call_listens_for_it_is_told_where_it_runs() {
     assert_eq!(told(&mut bench), [[]], "it is there already");
     bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new(), run: Duration::ZERO });
     assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(_)))));
+}
+
+#[test]
+fn a_child_may_be_asked_for_by_the_short_name() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.calls_by(call, "callee");
+    let child = bench.started().unwrap();
+    bench.says(
+        CALLEE,
+        FromWorker::Return { call: child, attempt: 1, value: Bytes::new(), run: Duration::ZERO },
+    );
+    bench.effects.clear();
+    bench.calls_by(call, "s.callee");
+    assert!(bench.answer().is_none(), "both names mean the same call");
+}
+
+#[test]
+fn a_name_that_is_wrong_is_told_with_what_it_may_have_meant() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.calls_by(call, "calee");
+    let told = bench.effects.drain(..).find_map(|effect| match effect {
+        Effect::Send { message: ToWorker::Resume { results, .. }, .. } => Some(results),
+        _ => None,
+    });
+    let told = told.unwrap();
+    let [(0, Outcome::Error(payload))] = told.as_slice() else { panic!("{told:?}") };
+    let expected = "there is no service `calee` (did you mean `callee`?); the module of a service must be among `modules` \
+                    in services.toml";
+    assert_eq!(RemoteError::decode(payload).message, expected);
 }

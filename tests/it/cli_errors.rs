@@ -18,6 +18,7 @@ fn nothing_asked() {
       down     End the hub and everything it started
       ps       Show what runs and how it is doing
       call     Call a service and print its result
+      run      Run a script whose calls go to the running hub
       calls    Show the calls that have not ended, and the root calls that ended lately
       why      Show what a call waits for, down to what really runs or stands in a queue
       trace    Show the course of a call and of all calls that it made
@@ -42,6 +43,7 @@ fn nothing_asked() {
       msx up                  start the services of the nearest services.toml, show their logs
       msx up -d pipeline/     start every @microservice found in a folder, in the background
       msx call my_func 1 2    call a service and print its result
+      msx run report.py       run a script whose calls go to the running services
       msx ps                  what runs, and how it is doing
       msx why 9k2m            what a call waits for; `msx calls` shows the ids
       msx scale a=4 b=auto    four instances of a; b scales itself
@@ -66,6 +68,7 @@ fn help_is_data() {
       down     End the hub and everything it started
       ps       Show what runs and how it is doing
       call     Call a service and print its result
+      run      Run a script whose calls go to the running hub
       calls    Show the calls that have not ended, and the root calls that ended lately
       why      Show what a call waits for, down to what really runs or stands in a queue
       trace    Show the course of a call and of all calls that it made
@@ -90,6 +93,7 @@ fn help_is_data() {
       msx up                  start the services of the nearest services.toml, show their logs
       msx up -d pipeline/     start every @microservice found in a folder, in the background
       msx call my_func 1 2    call a service and print its result
+      msx run report.py       run a script whose calls go to the running services
       msx ps                  what runs, and how it is doing
       msx why 9k2m            what a call waits for; `msx calls` shows the ids
       msx scale a=4 b=auto    four instances of a; b scales itself

@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -151,6 +152,14 @@ def test_a_bound_of_calls_under_way(hub, monkeypatch):
 
         assert asyncio.run(main()) == [(NAME, n) for n in range(30)]
     assert hub.accepted <= 6
+
+
+def test_calls_that_another_thread_waits_for(hub, monkeypatch):
+    monkeypatch.setattr(_connect, "UNDER_WAY_MAX", 5)
+    with msx.connect(), ThreadPoolExecutor(1) as other:
+        for _ in range(3):
+            futures = [mirrored.start(n) for n in range(5)]
+            assert list(other.map(msx.Future.result, futures)) == [(NAME, n) for n in range(5)]
 
 
 def test_threads_and_contexts(hub, tmp_path):

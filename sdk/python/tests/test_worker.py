@@ -520,7 +520,7 @@ def test_more_lanes_than_the_system_allows(limit, room, reason):
     lane = worker.lane()
     worker.run(lane, limit, room)
     assert returned(lane) is None
-    with suppress(BrokenPipeError):  # it may be gone before it has got them all
+    with suppress(BrokenPipeError):  # it may end before all of them are sent
         for _ in range(5):
             worker.lane()
     status, errors = worker.wait()

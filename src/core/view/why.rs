@@ -49,7 +49,9 @@ impl Core {
 
     fn queue_of(&self, now: Instant, call: &Call, labels: Labels<'_>) -> Option<QueueInfo> {
         match call.place {
-            Place::Queued(rank) | Place::Ahead { rank, .. } => Some(self.in_queue(now, call.service, rank, labels)),
+            Place::Queued(rank) | Place::Ahead { rank, .. } => {
+                Some(self.in_queue(now, call.service, rank, labels))
+            }
             Place::Parked { instance, resuming: true } => self.in_resumes(now, call, instance, labels),
             _ => None,
         }

@@ -10,7 +10,7 @@ import os
 import select
 import threading
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,8 @@ from . import _context, _hub
 from ._asks import Answer, request
 from ._connection import Connection
 from ._errors import UsageError
-from ._futures import Future, all_outcomes
-from ._info import PLAIN, CallInfo
-from ._plain import PlainCall, PlainGather
+from ._futures import Future
+from ._plain import PlainCall
 from ._races import PlainRace
 
 if TYPE_CHECKING:
@@ -35,8 +34,12 @@ UNDER_WAY_MAX = 100
 GRACE_SECONDS = 5.0
 
 
-class Session:
-    """An open connection to a hub (`_context.LiveCall`): `close()` it, or use it in a `with`."""
+class Session(PlainCall):
+    """An open connection to a hub: `close()` it, or use it in a `with`.
+
+    As a call (`_context.LiveCall`) it is that of plain mode, but its futures are answered by the hub. A
+    script is not replayed, so `msx.run` just runs.
+    """
 
     def __init__(self, hub: _hub.Hub, timeout: float | None) -> None:
         self._hub = hub
@@ -101,23 +104,13 @@ class Session:
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         for future in futures:
             future.begin()
-        if _context.running_loop() is not None:
-            return PlainGather(futures)
-        for future in futures:
-            future.wait()
-        return all_outcomes(futures)
+        if _context.running_loop() is None:
+            for future in futures:
+                future.wait()
+        return super().gather(futures)
 
     def race(self) -> HubRace:
         return HubRace()
-
-    def info(self) -> CallInfo:
-        return PLAIN  # a script is no call
-
-    def summarise(self, text: str) -> None:
-        """Of a script there is nothing to show."""
-
-    def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return _plain.memo(fn, args, kwargs)  # a script is not replayed
 
     # --- for futures ---
 
@@ -186,12 +179,10 @@ class Session:
     def make_room(self) -> None:
         """Before this thread starts one more: takes what was answered, and waits for it if it must."""
         while len(self.started) >= UNDER_WAY_MAX:
-            poll = select.poll()
-            by_number = {future.fileno(): future for future in self.started}
-            for number in by_number:
-                poll.register(number, select.POLLIN)
-            for number, _ in poll.poll():
-                by_number[number].wait()
+            for future in [future for future in self.started if future.done]:  # by another thread
+                del self.started[future]
+            if len(self.started) >= UNDER_WAY_MAX:
+                settle_some(self.started)
 
     # --- connections ---
 
@@ -291,16 +282,21 @@ class HubFuture(Future[Any]):
         return self._connection.sock.fileno()
 
 
+def settle_some(futures: Iterable[HubFuture]) -> None:
+    """Waits until some of these are answered, for a moment: another thread may take the answers."""
+    by_number = {future.fileno(): future for future in futures}
+    poll = select.poll()
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    for number, _ in poll.poll(100):
+        by_number[number].wait()
+
+
 class HubRace(PlainRace):
     """Calls that are wanted in the order in which they are answered."""
 
     def settle_blocking(self) -> None:
-        poll = select.poll()
-        by_number = {future.fileno(): future for future in self.waiting.values()}
-        for number in by_number:
-            poll.register(number, select.POLLIN)
-        for number, _ in poll.poll():
-            by_number[number].wait()
+        settle_some(self.waiting.values())
 
 
 # --- which one a stub asks ---------------------------------------------------------------------------------

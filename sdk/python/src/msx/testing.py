@@ -15,8 +15,8 @@ import pytest
 
 from . import _context
 from ._errors import NoCallContext, TimeoutError, UsageError
-from ._futures import Future, all_outcomes
-from ._plain import PlainCall, PlainGather
+from ._futures import Future
+from ._plain import PlainCall
 from ._races import PlainRace
 from ._registry import find
 from ._replay import encode_arguments, read
@@ -143,11 +143,10 @@ class RootCall(PlainCall):
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         for future in futures:
             future.begin()
-        if _context.running_loop() is not None:
-            return PlainGather(futures)
-        for future in futures:
-            future.wait()
-        return all_outcomes(futures)
+        if _context.running_loop() is None:
+            for future in futures:
+                future.wait()
+        return super().gather(futures)
 
     def race(self) -> RootRace:
         return RootRace()
