@@ -4,6 +4,7 @@
 //! Life of a call: `ask` or a worker's `calls` queues it, `pump` binds it to a slot and emits `Run`, the worker's
 //! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
 
+mod alarms;
 mod closing;
 mod ending;
 mod instances;
@@ -15,7 +16,7 @@ mod tests;
 mod tick;
 mod workers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -206,6 +207,8 @@ pub struct Core {
     /// Services whose dispatcher may have something to bind.
     dirty: Vec<ServiceId>,
     stage: Stage,
+    /// When which call has an alarm; some are of calls that have none any more.
+    alarms: BTreeSet<(Instant, CallKey)>,
 }
 
 impl Core {
@@ -227,6 +230,7 @@ impl Core {
             replays_always,
             dirty: Vec::new(),
             stage: Stage::Open,
+            alarms: BTreeSet::new(),
         }
     }
 

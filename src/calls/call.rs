@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::balancer::Rank;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
-use crate::protocol::worker::Wait;
+use crate::protocol::worker::{Alarm, Wait};
 
 use super::children::Children;
 
@@ -81,6 +81,10 @@ pub struct Call {
     pub recorded_bytes: u64,
     /// It keeps its slot, and is to be told as soon as its wait is over.
     pub listens: bool,
+    /// It was told something in this run: a message on its lane is no sign that it did not go on.
+    pub was_told: bool,
+    /// What is recorded if the wait is still on by then and no worker holds the call.
+    pub alarm: Option<(Instant, Alarm)>,
     children: Children,
     /// Seqs in the order in which their results came.
     completed: Vec<u32>,
@@ -105,6 +109,8 @@ impl Call {
             accepted,
             recorded_bytes: 0,
             listens: false,
+            was_told: false,
+            alarm: None,
             children: Children::default(),
             completed: Vec::new(),
             delivered: 0,
@@ -142,6 +148,12 @@ impl Call {
         self.children.set(seq, Child::Recorded { asked: Asked::Memo, ident, outcome });
     }
 
+    /// Records the strike of a timer, of a call that is in no worker: behind all that is recorded.
+    pub fn add_strike(&mut self, alarm: Alarm) {
+        self.delivered = self.completed.len();
+        self.add_memo(alarm.seq, alarm.ident, Outcome::Value(alarm.value), u32::MAX);
+    }
+
     /// Records the result of a pending child.
     pub fn record(&mut self, seq: u32, outcome: Outcome) -> Suspension {
         if let Some(child) = self.children.get_mut(seq)
@@ -161,6 +173,7 @@ impl Call {
     pub fn wait_for(&mut self, wait: &Wait) -> Suspension {
         self.wait_number += 1;
         self.listens = false;
+        self.alarm = None;
         let mut pending = 0;
         for seq in &wait.seqs {
             if let Some(Child::Pending { wait, .. }) = self.children.get_mut(*seq)
@@ -189,6 +202,8 @@ impl Call {
         self.wait_number += 1;
         self.missing = 0;
         self.listens = false;
+        self.was_told = false;
+        self.alarm = None;
     }
 
     /// All recorded results in the order in which they came.

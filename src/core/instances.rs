@@ -79,7 +79,9 @@ impl Core {
         }
         for running in instance.running {
             // The one lane of an `async def` worker carries many calls, and which of them it has read is not known.
-            match instance.kind == WorkerKind::Def && unread.contains(&running.lane) {
+            // Nor does it matter what a call had not read that was told something while it ran.
+            let was_told = self.calls.get(running.call).is_some_and(|call| call.was_told);
+            match instance.kind == WorkerKind::Def && unread.contains(&running.lane) && !was_told {
                 true => self.run_again(id, running.call),
                 false => self.fail_lost(now, id, running.call, reason, out),
             }
@@ -104,8 +106,9 @@ impl Core {
             return;
         }
         call.place = Place::Evicted;
-        if call.suspension() == Suspension::Over {
-            self.queue_replay(key);
+        match call.suspension() {
+            Suspension::Over => self.queue_replay(key),
+            Suspension::Waiting => self.set_alarm(key),
         }
     }
 

@@ -12,10 +12,10 @@ const UNTOLD_MAX: usize = 10_000;
 
 /// A sender: the call of this attempt, on this lane of this instance.
 #[derive(Clone, Copy)]
-struct Sender {
+pub(super) struct Sender {
     instance: InstanceId,
     lane: u32,
-    call: CallKey,
+    pub(super) call: CallKey,
     attempt: u32,
 }
 
@@ -41,6 +41,7 @@ impl Core {
             }
             FromWorker::Evicted { call, attempt } => self.on_evicted(now, sender(call, attempt)),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
+            FromWorker::Alarm { call, attempt, alarm } => self.on_alarm(now, sender(call, attempt), alarm),
             FromWorker::Listen { call, attempt, seqs } => {
                 self.on_listen(now, sender(call, attempt), seqs, out)
             }
@@ -48,7 +49,7 @@ impl Core {
     }
 
     /// Whether the sender is the attempt that counts. Any other is the rest of a call that was answered or cancelled.
-    fn is_current(&self, sender: Sender) -> bool {
+    pub(super) fn is_current(&self, sender: Sender) -> bool {
         self.calls.get(sender.call).is_some_and(|call| {
             call.attempt == sender.attempt
                 && match call.place {
@@ -59,7 +60,7 @@ impl Core {
     }
 
     /// Whether the sender was told to unwind, and has not acknowledged it yet.
-    fn is_unwinding(&self, sender: Sender) -> bool {
+    pub(super) fn is_unwinding(&self, sender: Sender) -> bool {
         self.calls.get(sender.call).is_some_and(|call| {
             call.attempt == sender.attempt && call.place == Place::Unwinding(sender.instance)
         })
@@ -103,6 +104,8 @@ impl Core {
         call.place = Place::Evicted;
         if call.suspension() == Suspension::Over {
             self.queue_replay(sender.call);
+        } else {
+            self.set_alarm(sender.call);
         }
     }
 
@@ -179,6 +182,7 @@ impl Core {
         if !std::mem::take(&mut call.listens) {
             return;
         }
+        call.was_told = true;
         let running = self.dispatcher(instance.service).instance(instance).and_then(|i| i.running_mut(key));
         let Some(lane) = running.map(|running| running.lane) else { return };
         if let Some(message) = self.resume_message(key) {
@@ -191,6 +195,7 @@ impl Core {
         self.touch(id.service);
         if let Some(call) = self.calls.get_mut(key) {
             call.place = Place::Parked { instance: id, resuming: false };
+            call.was_told = false;
         }
         if let Some(victim) = self.victim(id, key) {
             self.evict(now, id, victim, out);

@@ -14,12 +14,12 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
-from . import _context, _hooks
+from . import _context, _hooks, _timers
 from ._errors import Cancelled
 from ._interrupts import Kept
 from ._process import die
 from ._protocol import Decoder, Evict, Interrupt, Message, Reader, Resume, Run, frame
-from ._tasks import LoopCall, LoopRuntime, current_call, task_factory
+from ._tasks import LoopCall, LoopRuntime, call_of, current_call, task_factory
 from ._watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class LoopEngine:
     def run(self, worker: WorkerProcess) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.set_task_factory(task_factory)
+        _timers.watch(self.loop, call_of)
         _run_until_done(self.loop, self.loop.create_task(self._main(worker)))
         left = asyncio.all_tasks(self.loop)
         for task in left:
