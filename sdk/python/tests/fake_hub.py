@@ -73,6 +73,8 @@ class Channel:
 
     def expect(self, tag: int) -> list[Any]:
         got, fields = self.recv()
+        while got == ALARM != tag:  # it tells of the clock, between any others
+            got, fields = self.recv()
         assert got == tag, (got, fields)
         return fields
 
@@ -348,6 +350,9 @@ class FakeHub:
         if wait is None or call.state == "evicting":
             return
         call.wait, call.listens, call.alarm = tuple(wait), False, None
+        if call.state == "running" and call.is_ready():
+            self._resume(call)
+            return
         if call.state == "running":
             instance.running -= 1
             call.state = "parked"
