@@ -4,6 +4,7 @@
 //! Life of a call: `ask` or a worker's `calls` queues it, `pump` binds it to a slot and emits `Run`, the worker's
 //! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
 
+mod alarms;
 mod closing;
 mod ending;
 mod instances;
@@ -16,7 +17,7 @@ mod tick;
 mod view;
 mod workers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -229,6 +230,8 @@ pub struct Core {
     /// Calls may be on lanes that are not free yet.
     is_on_patrol: bool,
     stage: Stage,
+    /// When which call has an alarm; some are of calls that have none any more.
+    alarms: BTreeSet<(Instant, CallKey)>,
 }
 
 impl Core {
@@ -256,6 +259,7 @@ impl Core {
             dirty: Vec::new(),
             is_on_patrol: false,
             stage: Stage::Open,
+            alarms: BTreeSet::new(),
         }
     }
 

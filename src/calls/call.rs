@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::history::Record;
 use crate::balancer::Rank;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
-use crate::protocol::worker::Wait;
+use crate::protocol::worker::{Alarm, Wait};
 
 use super::children::Children;
 
@@ -86,6 +86,8 @@ pub struct Call {
     pub listens: bool,
     /// Where it is written down what was when.
     pub record: Record,
+    /// What is recorded if the wait is still on by then and no worker holds the call.
+    pub alarm: Option<(Instant, Alarm)>,
     children: Children,
     /// Seqs in the order in which their results came.
     completed: Vec<u32>,
@@ -111,6 +113,7 @@ impl Call {
             recorded_bytes: 0,
             listens: false,
             record: Record::NONE,
+            alarm: None,
             children: Children::default(),
             completed: Vec::new(),
             delivered: 0,
@@ -148,6 +151,12 @@ impl Call {
         self.children.set(seq, Child::Recorded { asked: Asked::Memo, ident, outcome });
     }
 
+    /// Records the strike of a timer, of a call that is in no worker: behind all that is recorded.
+    pub fn add_strike(&mut self, alarm: Alarm) {
+        self.delivered = self.completed.len();
+        self.add_memo(alarm.seq, alarm.ident, Outcome::Value(alarm.value), u32::MAX);
+    }
+
     /// Records the result of a pending child.
     pub fn record(&mut self, seq: u32, outcome: Outcome) -> Suspension {
         if let Some(child) = self.children.get_mut(seq)
@@ -167,6 +176,7 @@ impl Call {
     pub fn wait_for(&mut self, wait: &Wait) -> Suspension {
         self.wait_number += 1;
         self.listens = false;
+        self.alarm = None;
         let mut pending = 0;
         for seq in &wait.seqs {
             if let Some(Child::Pending { wait, .. }) = self.children.get_mut(*seq)
@@ -200,6 +210,7 @@ impl Call {
         self.wait_number += 1;
         self.missing = 0;
         self.listens = false;
+        self.alarm = None;
     }
 
     /// All recorded results in the order in which they came.

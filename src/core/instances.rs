@@ -114,8 +114,9 @@ impl Core {
             return;
         }
         call.place = Place::Evicted;
-        if call.suspension() == Suspension::Over {
-            self.queue_replay(key);
+        match call.suspension() {
+            Suspension::Over => self.queue_replay(key),
+            Suspension::Waiting => self.set_alarm(key),
         }
     }
 

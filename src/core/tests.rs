@@ -10,7 +10,7 @@ use super::{Answer, Core, Effect, Event, ServiceSetup};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::error::RemoteError;
-use crate::protocol::worker::{Entry, FromWorker, ToWorker, Wait};
+use crate::protocol::worker::{Alarm, Entry, FromWorker, Recorded, ToWorker, Wait};
 
 const RUN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of the root call that each test makes.
@@ -319,4 +319,32 @@ fn a_name_that_is_wrong_is_told_with_what_it_may_have_meant() {
     let expected = "there is no service `calee` (did you mean `callee`?); the module of a service must be among `modules` \
                     in services.toml";
     assert_eq!(RemoteError::decode(payload).message, expected);
+}
+
+/// The timer of a call that was evicted strikes at the hub, once, and stands behind what was recorded before.
+#[test]
+fn an_evicted_call_is_run_again_when_its_alarm_is_due() {
+    let mut bench = Bench::new(0);
+    let call = bench.ask();
+    bench.calls(call);
+    let alarm = Alarm { seq: 1, ident: 9, value: Bytes::from_static(b"7"), after: Duration::from_secs(1) };
+    bench.says(CALLER, FromWorker::Alarm { call, attempt: 1, alarm: alarm.clone() });
+    bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
+    bench.effects.clear();
+    bench.passes(Duration::from_millis(900));
+    assert_eq!(bench.started(), None, "it is not due");
+    bench.passes(Duration::from_millis(100));
+    let recorded = bench.effects.drain(..).find_map(|effect| match effect {
+        Effect::Send { message: ToWorker::Run { call: run, results, .. }, .. } if run == call => {
+            Some(results)
+        }
+        _ => None,
+    });
+    let service = ServiceName::new("msx.run");
+    assert_eq!(
+        recorded,
+        Some(vec![Recorded { seq: 1, service, ident: 9, outcome: Outcome::Value(alarm.value) }])
+    );
+    bench.passes(Duration::from_secs(10));
+    assert_eq!(bench.started(), None, "it strikes once");
 }

@@ -18,6 +18,7 @@ const COLD_QUEUE_BOUND: Duration = Duration::from_secs(60);
 
 impl Core {
     pub(super) fn on_tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.ring_alarms(now);
         for at in 0..self.services.len() {
             let service = ServiceId(at as u32);
             self.refuse_overdue(now, service, out);

@@ -21,10 +21,10 @@ fn shown(summary: &str) -> String {
 
 /// A sender: the call of this attempt, on this lane of this instance.
 #[derive(Clone, Copy)]
-struct Sender {
+pub(super) struct Sender {
     instance: InstanceId,
     lane: u32,
-    call: CallKey,
+    pub(super) call: CallKey,
     attempt: u32,
 }
 
@@ -53,6 +53,7 @@ impl Core {
             FromWorker::GiveBack { call, attempt } => self.on_given_back(now, sender(call, attempt)),
             FromWorker::Summary { call, attempt, text } => self.on_summary(sender(call, attempt), &text),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
+            FromWorker::Alarm { call, attempt, alarm } => self.on_alarm(now, sender(call, attempt), alarm),
             FromWorker::Listen { call, attempt, seqs } => {
                 self.on_listen(now, sender(call, attempt), seqs, out)
             }
@@ -60,7 +61,7 @@ impl Core {
     }
 
     /// Whether the sender is the attempt that counts. Any other is the rest of a call that was answered or cancelled.
-    fn is_current(&self, sender: Sender) -> bool {
+    pub(super) fn is_current(&self, sender: Sender) -> bool {
         self.calls.get(sender.call).is_some_and(|call| {
             call.attempt == sender.attempt
                 && match call.place {
@@ -71,7 +72,7 @@ impl Core {
     }
 
     /// Whether the sender was told to unwind, and has not acknowledged it yet.
-    fn is_unwinding(&self, sender: Sender) -> bool {
+    pub(super) fn is_unwinding(&self, sender: Sender) -> bool {
         self.calls.get(sender.call).is_some_and(|call| {
             call.attempt == sender.attempt && call.place == Place::Unwinding(sender.instance)
         })
@@ -147,6 +148,8 @@ impl Core {
         call.place = Place::Evicted;
         if call.suspension() == Suspension::Over {
             self.queue_replay(sender.call);
+        } else {
+            self.set_alarm(sender.call);
         }
     }
 

@@ -103,6 +103,15 @@ pub struct Memo {
     pub known: u32,
 }
 
+/// A memo that the hub makes itself if the call that waits is in no worker when its time comes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alarm {
+    pub seq: u32,
+    pub ident: u32,
+    pub value: Bytes,
+    pub after: Duration,
+}
+
 /// Worker → hub, on a lane.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromWorker {
@@ -137,6 +146,12 @@ pub enum FromWorker {
         call: CallKey,
         attempt: u32,
         memo: Memo,
+    },
+    /// The timer of asyncio that strikes next beside the wait of a parked call.
+    Alarm {
+        call: CallKey,
+        attempt: u32,
+        alarm: Alarm,
     },
     /// Threads of the user's own wait for any of these; the call keeps its slot.
     Listen {
@@ -288,7 +303,8 @@ impl FromWorker {
             (53, 2..) => Self::GiveBack { call, attempt },
             (54, 3..) => Self::Summary { call, attempt, text: fields.text()? },
             (56, 3..) => Self::Listen { call, attempt, seqs: fields.seqs()? },
-            (48..=54 | 56, _) => return Err(DecodeError::Malformed { tag }),
+            (57, 6..) => Self::Alarm { call, attempt, alarm: fields.alarm(keep)? },
+            (48..=54 | 56..=57, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)
@@ -432,6 +448,11 @@ impl<'a> Fields<'a> {
         }
         let all = self.uint()? == 0;
         Ok(Some(Wait { all, seqs: self.seqs()? }))
+    }
+
+    fn alarm(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Alarm, DecodeError> {
+        let (seq, ident, value) = (self.uint32()?, self.uint32()?, self.payload(keep)?);
+        Ok(Alarm { seq, ident, value, after: Duration::from_millis(self.uint()?) })
     }
 
     fn seqs(&mut self) -> Result<Vec<u32>, DecodeError> {

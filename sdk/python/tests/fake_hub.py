@@ -31,7 +31,7 @@ LIMIT = 32 * 1024 * 1024
 HELLO, PONG, STACK, STACKS, LANE, PING, INTERRUPT, DRAIN = 1, 2, 3, 4, 16, 17, 18, 19
 ASK_BACK, TALLY, ASK_STACKS = 20, 21, 22
 RUN, RESUME, EVICT, CALLS, RETURN, RAISE, EVICTED, MEMO, GIVE_BACK = 32, 33, 34, 48, 49, 50, 51, 52, 53
-SUMMARY, LISTEN = 54, 56
+SUMMARY, LISTEN, ALARM = 54, 56, 57
 
 
 class Channel:
@@ -74,6 +74,8 @@ class Channel:
 
     def expect(self, tag: int) -> list[Any]:
         got, fields = self.recv()
+        while got == ALARM != tag:  # it tells of the clock, between any others
+            got, fields = self.recv()
         assert got == tag, (got, fields)
         return fields
 
@@ -166,6 +168,7 @@ class HubCall:
         self.delivered: set[int] = set()
         self.wait: tuple[int, list[int]] | None = None
         self.listens = False
+        self.alarm: tuple[float, list[Any]] | None = None  # when, and what to record then
         self.lane: Channel | None = None
         self.outcome: tuple[bool, bytes] | None = None
 
@@ -198,6 +201,7 @@ class FakeHub:
         self.calls: dict[int, HubCall] = {}
         self.ids = itertools.count(1)
         self.made = 0  # children
+        self.alarmed: set[HubCall] = set()
         self.evictions = 0
         self.selector = selectors.DefaultSelector()
 
@@ -244,12 +248,23 @@ class FakeHub:
         raise decode_error(payload)
 
     def _turn(self) -> None:
-        for key, _ in self.selector.select(1.0):
+        self._ring()
+        for key, _ in self.selector.select(0.02):
             instance, lane = key.data
             assert lane.read(), f"a lane of {instance.worker.process.args} was closed"
             while lane.messages:
                 self._handle(instance, lane, *lane.messages.popleft())
         self._dispatch()
+
+    def _ring(self) -> None:
+        """Alarms of calls that are in no worker."""
+        for call in self.alarmed:
+            if call.alarm is not None and call.state == "suspended" and not call.is_ready():
+                due, result = call.alarm
+                if time.monotonic() >= due:
+                    call.alarm = None
+                    call.results.append(result)
+                    self.instances[call.service].ready.append(call)
 
     # --- the call machine ---
 
@@ -282,6 +297,7 @@ class FakeHub:
             self.selector.register(lane.sock, selectors.EVENT_READ, (instance, lane))
         call.lane = instance.idle[0] if instance.is_async else instance.idle.pop()
         call.attempt += 1
+        call.alarm = None
         call.state = "running"
         call.delivered = {result[0] for result in call.results}
         via = call.parent.service if call.parent else None
@@ -304,6 +320,10 @@ class FakeHub:
             seq, ident, ok, payload, known = fields[2:]
             call.results.insert(known, [seq, "msx.run", ident, ok, payload])
             call.delivered.add(seq)
+        elif tag == ALARM:
+            seq, ident, payload, after_ms = fields[2:]
+            call.alarm = time.monotonic() + after_ms / 1000, [seq, "msx.run", ident, True, payload]
+            self.alarmed.add(call)
         elif tag == LISTEN:
             call.wait = (1, fields[2])
             call.listens = call.state == "running"
@@ -337,7 +357,10 @@ class FakeHub:
                 assert (known.service, known.crc) == (service, crc), "non-determinism"
         if wait is None or call.state == "evicting":
             return
-        call.wait, call.listens = tuple(wait), False
+        call.wait, call.listens, call.alarm = tuple(wait), False, None
+        if call.state == "running" and call.is_ready():
+            self._resume(call)
+            return
         if call.state == "running":
             instance.running -= 1
             call.state = "parked"

@@ -72,6 +72,16 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
                 known: number_of(&fields["known"]),
             },
         },
+        "alarm" => FromWorker::Alarm {
+            call,
+            attempt,
+            alarm: Alarm {
+                seq: number_of(&fields["seq"]),
+                ident: number_of(&fields["ident"]),
+                value: payload_of(&fields["value"]),
+                after: Duration::from_millis(fields["after"].as_u64().unwrap()),
+            },
+        },
         "listen" => FromWorker::Listen { call, attempt, seqs: list(&fields["seqs"], number_of) },
         _ => FromWorker::Calls {
             call,

@@ -40,7 +40,7 @@ fn run(project: &Project, service: &str, cases: &[(&str, serde_json::Value, u64)
         let name = format!("{service}-{how}");
         assert_eq!(project.call(&[service, how, &name]), *result, "{name}");
         assert_eq!(project.marks(&format!("{name}.tick")), *ticks, "{name}");
-        // Besides its ticks it waits for calls that fail.
+        // Besides its ticks it waits for calls that fail or take long.
         assert!(project.marks(&format!("{name}.begun")) <= project.attempts(ticks + 3), "{name}");
     }
 }
@@ -72,6 +72,8 @@ fn each_form_as_async_def(project: &Project) {
             ("nested", json!([[1, 1, 1], [2, 2, 2], 1]), 6),
             ("beside_each_other", json!([4, 8, 3, 4]), 22),
             ("in_a_group", json!([[1, 2], 3]), 3),
+            ("times_out", json!([["late", "late"], "slow"]), 4),
+            ("waits", json!([[1], ["slow"], 0]), 2),
         ],
     );
 }

@@ -142,8 +142,11 @@ class Guests:
             self._joined = False
 
     def unparked(self) -> None:
+        """It tells for the guests, too: the one that reads the lane does not hear of this."""
         with self._changed:
             self._told = None
+            if not self.root.suspended:
+                self._tell()
             self._changed.notify_all()
 
     def close(self) -> None:

@@ -14,13 +14,13 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
-from . import _context, _hooks
+from . import _context, _hooks, _timers
 from ._errors import Cancelled
 from ._interrupts import Kept
 from ._process import die
 from ._protocol import Decoder, Evict, Interrupt, Message, Reader, Resume, Run, TaskStack, frame
 from ._tally import Numbers
-from ._tasks import CallTask, LoopCall, LoopRuntime, current_call, stack_of_steps, task_factory
+from ._tasks import CallTask, LoopCall, LoopRuntime, call_of, current_call, stack_of_steps, task_factory
 from ._watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class LoopEngine:
     def run(self, worker: WorkerProcess) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.set_task_factory(task_factory)
+        _timers.watch(self.loop, call_of)
         _run_until_done(self.loop, self.loop.create_task(self._main(worker)))
         left = asyncio.all_tasks(self.loop)
         for task in left:

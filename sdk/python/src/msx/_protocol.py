@@ -221,6 +221,16 @@ class Summary(Message):
     text: str
 
 
+class Alarm(Message):
+    TAG = 57
+    call: int
+    attempt: int
+    seq: int
+    ident: int
+    payload: bytes
+    after_ms: int
+
+
 _HEAD = struct.Struct("<IB")
 _pack_head = _HEAD.pack
 _unpack_head = _HEAD.unpack_from

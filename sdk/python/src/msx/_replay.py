@@ -74,13 +74,11 @@ class Call:
 
     def claim(self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
         """The next child call. It is already answered if its seq is in the inbox."""
-        if self.suspended or self.failure is not None or _in_memo.get():
-            self._bar(service)
+        self.check(service)
         payload, ident = encode_arguments(service, args, kwargs, self.limit)
         seq = self.next_seq
         self.next_seq = seq + 1
-        if self.recorded is not None:
-            self._identify(seq, service, ident)
+        self.identify(seq, service, ident)
         return Entry(seq, service, ident, payload)
 
     def check(self, service: str) -> None:

@@ -20,19 +20,23 @@ What a suspended call has running besides (tasks that nobody awaits) goes on; wh
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import _context
+from . import _codec, _context
 from ._errors import NoCallContext
 from ._futures import Composite, Future, all_outcomes
-from ._protocol import WAIT_ALL, WAIT_ANY, Calls, Entry, Memo, Message, Resume, Run, Summary, Wait
+from ._protocol import WAIT_ALL, WAIT_ANY, Alarm, Calls, Entry, Memo, Message, Resume, Run, Summary, Wait
 from ._races import LoopRace
 from ._replay import MEMO, Call, read
+from ._timers import IDENT as TIMER
+from ._timers import Timer
 from ._traceback import format_frame, user_frames
 
 if TYPE_CHECKING:
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
 
 # A result passes a task, its callbacks, a gather and whoever awaits it in 4 turns; nested ones take more.
 SETTLE_TURNS = 8
+# Cancelled timers are forgotten this often.
+TIMERS_KEPT = 256
 
 current_call: ContextVar[LoopCall | None] = ContextVar("msx_call", default=None)
 
@@ -77,8 +83,9 @@ class LoopCall(Call):
     """A call on the loop (`_context.LiveCall`)."""
 
     __slots__ = (
-        "_asked", "_dirty", "_engine", "_entries", "_futures", "_memos", "_quiet_turns", "_settling",
-        "_tasks", "_waiters", "begun", "ended", "reason", "steps", "task",
+        "_alarmed", "_asked", "_dirty", "_due", "_engine", "_entries", "_futures", "_memos", "_quiet_turns",
+        "_settling", "_strikes", "_tasks", "_timers_made", "_waiters", "begun", "ended", "reason", "steps",
+        "task", "timers",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str, engine: Engine) -> None:
@@ -98,6 +105,21 @@ class LoopCall(Call):
         self._dirty = False
         self._settling = False
         self._quiet_turns = 0
+        self.timers: dict[int, Timer] = {}
+        self._timers_made = 0
+        self._due: deque[Timer] = deque()  # their time has come, their turn has not
+        self._alarmed: Any = None  # what the hub knows of the timers
+        self._strikes = self._recorded_strikes() if run.results else {}
+
+    def _recorded_strikes(self) -> dict[int, int]:
+        """By their seq, the numbers of timers that struck in an earlier attempt."""
+        assert self.recorded is not None
+        strikes = [
+            known for known in self.recorded.values() if known.service == MEMO and known.ident == TIMER
+        ]
+        for known in strikes:
+            del self.recorded[known.seq]
+        return {known.seq: _codec.decode(known.payload) for known in strikes}
 
     # --- for stubs ---
 
@@ -165,7 +187,7 @@ class LoopCall(Call):
         """Waits for all of them."""
         if self.suspended:
             self.unwind()
-        if not self._tasks:
+        if not self._is_ordered():
             for future in futures:
                 self._deliver(future.seq)
         missing = [future for future in futures if not future.done]
@@ -178,7 +200,7 @@ class LoopCall(Call):
             raise NoCallContext("these calls were started by another call")
         if self.suspended:
             self.unwind()
-        if not self._tasks:
+        if not self._is_ordered():
             seq = next(filter(race.waiting.__contains__, self.inbox), None)
             if seq is not None:
                 self._deliver(seq)
@@ -245,9 +267,9 @@ class LoopCall(Call):
         return self._asked is not None
 
     def resume(self, resume: Resume) -> None:
-        self._asked = None
+        self._asked = self._alarmed = None
         self.learn(resume)
-        if not self._tasks:
+        if not self._is_ordered():
             for result in resume.results:
                 self._deliver_awaited(result.seq)
         self._touch()
@@ -294,7 +316,7 @@ class LoopCall(Call):
         self._dirty = False
         if self.ended:
             return
-        if self._tasks or self._settling:
+        if self._is_ordered() or self._settling:
             self.emit(None)
             if not self._settling:
                 self._settling = True
@@ -309,7 +331,7 @@ class LoopCall(Call):
             self._settling = False
         elif self._quiet_turns <= SETTLE_TURNS:
             self._engine.loop.call_soon(self._settle)
-        elif self._deliver_next():
+        elif self._deliver_next() or self._strike_next():
             self._quiet_turns = 0
             self._engine.loop.call_soon(self._settle)
         else:
@@ -317,12 +339,76 @@ class LoopCall(Call):
             self.emit(self._wanted())
             self._engine.flush()
 
+    def _is_ordered(self) -> bool:
+        """Whether results are handed over one at a time."""
+        return bool(self._tasks or self._strikes or self._due)
+
     def _deliver_next(self) -> bool:
-        """The next result that wakes a task, in the order of the record."""
-        while (seq := next(filter(self._futures.__contains__, self.inbox), None)) is not None:
+        """The next result that wakes a task, or the strike of a timer, in the order of the record."""
+        strikes, futures = self._strikes, self._futures
+        while (
+            seq := next((seq for seq in self.inbox if seq in futures or seq in strikes), None)
+        ) is not None:
+            if seq in strikes:
+                return self._strike_again(seq)
             if self._deliver(seq):
                 return True
         return False
+
+    def _strike_again(self, seq: int) -> bool:
+        """Unless the program has not come that far; what follows in the record waits, too."""
+        if seq != self.next_seq:
+            return False
+        self.next_seq += 1
+        del self.inbox[seq]
+        timer = self.timers.pop(self._strikes.pop(seq), None)
+        if timer is not None:
+            timer.strike(self._engine.loop)
+        return True
+
+    def _strike_next(self) -> bool:
+        """A timer whose time has come, when there is nothing else to hand over."""
+        while self._due:
+            timer = self._due.popleft()
+            if self.timers.pop(timer.number, None) is not None and not timer.was_cancelled:
+                outcome = (True, _codec.encode(timer.number))
+                self.send_memo(Memo(self.id, self.attempt, self.next_seq, TIMER, *outcome, self.known))
+                self.next_seq += 1
+                self.known += 1
+                timer.strike(self._engine.loop)
+                return True
+        return False
+
+    def new_timer(self, callback: Any, args: Any, context: Context) -> Timer:
+        timer = self.timers[self._timers_made] = Timer(self, self._timers_made, callback, args, context)
+        self._timers_made += 1
+        if self._timers_made % TIMERS_KEPT == 0:
+            self._forget_cancelled()
+        return timer
+
+    def _forget_cancelled(self) -> None:
+        self.timers = {number: timer for number, timer in self.timers.items() if not timer.was_cancelled}
+
+    def defers(self, timer: Timer) -> bool:
+        """Whether it strikes later, in its turn among results: when tasks wait for calls."""
+        if self.ended or self.suspended or not any(waiter.missing > 0 for waiter in self._waiters):
+            return False
+        self._due.append(timer)
+        self._touch()
+        return True
+
+    def _tell_alarm(self) -> None:
+        """Which timer strikes next, in case that the call is then in no worker."""
+        self._forget_cancelled()
+        armed = [timer for timer in self.timers.values() if timer.number not in self._strikes.values()]
+        if not armed or self._strikes:
+            return
+        first = min(armed, key=lambda timer: timer.when)
+        if (news := (first.number, self.next_seq)) != self._alarmed:
+            self._alarmed = news
+            after = max(0, math.ceil((first.when - self._engine.loop.time()) * 1000))
+            payload = _codec.encode(first.number)
+            self._engine.send(Alarm(self.id, self.attempt, self.next_seq, TIMER, payload, after))
 
     def _wanted(self) -> Wait | None:
         """What the tasks wait for that have not been woken."""
@@ -330,13 +416,21 @@ class LoopCall(Call):
         if not waiting:
             return None
         seqs = {future.seq: None for waiter in waiting for future in waiter.futures if not future.done}
+        if self._strikes and not self.inbox.keys().isdisjoint(seqs):
+            return None  # it is here, and waits for its turn: not for the hub
         return (WAIT_ALL if len(waiting) == 1 else WAIT_ANY), list(seqs)
 
     def emit(self, wait: Wait | None) -> None:
         """Tells the hub about new children, and what the call waits for if that is news."""
         if self.suspended or wait == self._asked:
             wait = None
-        if self.suspended or not (self._entries or wait):
+        if self._entries or wait:
+            self._emit(wait)
+        if self._asked is not None and self.timers and not self.suspended:
+            self._tell_alarm()
+
+    def _emit(self, wait: Wait | None) -> None:
+        if self.suspended:
             return
         *full, last = _batches(self._entries, self.limit)
         self._entries = []
@@ -465,6 +559,10 @@ class CallTask(asyncio.Task[Any]):
 
     def __hash__(self) -> int:
         return self._msx_hash
+
+
+def call_of(context: Context) -> LoopCall | None:
+    return context.get(current_call)
 
 
 def task_factory(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> asyncio.Task[Any]:

@@ -1,5 +1,7 @@
 """Services of the tests: many calls of one `def`. What they do next depends on which call is done first."""
 
+import threading
+
 from basic import add, count
 
 import msx
@@ -114,3 +116,9 @@ def about():
 @microservice
 def about_child():
     return about()
+
+
+@microservice
+def slow(seconds):
+    threading.Event().wait(seconds)
+    return seconds

@@ -5,7 +5,7 @@ import sys
 
 import msx
 from cases import Cases
-from leaves import atick, double, fails, tick
+from leaves import atick, double, fails, slow, tick
 from marks import mark
 from msx import microservice
 
@@ -84,6 +84,33 @@ async def in_a_group(name):
         both = group.create_task(msx.gather(atick(1, name), tick.aio(2, name)))
         one = group.create_task(msx.first([atick(3, name)]))
     return [both.result(), one.result()]
+
+
+@HOWS
+async def times_out(name):
+    """What is called next depends on whether a timer struck."""
+    got = []
+    for _ in range(2):
+        call = slow.start(name)
+        try:
+            got.append(await asyncio.wait_for(call, 0.05))
+        except asyncio.TimeoutError:
+            got.append(await atick("late", name))
+        if sys.version_info >= (3, 11):
+            async with asyncio.timeout(30):
+                await tick.aio(0, name)
+        else:
+            await tick.aio(0, name)
+    return [got, await call]
+
+
+@HOWS
+async def waits(name):
+    tasks = [asyncio.create_task(slow.aio(name)), asyncio.create_task(atick(1, name))]
+    done, pending = await asyncio.wait(tasks, timeout=0.2)
+    first = sorted([await atick(task.result(), name) for task in done])
+    done, pending = await asyncio.wait(pending)
+    return [first, [task.result() for task in done], len(pending)]
 
 
 @HOWS

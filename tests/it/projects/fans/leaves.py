@@ -1,5 +1,7 @@
 """What is called."""
 
+import time
+
 from marks import mark
 from msx import microservice
 
@@ -14,6 +16,13 @@ def tick(value: object, name: str) -> object:
 async def atick(value: object, name: str) -> object:
     mark(f"{name}.tick")
     return value
+
+
+@microservice
+def slow(name: str) -> str:
+    mark(f"{name}.slow")
+    time.sleep(0.4)
+    return "slow"
 
 
 @microservice
