@@ -22,8 +22,17 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 8] =
-    ["autoscaling", "gateway", "getting-started", "manifest", "replay", "running", "services", "supervision"];
+const GUIDES: [&str; 9] = [
+    "autoscaling",
+    "gateway",
+    "getting-started",
+    "manifest",
+    "replay",
+    "running",
+    "services",
+    "supervision",
+    "values",
+];
 const REFERENCES: [&str; 2] = ["performance", "protocol"];
 
 #[test]
@@ -69,6 +78,13 @@ fn services() {
 #[test]
 fn supervision() {
     follow(&Sandbox::new(), "docs/supervision.md");
+}
+
+/// With the libraries that the page speaks of.
+#[test]
+fn values() {
+    let python = crate::sdk::environment();
+    follow(&Sandbox::new().env("VIRTUAL_ENV", python.to_str().unwrap()), "docs/values.md");
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn the_sdk_passes_its_tests() {
 }
 
 /// A virtual environment in the target folder, made once for this list of packages.
-fn environment() -> PathBuf {
+pub fn environment() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let folder = tmp.join("sdk-venv");
     let lock = File::create(tmp.join("sdk-venv.lock")).unwrap();

@@ -9,6 +9,7 @@ mod gates;
 mod limits;
 mod load;
 mod trees;
+mod values;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
