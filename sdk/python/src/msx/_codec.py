@@ -348,7 +348,7 @@ _BUILDERS: dict[int, Callable[[Any], Any]] = {
     TIME: datetime.time.fromisoformat,
     TIMEDELTA: lambda content: datetime.timedelta(*content),
     DECIMAL: decimal.Decimal,
-    UUID: uuid.UUID,
+    UUID: lambda content: uuid.UUID(str(content)),
     ENUM: _to_enum,
     DATACLASS: _to_dataclass,
     NAMEDTUPLE: _to_namedtuple,
