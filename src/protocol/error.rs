@@ -26,6 +26,12 @@ pub struct RemoteError {
     #[serde(deserialize_with = "nil_as_default")]
     pub traceback: String,
     pub cause: Option<Box<RemoteError>>,
+    /// Services that it passed through on its way, the innermost first.
+    #[serde(deserialize_with = "nil_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
+    /// What `add_note` has added.
+    #[serde(deserialize_with = "nil_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl RemoteError {

@@ -22,7 +22,7 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 12] = [
+const GUIDES: [&str; 13] = [
     "autoscaling",
     "calls",
     "connect",
@@ -35,6 +35,7 @@ const GUIDES: [&str; 12] = [
     "services",
     "supervision",
     "testing",
+    "values",
 ];
 const REFERENCES: [&str; 2] = ["performance", "protocol"];
 
@@ -96,6 +97,13 @@ fn services() {
 #[test]
 fn supervision() {
     follow(&Sandbox::new(), "docs/supervision.md");
+}
+
+/// With the libraries that the page speaks of.
+#[test]
+fn values() {
+    let python = crate::sdk::environment();
+    follow(&Sandbox::new().env("VIRTUAL_ENV", python.to_str().unwrap()), "docs/values.md");
 }
 
 #[test]

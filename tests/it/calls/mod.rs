@@ -12,6 +12,7 @@ mod limits;
 mod load;
 mod seeing;
 mod trees;
+mod values;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};

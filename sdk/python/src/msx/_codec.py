@@ -348,7 +348,7 @@ _BUILDERS: dict[int, Callable[[Any], Any]] = {
     TIME: datetime.time.fromisoformat,
     TIMEDELTA: lambda content: datetime.timedelta(*content),
     DECIMAL: decimal.Decimal,
-    UUID: uuid.UUID,
+    UUID: lambda content: uuid.UUID(str(content)),
     ENUM: _to_enum,
     DATACLASS: _to_dataclass,
     NAMEDTUPLE: _to_namedtuple,
@@ -365,13 +365,16 @@ def _build(code: int, content: memoryview) -> Any:
 def _build_foreign(code: int, content: memoryview) -> Any:
     from . import _arrays, _frames, _models  # they build on this module
 
-    raw = _arrays.RAW_BUILDERS.get(code)
-    if raw is not None:
-        return raw(content)
     build = _models.BUILDERS.get(code) or _frames.BUILDERS.get(code)
-    if build is None:
+    raw = _arrays.RAW_BUILDERS.get(code)
+    if build is None and raw is None:
         raise TypeError(f"received a value of the unknown extension type {code}; is this msx too old?")
-    return build(_unpack(content))
+    try:
+        return raw(content) if raw is not None else build(_unpack(content))  # type: ignore[misc]
+    except (TypeError, ValueError):
+        raise
+    except Exception as error:  # of the library, which is given nonsense
+        raise ValueError(f"not a value of the extension type {code}: {error!r}") from None
 
 
 _unpack = msgspec.msgpack.Decoder(ext_hook=_build).decode

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import msgspec
 
@@ -235,12 +235,32 @@ _HEAD = struct.Struct("<IB")
 _pack_head = _HEAD.pack
 _unpack_head = _HEAD.unpack_from
 _encode = msgspec.msgpack.Encoder().encode
+_encode_into = msgspec.msgpack.Encoder().encode_into
 
 
 def frame(message: Message) -> bytes:
     """The bytes of one message."""
+    if _is_large(message):
+        return _large_frame(message)
     body = _encode(message)
     return _pack_head(len(body) + 1, message.TAG) + body
+
+
+def _is_large(message: Message) -> bool:
+    """By its payload, of several by the first one: only speed depends on it."""
+    if isinstance(message, Return):
+        return len(message.payload) > READ_BYTES
+    if isinstance(message, Calls) and message.entries:
+        return len(message.entries[0].payload) > READ_BYTES
+    return False
+
+
+def _large_frame(message: Message) -> bytes:
+    """Slower for small ones, but the payload is copied once."""
+    data = bytearray(_HEAD.size)
+    _encode_into(message, data, _HEAD.size)
+    _HEAD.pack_into(data, 0, len(data) - 4, message.TAG)
+    return cast(bytes, data)  # it is sent, and nothing else
 
 
 class Decoder:

@@ -206,9 +206,9 @@ def decode_error(payload: bytes | memoryview) -> BaseException:
     """The exception to raise at the call; never fails, whatever the payload lacks."""
     try:
         content = _codec.decode(payload)
+        return from_map(content if isinstance(content, dict) else {})
     except Exception as failure:
         return RemoteError(f"the call failed with an error that cannot be read here: {failure}")
-    return from_map(content if isinstance(content, dict) else {})
 
 
 def raise_as_it_is(error: BaseException) -> NoReturn:
