@@ -5,6 +5,7 @@
 //! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
 
 mod closing;
+mod deadline;
 mod ending;
 mod instances;
 mod report;
@@ -13,6 +14,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod timers;
 mod workers;
 
 use std::collections::HashMap;
@@ -24,8 +26,9 @@ use crate::balancer::{Bound, Dispatcher, Work};
 use crate::calls::{Asked, Calls, Fault, Place};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
-use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
+use crate::protocol::worker::{CallOptions, FromWorker, Recorded, ToWorker};
 use closing::Stage;
+use timers::Timers;
 
 pub use report::ServiceReport;
 
@@ -87,6 +90,8 @@ pub enum Event {
     Abandon,
     /// Time passed; due every `TICK`.
     Tick,
+    /// What `Core::next_timer` names has come.
+    Timer,
 }
 
 /// What to do.
@@ -134,6 +139,8 @@ pub enum Effect {
 #[derive(Debug)]
 pub enum Answer {
     Done(Outcome),
+    /// The deadline of the call has passed.
+    Expired,
     Refused(Refusal),
 }
 
@@ -201,6 +208,7 @@ pub struct Core {
     /// What a memo is called on the wire.
     memo_name: ServiceName,
     calls: Calls,
+    timers: Timers,
     /// `MSX_REPLAY=always`: evict right after parking.
     replays_always: bool,
     /// Services whose dispatcher may have something to bind.
@@ -224,6 +232,7 @@ impl Core {
             by_name,
             memo_name: ServiceName::new("msx.run"),
             calls: Calls::default(),
+            timers: Timers::default(),
             replays_always,
             dirty: Vec::new(),
             stage: Stage::Open,
@@ -236,11 +245,13 @@ impl Core {
         now: Instant,
         service: ServiceId,
         arguments: Bytes,
+        options: Option<Box<CallOptions>>,
         token: u64,
         out: &mut Vec<Effect>,
     ) -> Result<CallKey, Refusal> {
         self.admit(service)?;
         let call = self.calls.add_root(service, arguments, token, now);
+        self.give_options(now, call, options);
         self.queue_new(call, now, out);
         self.pump(now, out);
         Ok(call)
@@ -307,6 +318,8 @@ impl Core {
             Event::Close => self.close(),
             Event::Abandon => self.abandon(now, out),
             Event::Tick => self.on_tick(now, out),
+            // Whatever comes, `pump` looks for what is due.
+            Event::Timer => (),
         }
         self.pump(now, out);
     }
@@ -329,22 +342,23 @@ impl Core {
 
     /// Binds whatever can run now in the services that changed.
     fn pump(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.fire_timers(now, out);
         while let Some(service) = self.dirty.pop() {
             while let Some(bound) = self.dispatcher(service).next(now) {
-                self.start(bound, out);
+                self.start(now, bound, out);
             }
             self.say_drained(service, out);
         }
     }
 
-    fn start(&mut self, bound: Bound, out: &mut Vec<Effect>) {
+    fn start(&mut self, now: Instant, bound: Bound, out: &mut Vec<Effect>) {
         let Bound { call: key, instance, lane, work } = bound;
         let message = match work {
             Work::Run { opens_lane } => {
                 if opens_lane {
                     out.push(Effect::OpenLane { instance, lane });
                 }
-                self.run_message(key)
+                self.run_message(now, key)
             }
             Work::Resume => self.resume_message(key),
         };
@@ -356,13 +370,14 @@ impl Core {
         out.push(Effect::Send { instance, lane, message });
     }
 
-    fn run_message(&mut self, key: CallKey) -> Option<ToWorker> {
+    fn run_message(&mut self, now: Instant, key: CallKey) -> Option<ToWorker> {
         let call = self.calls.get_mut(key)?;
         call.begin_attempt();
         let (attempt, arguments, parent) = (call.attempt, call.arguments.clone(), call.parent);
+        let remaining = call.deadline.map(|at| at.saturating_duration_since(now));
         let via = parent.and_then(|(parent, _)| self.calls.get(parent)).map(|parent| parent.service);
         let via = via.map(|service| self.service(service).setup.name.clone());
-        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key) })
+        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key), remaining })
     }
 
     fn recorded(&self, key: CallKey) -> Vec<Recorded> {

@@ -22,7 +22,7 @@ use tokio::task::LocalSet;
 
 use crate::core::{Answer, Core, Event, Reason, Refusal, ServiceReport, TICK};
 use crate::model::{CallKey, InstanceId, ServiceId};
-use crate::protocol::worker::{FromControl, ToControl};
+use crate::protocol::worker::{CallOptions, FromControl, ToControl};
 use local::Local;
 
 /// What the shard tells the rest of the hub.
@@ -55,11 +55,18 @@ enum Command {
     Attach { event: Event, instance: InstanceId, control: OwnedFd },
     Gone { instance: InstanceId, reason: String },
     Control { instance: InstanceId, message: ToControl },
-    Ask { service: ServiceId, arguments: Bytes, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
+    Ask { ask: NewAsk, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
     Report(oneshot::Sender<Vec<ServiceReport>>),
     Serve { listener: TcpListener, router: Router },
     Close(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
+}
+
+/// A root call to be made.
+pub struct NewAsk {
+    pub service: ServiceId,
+    pub arguments: Bytes,
+    pub options: Option<Box<CallOptions>>,
 }
 
 /// Where an ask from another thread stands.
@@ -144,12 +151,12 @@ impl Shard {
     }
 
     /// Starts a root call. Dropping the answer's future cancels the call.
-    pub fn ask(&self, service: ServiceId, arguments: Bytes) -> Ask {
+    pub fn ask(&self, ask: NewAsk) -> Ask {
         let (sender, receiver) = oneshot::channel();
         let Some(local) = local::here() else {
-            return self.ask_from_afar(service, arguments, receiver, sender);
+            return self.ask_from_afar(ask, receiver, sender);
         };
-        let state = match local.ask(service, arguments, sender) {
+        let state = match local.ask(ask, sender) {
             Ok(key) => State::Here(key),
             Err((refusal, _)) => State::Refused(Some(refusal)),
         };
@@ -158,8 +165,7 @@ impl Shard {
 
     fn ask_from_afar(
         &self,
-        service: ServiceId,
-        arguments: Bytes,
+        ask: NewAsk,
         receiver: oneshot::Receiver<Answer>,
         answer: oneshot::Sender<Answer>,
     ) -> Ask {
@@ -171,7 +177,7 @@ impl Shard {
             }
         };
         if matches!(state, State::Away(_)) {
-            self.push(Command::Ask { service, arguments, answer, key });
+            self.push(Command::Ask { ask, answer, key });
         }
         Ask { state, receiver, shard: self.clone() }
     }
@@ -262,6 +268,7 @@ async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
                 local.handle([Event::Tick]);
                 local.tell_if_idle();
             }
+            () = local.timer() => local.handle([Event::Timer]),
             _ = pings.tick() => local.ping_all(Instant::now()),
         }
     }
@@ -273,12 +280,12 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
         Command::Gone { instance, reason } => local.gone(instance, reason),
         Command::Attach { event, instance, control } => local.attach(event, instance, control),
         Command::Control { instance, message } => local.control(instance, &message),
-        Command::Ask { service, arguments, answer, key } => {
+        Command::Ask { ask, answer, key } => {
             let mut state = key.lock();
             if matches!(*state, AskKey::Dropped) {
                 return;
             }
-            match local.ask(service, arguments, answer) {
+            match local.ask(ask, answer) {
                 Ok(call) => *state = AskKey::Running(call),
                 Err((refusal, answer)) => drop(answer.send(Answer::Refused(refusal))),
             }

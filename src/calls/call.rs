@@ -75,6 +75,10 @@ pub struct Call {
     pub attempt: u32,
     pub place: Place,
     pub accepted: Instant,
+    /// When nobody waits for it any more: its own deadline or its caller's, whichever is earlier.
+    pub deadline: Option<Instant>,
+    /// The deadline is its own, so that a timer is set for it.
+    pub has_timer: bool,
     /// Bytes of the results recorded in this call.
     pub recorded_bytes: u64,
     children: Vec<Child>,
@@ -99,6 +103,8 @@ impl Call {
             attempt: 0,
             place,
             accepted,
+            deadline: None,
+            has_timer: false,
             recorded_bytes: 0,
             children: Vec::new(),
             completed: Vec::new(),

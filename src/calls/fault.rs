@@ -15,6 +15,8 @@ pub enum Fault {
         bound: Duration,
         stack: String,
     },
+    /// Its caller waited so long for it, and no longer.
+    Deadline(Duration),
     ServiceUnavailable(String),
     InstanceDied(String),
     NonDeterminism(String),
@@ -32,6 +34,13 @@ impl Fault {
                     "{service} ran for more than {bound} s (its run_timeout) without waiting for another call"
                 );
                 RemoteError::timeout(service, message, stack)
+            }
+            Self::Deadline(waited) => {
+                let waited = waited.as_secs_f64();
+                let message = format!(
+                    "{service} did not answer within {waited} s, the timeout of this call, so it was cancelled"
+                );
+                RemoteError::timeout(service, message, "")
             }
             Self::ServiceUnavailable(text) => RemoteError::service_unavailable(service, text),
             Self::InstanceDied(text) => RemoteError::instance_died(service, text),

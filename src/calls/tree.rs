@@ -99,11 +99,13 @@ impl Calls {
             return Admission::Refused(Fault::ServiceUnavailable("the calling call has ended".into()));
         };
         let (root, root_age, depth) = (waiting.root, waiting.root_age, waiting.depth + 1);
+        let deadline = waiting.deadline;
         if let Some(fault) = self.over_limit(root, depth) {
             return Admission::Refused(fault);
         }
         let mut call = Call::new(service, args, Place::Evicted, now);
         (call.parent, call.root, call.root_age, call.depth) = (Some((parent, seq)), root, root_age, depth);
+        call.deadline = deadline;
         let key = self.insert(call);
         if let Some(root) = self.roots.get_mut(&root) {
             root.unfinished += 1;

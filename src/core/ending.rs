@@ -11,14 +11,27 @@ use crate::protocol::worker::ToWorker;
 impl Core {
     /// The call has ended with this outcome.
     pub(super) fn end(&mut self, now: Instant, key: CallKey, outcome: Outcome, out: &mut Vec<Effect>) {
+        self.conclude(now, key, outcome, Answer::Done, out);
+    }
+
+    /// The same; `answer` says what whoever asked for a root call is told.
+    pub(super) fn conclude(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        outcome: Outcome,
+        answer: fn(Outcome) -> Answer,
+        out: &mut Vec<Effect>,
+    ) {
         let root = self.calls.get(key).map(|call| call.root);
         let Some((call, ended)) = self.calls.end(key, &outcome) else { return };
+        self.settle(key, &call);
         let dispatcher = self.dispatcher(call.service);
         dispatcher.meter.completed += 1;
         dispatcher.latency.record(now, now.saturating_duration_since(call.accepted));
         self.cancel_rest(now, &call, out);
         match ended {
-            Ended::Root { token } => out.push(Effect::Answer { token, answer: Answer::Done(outcome) }),
+            Ended::Root { token } => out.push(Effect::Answer { token, answer: answer(outcome) }),
             Ended::Child { parent, suspension: Suspension::Over } => self.wake(now, parent),
             Ended::Child { .. } | Ended::Orphan => (),
         }
@@ -61,6 +74,7 @@ impl Core {
                 out.push(Effect::Forget { token });
             }
             if let Some(call) = self.calls.take(key) {
+                self.settle(key, &call);
                 doomed.extend(call.pending_children());
             }
         }

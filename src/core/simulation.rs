@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{Answer, Core, Effect, Event, ServiceSetup};
 use crate::config::spec::QueuePolicy;
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
-use crate::protocol::worker::{Entry, FromWorker, ToWorker, Wait};
+use crate::protocol::worker::{CallOptions, Entry, FromWorker, ToWorker, Wait};
 
 const SERVICES: u32 = 2;
 
@@ -70,6 +70,8 @@ struct Simulation {
     workers: BTreeMap<InstanceId, Worker>,
     slots: u32,
     max_parked: u32,
+    /// Of every child call.
+    child_timeout: Option<Duration>,
     generation: u32,
     answers: HashMap<u64, Answer>,
     effects: Vec<Effect>,
@@ -90,6 +92,7 @@ impl Simulation {
             workers: BTreeMap::new(),
             slots,
             max_parked,
+            child_timeout: None,
             generation: 0,
             answers: HashMap::new(),
             effects: Vec::new(),
@@ -118,7 +121,13 @@ impl Simulation {
     }
 
     fn ask(&mut self, service: u32, n: u64, token: u64) -> Option<CallKey> {
-        let asked = self.core.ask(self.now, ServiceId(service), payload(n), token, &mut self.effects);
+        self.ask_within(service, n, None, token)
+    }
+
+    fn ask_within(&mut self, service: u32, n: u64, timeout: Option<u64>, token: u64) -> Option<CallKey> {
+        let options = CallOptions::within(timeout.map(Duration::from_millis));
+        let (service, effects) = (ServiceId(service), &mut self.effects);
+        let asked = self.core.ask(self.now, service, payload(n), options, token, effects);
         self.settle();
         asked.ok()
     }
@@ -171,7 +180,7 @@ impl Simulation {
                 assert!(worker.calls.insert(call, fresh).is_none(), "a call is in one place");
                 let running = worker.calls.values().filter(|attempt| !attempt.waits).count();
                 worker.most_running = worker.most_running.max(running);
-                worker.go_on(instance.service.0, call);
+                worker.go_on(instance.service.0, call, self.child_timeout);
             }
             ToWorker::Resume { call, results, .. } => {
                 let attempt = worker.calls.get_mut(&call).expect("a resumed call is parked here");
@@ -179,7 +188,7 @@ impl Simulation {
                 for (seq, outcome) in results {
                     assert!(attempt.results.insert(seq, outcome).is_none(), "a result is delivered once");
                 }
-                worker.go_on(instance.service.0, call);
+                worker.go_on(instance.service.0, call, self.child_timeout);
             }
             ToWorker::Evict { call, attempt } => {
                 if let Some(attempt) = worker.calls.remove(&call) {
@@ -230,6 +239,7 @@ impl Simulation {
     fn is_at_rest(&mut self) -> bool {
         let reports = self.core.report(self.now);
         self.core.unfinished() == 0
+            && self.core.next_timer().is_none()
             && reports.iter().all(|r| {
                 r.queued == 0 && r.busy == 0 && r.instances.iter().all(|i| i.busy == 0 && i.parked == 0)
             })
@@ -238,7 +248,7 @@ impl Simulation {
 
 impl Worker {
     /// Runs a call until it waits or returns.
-    fn go_on(&mut self, service: u32, call: CallKey) {
+    fn go_on(&mut self, service: u32, call: CallKey, timeout: Option<Duration>) {
         let Some(state) = self.calls.get_mut(&call) else { return };
         let failed = state.results.values().find(|outcome| matches!(outcome, Outcome::Error(_)));
         if let Some(Outcome::Error(error)) = failed {
@@ -264,6 +274,7 @@ impl Worker {
                     service: format!("s.{service}"),
                     ident: *n as u32,
                     arguments: payload(*n),
+                    options: CallOptions::within(timeout),
                 });
                 let entries: Vec<Entry> = new.collect();
                 state.made = state.made.max(first + entries.len() as u32);
@@ -315,13 +326,15 @@ proptest! {
         slots in 1u32..3,
         max_parked in 1u32..6,
         replays_always: bool,
-        roots in prop::collection::vec((0u32..SERVICES, 0u64..9), 1..6),
+        roots in prop::collection::vec((0u32..SERVICES, 0u64..9, prop::option::weighted(0.2, 0u64..200)), 1..6),
+        child_timeout in prop::option::weighted(0.2, 0u64..100),
         actions in prop::collection::vec(action(), 0..400),
     ) {
         let mut simulation = Simulation::new(instances, slots, max_parked, replays_always);
+        simulation.child_timeout = child_timeout.map(Duration::from_millis);
         let mut keys = Vec::new();
-        for (token, (service, n)) in roots.iter().enumerate() {
-            keys.extend(simulation.ask(*service, *n, token as u64));
+        for (token, (service, n, timeout)) in roots.iter().enumerate() {
+            keys.extend(simulation.ask_within(*service, *n, *timeout, token as u64));
         }
         let mut cancelled = Vec::new();
         for action in actions {
@@ -344,10 +357,11 @@ proptest! {
             steps += 1;
             prop_assert!(steps < 1_000_000, "the calls come to an end");
         }
-        for (token, (_, n)) in roots.iter().enumerate() {
+        for (token, (_, n, timeout)) in roots.iter().enumerate() {
             match simulation.answers.get(&(token as u64)) {
                 Some(Answer::Done(Outcome::Value(value))) => prop_assert_eq!(number(value), fib(*n)),
                 Some(Answer::Done(Outcome::Error(_))) => (),
+                Some(Answer::Expired) => prop_assert!(timeout.is_some(), "root {token} had no deadline"),
                 Some(Answer::Refused(refusal)) => prop_assert!(false, "refused: {refusal:?}"),
                 None => prop_assert!(cancelled.contains(&(token as u64)), "root {token} has no answer"),
             }

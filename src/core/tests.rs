@@ -1,5 +1,7 @@
 //! Single decisions of the core, message by message: what crosses what, and what happens to whom.
 
+mod options;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -65,7 +67,7 @@ impl Bench {
 
     /// A root call that now runs.
     fn ask(&mut self) -> CallKey {
-        let call = self.core.ask(self.now, CALLER, Bytes::new(), TOKEN, &mut self.effects).unwrap();
+        let call = self.core.ask(self.now, CALLER, Bytes::new(), None, TOKEN, &mut self.effects).unwrap();
         assert_eq!(self.started(), Some(call));
         call
     }
@@ -80,7 +82,8 @@ impl Bench {
 
     /// `call` calls the callee, and waits for it.
     fn calls(&mut self, call: CallKey) {
-        let entry = Entry { seq: 0, service: "s.callee".into(), ident: 0, arguments: Bytes::new() };
+        let entry =
+            Entry { seq: 0, service: "s.callee".into(), ident: 0, arguments: Bytes::new(), options: None };
         let wait = Some(Wait { all: true, seqs: vec![0] });
         self.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
     }

@@ -193,6 +193,7 @@ impl Core {
             Asked::Service(service) => {
                 match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
                     Admission::Admitted(child) => {
+                        self.give_options(now, child, entry.options);
                         self.admit_child(now, child, service, out);
                         return Ok(());
                     }

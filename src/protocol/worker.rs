@@ -3,14 +3,18 @@
 //! Payloads stay unread: `decode` hands each one to a `keep` function, which copies it or takes a slice of the
 //! buffer it stands in.
 
+mod options;
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use rmp::decode::{self, RmpRead};
 use rmp::encode;
 
 use crate::model::{CallKey, Outcome, ServiceName};
+pub use options::CallOptions;
 
 /// The protocol version that this hub speaks.
 pub const VERSION: u32 = 1;
@@ -33,9 +37,24 @@ pub struct Recorded {
 /// Hub → worker, on a lane.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToWorker {
-    Run { call: CallKey, attempt: u32, arguments: Bytes, via: Option<ServiceName>, results: Vec<Recorded> },
-    Resume { call: CallKey, attempt: u32, results: Vec<(u32, Outcome)> },
-    Evict { call: CallKey, attempt: u32 },
+    Run {
+        call: CallKey,
+        attempt: u32,
+        arguments: Bytes,
+        via: Option<ServiceName>,
+        results: Vec<Recorded>,
+        /// How long its caller still waits.
+        remaining: Option<Duration>,
+    },
+    Resume {
+        call: CallKey,
+        attempt: u32,
+        results: Vec<(u32, Outcome)>,
+    },
+    Evict {
+        call: CallKey,
+        attempt: u32,
+    },
 }
 
 /// Hub → worker, on the control channel.
@@ -59,6 +78,7 @@ pub struct Entry {
     pub service: String,
     pub ident: u32,
     pub arguments: Bytes,
+    pub options: Option<Box<CallOptions>>,
 }
 
 /// What a parked call waits for.
@@ -136,7 +156,7 @@ pub fn whole_message(buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
 impl ToWorker {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Run { call, attempt, arguments, via, results } => message(out, 32, 6, |out| {
+            Self::Run { call, attempt, arguments, via, results, remaining } => message(out, 32, 7, |out| {
                 head(out, *call, *attempt);
                 bin(out, arguments);
                 match via {
@@ -152,6 +172,10 @@ impl ToWorker {
                     outcome(out, &result.outcome);
                 }
                 uint(out, PAYLOAD_BYTES_MAX as u64);
+                match remaining {
+                    Some(time) => uint(out, u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+                    None => ok(encode::write_nil(out)),
+                }
             }),
             Self::Resume { call, attempt, results } => message(out, 33, 3, |out| {
                 head(out, *call, *attempt);
@@ -292,7 +316,8 @@ impl<'a> Fields<'a> {
         let count = self.count()?;
         let mut entries = Vec::with_capacity(count.min(1024));
         for _ in 0..count {
-            if self.array()? < 4 {
+            let fields = self.array()?;
+            if fields < 4 {
                 return Err(self.malformed());
             }
             entries.push(Entry {
@@ -300,6 +325,7 @@ impl<'a> Fields<'a> {
                 service: self.text()?,
                 ident: self.uint32()?,
                 arguments: self.payload(keep)?,
+                options: if fields > 4 { self.options()? } else { None },
             });
         }
         Ok(entries)

@@ -22,8 +22,17 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 8] =
-    ["autoscaling", "gateway", "getting-started", "manifest", "replay", "running", "services", "supervision"];
+const GUIDES: [&str; 9] = [
+    "autoscaling",
+    "gateway",
+    "getting-started",
+    "manifest",
+    "options",
+    "replay",
+    "running",
+    "services",
+    "supervision",
+];
 const REFERENCES: [&str; 2] = ["performance", "protocol"];
 
 #[test]
@@ -49,6 +58,11 @@ fn getting_started() {
 #[test]
 fn manifest() {
     follow(&Sandbox::new(), "docs/manifest.md");
+}
+
+#[test]
+fn options() {
+    follow(&Sandbox::new(), "docs/options.md");
 }
 
 #[test]

@@ -47,9 +47,9 @@ def test_it_is_pickled_by_name():
 
 
 def test_options_are_kept():
-    assert documented.options == {}
-    assert with_options.options == {"threads": 4, "instances": {"min": 1, "max": 3}}
-    assert with_no_options.options == {}
+    assert documented.settings == {}
+    assert with_options.settings == {"threads": 4, "instances": {"min": 1, "max": 3}}
+    assert with_no_options.settings == {}
     assert with_options() == 1
 
 

@@ -8,6 +8,7 @@ mod edges;
 mod gates;
 mod limits;
 mod load;
+mod options;
 mod trees;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class LiveCall(Protocol):
     """What a stub needs of the call that it is used in."""
 
+    deadline: float | None  # when its caller stops waiting, by time.monotonic()
+
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls and waits, blocking."""
 

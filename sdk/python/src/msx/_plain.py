@@ -131,6 +131,8 @@ class PlainFuture(Future[Any]):
 class PlainCall:
     """Answers as a worker's call would (`_context.LiveCall`); there is one for all."""
 
+    deadline: float | None = None
+
     def current(self) -> PlainCall:
         return self
 

@@ -13,6 +13,8 @@ from typing import ClassVar
 
 import msgspec
 
+from ._options import CallOptions
+
 VERSION = 1
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024 + 64 * 1024
 RECEIVED_BYTES_MAX = 384 * 1024 * 1024  # `run` and `resume` carry all results that a root may hold
@@ -97,6 +99,7 @@ class Run(Message):
     via: str | None
     results: list[Recorded]
     limit: int
+    remaining: int | None = None  # milliseconds that its caller still waits
 
 
 class Result(Part):
@@ -125,6 +128,7 @@ class Entry(Part):
     service: str
     ident: int
     payload: bytes
+    options: CallOptions | None = None
 
 
 Wait = tuple[int, list[int]]

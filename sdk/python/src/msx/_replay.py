@@ -14,11 +14,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
+from time import monotonic
 from typing import Any, NoReturn
 from zlib import crc32
 
 from . import _codec
 from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
+from ._options import CallOptions
 from ._process import die
 from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
 from ._registry import parameter_name
@@ -37,8 +39,8 @@ class Call:
     """The part that `def` and `async def` share."""
 
     __slots__ = (
-        "_arguments", "_identities", "_unwound", "attempt", "failure", "id", "inbox", "known", "limit",
-        "next_seq", "recorded", "service", "suspended",
+        "_arguments", "_identities", "_unwound", "attempt", "deadline", "failure", "id", "inbox", "known",
+        "limit", "next_seq", "recorded", "service", "suspended",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
@@ -46,6 +48,8 @@ class Call:
         self.attempt = run.attempt
         self.service = service
         self.limit = run.limit
+        # When its caller stops waiting, by time.monotonic().
+        self.deadline = None if run.remaining is None else monotonic() + run.remaining / 1000
         self.next_seq = 0
         self._arguments = run.payload  # the hub may call this call otherwise when it runs elsewhere
         self._identities = 0
@@ -64,7 +68,9 @@ class Call:
         self._identities += 1
         return crc32(self._arguments), self._identities
 
-    def claim(self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
+    def claim(
+        self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions | None
+    ) -> Entry:
         """The next child call. It is already answered if its seq is in the inbox."""
         if self.suspended or self.failure is not None or _in_memo.get():
             self._bar(service)
@@ -73,7 +79,7 @@ class Call:
         self.next_seq = seq + 1
         if self.recorded is not None:
             self._identify(seq, service, ident)
-        return Entry(seq, service, ident, payload)
+        return Entry(seq, service, ident, payload, options)
 
     def unwind(self) -> NoReturn:
         """Raises Suspend; not for ever, if the code catches it in a loop: its place is needed."""

@@ -6,16 +6,19 @@ used inside of a worker's call, and runs the function in process everywhere else
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, overload
 
 import msgspec
 
 from . import _context, _registry
 from ._arguments import argument_decoder
+from ._options import CallOptions, call_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,7 +65,8 @@ class Service(Generic[P, R_co]):
     fn: Callable[P, R_co]
     name: str
     is_async: bool
-    options: Options
+    settings: Options
+    call_options: CallOptions | None = None  # of the calls that are made by this stub
     needs_hub: bool  # there is no function to run in plain mode
 
     def __init__(self, fn: Callable[P, R_co], name: str, options: Options, needs_hub: bool = False) -> None:
@@ -70,7 +74,7 @@ class Service(Generic[P, R_co]):
         self.fn = fn
         self.name = name
         self.is_async = inspect.iscoroutinefunction(fn)
-        self.options = options
+        self.settings = options
         self.needs_hub = needs_hub
 
     @functools.cached_property
@@ -107,6 +111,22 @@ class Service(Generic[P, R_co]):
     def aio(self, /, *args: Any, **kwargs: Any) -> Any:
         """`await a.aio(x)`: the call for code on an event loop."""
         return _context.runtime.current().defer(self, args, kwargs)
+
+    def options(self, *, timeout: float | timedelta | None = None) -> Service[P, R_co]:
+        """The same stub, for calls with options: `a.options(timeout=2)(x)`.
+
+        `timeout`: seconds after which the call is cancelled, with all that it called, and raises
+        `msx.TimeoutError` here.
+        """
+        given = call_options(self.name, timeout=timeout)
+        other = copy.copy(self)
+        other.call_options = {**(self.call_options or {}), **given}
+        return other
+
+    def __copy__(self) -> Service[P, R_co]:
+        other: Service[P, R_co] = Service.__new__(Service)
+        other.__dict__.update(self.__dict__)
+        return other
 
     def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Runs the function right here, as part of the current call."""

@@ -1,0 +1,26 @@
+"""Services that use the options of calls."""
+
+import time
+
+from msx import _context, microservice
+
+
+@microservice
+def callee() -> int:
+    return 1
+
+
+@microservice
+def calls() -> int:
+    return callee.options(timeout=1.5)()
+
+
+@microservice
+async def acalls() -> int:
+    return await callee.options(timeout=1.5).aio()
+
+
+@microservice
+def remaining() -> float | None:
+    deadline = _context.runtime.current().deadline
+    return None if deadline is None else deadline - time.monotonic()

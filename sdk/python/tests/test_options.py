@@ -1,0 +1,57 @@
+"""`a.options(…)`: what it accepts, and what of it travels."""
+
+from datetime import timedelta
+
+import pytest
+
+import msx
+from fake_hub import CALLS, LIMIT, RETURN, RUN, RawWorker, arguments
+from msx import _codec, microservice
+
+
+def returned(lane):
+    return _codec.decode(lane.expect(RETURN)[2])
+
+
+@microservice
+def plain(x: int) -> int:
+    return x + 1
+
+
+def test_options_make_another_stub():
+    quick = plain.options(timeout=0.5)
+    assert (quick.name, quick.call_options) == (plain.name, {"timeout": 500})
+    assert plain.call_options is None
+    assert quick.options(timeout=timedelta(minutes=1)).call_options == {"timeout": 60_000}
+    assert plain.options(timeout=0.0001).call_options == {"timeout": 1}
+
+
+def test_options_in_plain_mode_change_nothing():
+    assert plain.options(timeout=1)(1) == 2
+    assert plain.options(timeout=1).start(1).result() == 2
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), "1s", True])
+def test_a_timeout_that_is_none(timeout):
+    with pytest.raises(msx.UsageError, match="timeout"):
+        plain.options(timeout=timeout)
+
+
+@pytest.mark.parametrize("service", ["options.calls", "options.acalls"])
+def test_options_travel_with_the_entry(service):
+    with RawWorker(service) as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane)
+        _, _, entries, _ = lane.expect(CALLS)
+        assert [entry[4] for entry in entries] == [{"timeout": 1500}]
+
+
+def test_the_deadline_of_a_call_is_what_remains_for_its_caller():
+    with RawWorker("options.remaining") as worker:
+        worker.hello()
+        lane = worker.lane()
+        lane.send(RUN, 1, 1, arguments(), None, [], LIMIT, 60_000)
+        assert 55 < returned(lane) <= 60
+        worker.run(lane, call=2)
+        assert returned(lane) is None

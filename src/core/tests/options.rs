@@ -1,0 +1,118 @@
+//! Options of calls: deadlines.
+
+use std::time::Duration;
+
+use super::*;
+use crate::protocol::worker::CallOptions;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Bench {
+    fn ask_within(&mut self, timeout: Duration) -> CallKey {
+        let (options, effects) = (CallOptions::within(Some(timeout)), &mut self.effects);
+        self.core.ask(self.now, CALLER, Bytes::new(), options, TOKEN, effects).unwrap()
+    }
+
+    /// `call` calls the callee with this option, and waits for it.
+    fn calls_with(&mut self, call: CallKey, options: CallOptions) {
+        let options = Some(Box::new(options));
+        let entry = Entry { seq: 0, service: "s.callee".into(), ident: 0, arguments: Bytes::new(), options };
+        let wait = Some(Wait { all: true, seqs: vec![0] });
+        self.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
+    }
+
+    /// Time passes until the next timer, which goes off.
+    fn timer(&mut self) {
+        self.now = self.core.next_timer().expect("something is due");
+        self.event(Event::Timer);
+    }
+
+    /// How long the callers of the calls that were started still wait.
+    fn remaining(&mut self) -> Vec<Option<Duration>> {
+        let started = self.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Send { message: ToWorker::Run { remaining, .. }, .. } => Some(remaining),
+            _ => None,
+        });
+        started.collect()
+    }
+
+    /// What the caller is told when it goes on.
+    fn told(&mut self) -> Option<Outcome> {
+        self.effects.drain(..).find_map(|effect| match effect {
+            Effect::Send { message: ToWorker::Resume { mut results, .. }, .. } => Some(results.remove(0).1),
+            _ => None,
+        })
+    }
+}
+
+#[test]
+fn a_deadline_travels_and_shrinks() {
+    for (own, left) in [(SECOND, SECOND), (10 * SECOND, 2 * SECOND)] {
+        let mut bench = Bench::new(256);
+        let call = bench.ask_within(3 * SECOND);
+        assert_eq!(bench.remaining(), [Some(3 * SECOND)]);
+        bench.now += SECOND;
+        bench.calls_with(call, CallOptions { timeout: Some(own), ..CallOptions::default() });
+        assert_eq!(bench.remaining(), [Some(left)]);
+    }
+}
+
+#[test]
+fn a_call_without_one_has_no_deadline_and_no_timer() {
+    let mut bench = Bench::new(256);
+    bench.core.ask(bench.now, CALLER, Bytes::new(), None, TOKEN, &mut bench.effects).unwrap();
+    assert_eq!(bench.remaining(), [None]);
+    assert_eq!(bench.core.next_timer(), None);
+}
+
+#[test]
+fn an_expired_call_is_an_error_at_once_and_what_runs_is_interrupted() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.calls_with(call, CallOptions { timeout: Some(SECOND), ..CallOptions::default() });
+    let child = bench.started().unwrap();
+    bench.timer();
+    let interrupted = |effect: &Effect| matches!(effect, Effect::Interrupt { call, .. } if *call == child);
+    assert!(bench.effects.iter().any(interrupted));
+    let Some(Outcome::Error(payload)) = bench.told() else { panic!("the caller goes on") };
+    let error = RemoteError::decode(&payload);
+    assert_eq!((error.kind.as_str(), error.service.as_str()), (RemoteError::TIMEOUT, "s.callee"));
+    // The slot is held until the worker is done with it; what it says then changes nothing.
+    bench.says(CALLEE, FromWorker::Raise { call: child, attempt: 1, error: error.encode() });
+    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new() });
+    assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(_)))));
+    assert_eq!((bench.core.unfinished(), bench.core.next_timer()), (0, None));
+}
+
+#[test]
+fn a_root_that_expires_takes_its_tree_with_it() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_within(SECOND);
+    bench.effects.clear();
+    bench.calls(call);
+    bench.timer();
+    assert!(matches!(bench.answer(), Some(Answer::Expired)));
+    assert_eq!(bench.core.unfinished(), 0);
+}
+
+#[test]
+fn a_queued_call_that_has_expired_is_not_dispatched() {
+    let mut bench = Bench::new(256);
+    let running = bench.ask();
+    bench.ask_within(SECOND);
+    bench.now += SECOND;
+    // The slot becomes free in the very moment.
+    bench.says(CALLER, FromWorker::Return { call: running, attempt: 1, value: Bytes::new() });
+    let started = |effect: &Effect| matches!(effect, Effect::Send { message: ToWorker::Run { .. }, .. });
+    assert!(!bench.effects.iter().any(started));
+    assert!(bench.effects.iter().any(|e| matches!(e, Effect::Answer { answer: Answer::Expired, .. })));
+}
+
+#[test]
+fn the_timer_of_a_call_goes_with_it() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_within(SECOND);
+    assert_eq!(bench.core.next_timer(), Some(bench.now + SECOND));
+    bench.event(Event::Cancel(call));
+    assert_eq!(bench.core.next_timer(), None);
+}

@@ -1,0 +1,70 @@
+//! Options of single calls.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Project, checks};
+use crate::support::Sandbox;
+use crate::support::hub::wait_for;
+
+const CHECKS: &[(&str, fn(&Project))] = checks![
+    a_timeout_is_an_error_at_the_call_site,
+    a_call_in_time_is_not_touched,
+    a_deadline_shrinks_on_its_way,
+    a_queued_call_that_has_expired_is_not_begun,
+];
+
+#[test]
+fn in_place() {
+    let sandbox = Sandbox::project("options");
+    Project::up(&sandbox).check(CHECKS);
+}
+
+#[test]
+fn replayed_at_every_wait() {
+    let sandbox = Sandbox::project("options");
+    Project::up_replaying(&sandbox).check(CHECKS);
+}
+
+#[test]
+fn with_room_for_two_waiting_calls() {
+    let sandbox = Sandbox::project("options");
+    sandbox.edit("services.toml", "max_parked = 256", "max_parked = 2");
+    Project::up(&sandbox).check(CHECKS);
+}
+
+fn a_timeout_is_an_error_at_the_call_site(project: &Project) {
+    let late = |service: &str| {
+        let message = "did not answer within 0.2 s, the timeout of this call, so it was cancelled";
+        json!([true, format!("deadlines.{service}"), format!("deadlines.{service} {message}")])
+    };
+    let begun = Instant::now();
+    let got = project.call(&["gives", "0.2", "60", "late"]);
+    assert_eq!(got, json!([late("passes"), late("passes"), late("asleeps")]));
+    let got = project.call(&["agives", "0.2", "60", "alate"]);
+    assert_eq!(got, json!([late("passes"), late("asleeps")]));
+    assert!(begun.elapsed() < Duration::from_secs(30), "nobody waits for the callee");
+    wait_for("the cancellation of what ran", || {
+        (project.marks("late.cancelled") >= 3 && project.marks("alate.cancelled") >= 2).then_some(())
+    });
+}
+
+fn a_call_in_time_is_not_touched(project: &Project) {
+    assert_eq!(project.call(&["gives", "60", "0", "early"]), json!(["done", "done", "done"]));
+    assert_eq!(project.call(&["agives", "60", "0", "early"]), json!(["done", "done"]));
+}
+
+fn a_deadline_shrinks_on_its_way(project: &Project) {
+    let (code, stderr) = project.hub.call_fails(&["longer", "shrunk", "--timeout", "500ms"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("longer did not answer within 0.5 s, so the call was cancelled"), "{stderr}");
+    wait_for("the end of the child", || {
+        (project.marks("shrunk.begun") == project.marks("shrunk.cancelled")).then_some(())
+    });
+}
+
+fn a_queued_call_that_has_expired_is_not_begun(project: &Project) {
+    assert_eq!(project.call(&["behind", "queued"]), json!(["late", "done"]));
+    assert_eq!(project.marks("queued.second.begun"), 0);
+}
