@@ -9,6 +9,7 @@ mod deadline;
 mod ending;
 mod instances;
 mod report;
+mod retry;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -24,10 +25,11 @@ use bytes::Bytes;
 
 use crate::balancer::{Bound, Dispatcher, Work};
 use crate::calls::{Asked, Calls, Fault, Place};
-use crate::config::spec::QueuePolicy;
+use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{CallOptions, FromWorker, Recorded, ToWorker};
 use closing::Stage;
+use retry::{Budget, Jitter};
 use timers::Timers;
 
 pub use report::ServiceReport;
@@ -181,6 +183,7 @@ pub struct ServiceSetup {
     pub name: ServiceName,
     pub queue: QueuePolicy,
     pub run_timeout: Duration,
+    pub retries: RetryPolicy,
     /// Answered by the hub itself (`msx.orchestrator`).
     pub is_hub: bool,
 }
@@ -189,13 +192,14 @@ impl ServiceSetup {
     /// A function that the hub answers itself, which needs no bounds.
     pub fn of_hub(name: ServiceName) -> Self {
         let queue = QueuePolicy { max: u32::MAX, timeout: Duration::MAX };
-        Self { name, queue, run_timeout: Duration::MAX, is_hub: true }
+        Self { name, queue, run_timeout: Duration::MAX, retries: RetryPolicy::NONE, is_hub: true }
     }
 }
 
 struct Service {
     setup: ServiceSetup,
     dispatcher: Dispatcher,
+    budget: Budget,
     /// Why calls fail at once: it crash-loops and nothing of it is ready.
     down: Option<String>,
     is_zero: bool,
@@ -209,6 +213,7 @@ pub struct Core {
     memo_name: ServiceName,
     calls: Calls,
     timers: Timers,
+    jitter: Jitter,
     /// `MSX_REPLAY=always`: evict right after parking.
     replays_always: bool,
     /// Services whose dispatcher may have something to bind.
@@ -224,6 +229,7 @@ impl Core {
         let services = services.into_iter().map(|setup| Service {
             setup,
             dispatcher: Dispatcher::default(),
+            budget: Budget::default(),
             down: None,
             is_zero: false,
         });
@@ -233,6 +239,7 @@ impl Core {
             memo_name: ServiceName::new("msx.run"),
             calls: Calls::default(),
             timers: Timers::default(),
+            jitter: Jitter::default(),
             replays_always,
             dirty: Vec::new(),
             stage: Stage::Open,
@@ -414,6 +421,7 @@ impl Core {
             out.push(Effect::Orchestrate { call: key, service: id, arguments: call.arguments.clone() });
             return;
         }
+        service.budget.count_call();
         call.place = Place::Queued(service.dispatcher.push_new(key, root_age, depth, now));
         self.touch(id);
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::balancer::Rank;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
-use crate::protocol::worker::Wait;
+use crate::protocol::worker::{CallOptions, Wait};
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Place {
     Unwinding(InstanceId),
     /// Suspended, with nothing left in any instance.
     Evicted,
+    /// Has failed, and is tried again at this time.
+    Backoff(Instant),
     /// Answered by the hub itself.
     Hub,
 }
@@ -79,6 +81,10 @@ pub struct Call {
     pub deadline: Option<Instant>,
     /// The deadline is its own, so that a timer is set for it.
     pub has_timer: bool,
+    /// What its caller asked for beside the arguments; most calls have none.
+    pub options: Option<Box<CallOptions>>,
+    /// How often it was tried again.
+    pub retried: u32,
     /// Bytes of the results recorded in this call.
     pub recorded_bytes: u64,
     children: Vec<Child>,
@@ -105,6 +111,8 @@ impl Call {
             accepted,
             deadline: None,
             has_timer: false,
+            options: None,
+            retried: 0,
             recorded_bytes: 0,
             children: Vec::new(),
             completed: Vec::new(),
@@ -219,6 +227,29 @@ impl Call {
         told
     }
 
+    /// Forgets everything from the first recorded error on, and answers the children that nobody waits for any more.
+    /// What was asked for before the error was known is the same in the next attempt; what is kept was known even
+    /// before. Without an error nothing is dropped.
+    pub fn drop_from_first_error(&mut self) -> Vec<CallKey> {
+        let is_error = |seq: &u32| {
+            matches!(self.children[*seq as usize], Child::Recorded { outcome: Outcome::Error(_), .. })
+        };
+        let Some(first) = self.completed.iter().position(is_error) else { return Vec::new() };
+        let pending = self.pending_children().collect();
+        let kept: Vec<u32> = self.completed.drain(..first).collect();
+        let mut before = std::mem::take(&mut self.children);
+        self.recorded_bytes = 0;
+        for seq in &kept {
+            let child = std::mem::replace(&mut before[*seq as usize], Child::Untold);
+            if let Child::Recorded { outcome, .. } = &child {
+                self.recorded_bytes += bytes_of(outcome);
+            }
+            self.set(*seq, child);
+        }
+        self.completed = kept;
+        pending
+    }
+
     /// Children that have not ended.
     pub fn pending_children(&self) -> impl Iterator<Item = CallKey> {
         self.children.iter().filter_map(|child| match child {
@@ -286,6 +317,32 @@ mod tests {
         call.add_refused(0, Asked::Unknown(ServiceName::new("no.such")), 0, value("error"));
         assert_eq!(call.wait_for(&Wait { all: true, seqs: vec![0] }), Suspension::Over);
         assert_eq!(call.take_undelivered(), [(0, value("error"))]);
+    }
+
+    #[test]
+    fn a_retry_keeps_what_was_recorded_before_the_first_error() {
+        let mut call = call();
+        call.begin_attempt();
+        (0..5).for_each(|seq| call.add_pending(seq, CallKey(u64::from(seq)), ServiceId(1), 0));
+        call.record(2, value("first"));
+        call.record(0, value("second"));
+        let held = call.recorded_bytes;
+        call.record(1, Outcome::Error(Bytes::from_static(b"transient")));
+        call.record(4, value("behind it"));
+        assert_eq!(call.drop_from_first_error(), [CallKey(3)]);
+        assert_eq!((order(&call), call.recorded_bytes), (vec![2, 0], held));
+        assert!(matches!(call.child(1), Some(Child::Untold)));
+        assert_eq!((call.children_count(), call.pending_children().count()), (3, 0));
+    }
+
+    #[test]
+    fn a_retry_without_a_recorded_error_keeps_everything() {
+        let mut call = call();
+        call.begin_attempt();
+        (0..2).for_each(|seq| call.add_pending(seq, CallKey(u64::from(seq)), ServiceId(1), 0));
+        call.record(0, value("there"));
+        assert!(call.drop_from_first_error().is_empty());
+        assert_eq!((order(&call), call.pending_children().count()), (vec![0], 1));
     }
 
     #[test]

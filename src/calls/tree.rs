@@ -180,6 +180,18 @@ impl Calls {
         }
     }
 
+    /// Makes a call ready for a retry; answers the children that are to be cancelled.
+    pub fn drop_from_first_error(&mut self, key: CallKey) -> Vec<CallKey> {
+        let Some(call) = self.get_mut(key) else { return Vec::new() };
+        let held = call.recorded_bytes;
+        let dropped = call.drop_from_first_error();
+        let (root, freed) = (call.root, held - call.recorded_bytes);
+        if let Some(root) = self.roots.get_mut(&root) {
+            root.recorded_bytes = root.recorded_bytes.saturating_sub(freed);
+        }
+        dropped
+    }
+
     /// Whether the root holds more recorded results than it may.
     pub fn holds_too_much(&self, root: CallKey) -> Option<Fault> {
         let held = self.roots.get(&root)?.recorded_bytes;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::timers::Due;
 use super::{Answer, Core, Effect};
-use crate::calls::{Call, Fault};
+use crate::calls::{Call, Fault, Place};
 use crate::model::{CallKey, Outcome};
 use crate::protocol::worker::CallOptions;
 
@@ -19,6 +19,7 @@ impl Core {
             (call.deadline, call.has_timer) = (Some(at), true);
             self.timers.set(at, key, Due::Deadline);
         }
+        call.options = Some(options);
     }
 
     /// When something is due; the core wants to be asked again then.
@@ -31,6 +32,7 @@ impl Core {
         while let Some((key, due)) = self.timers.pop(now) {
             match due {
                 Due::Deadline => self.expire(now, key, out),
+                Due::Retry => self.try_again(key),
             }
         }
     }
@@ -47,6 +49,9 @@ impl Core {
     pub(super) fn settle(&mut self, key: CallKey, call: &Call) {
         if let Some(at) = call.deadline.filter(|_| call.has_timer) {
             self.timers.clear(at, key, Due::Deadline);
+        }
+        if let Place::Backoff(at) = call.place {
+            self.timers.clear(at, key, Due::Retry);
         }
     }
 }

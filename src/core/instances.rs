@@ -119,7 +119,7 @@ impl Core {
              it may have done part of its work, so it is not run again"
         );
         let payload = Fault::InstanceDied(text).payload(name);
-        self.end(now, key, Outcome::Error(payload), out);
+        self.retry_or_end(now, key, payload, out);
     }
 
     /// Nothing will run what waits here, if so: roots are refused, children fail.

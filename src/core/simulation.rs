@@ -8,29 +8,34 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{Answer, Core, Effect, Event, ServiceSetup};
-use crate::config::spec::QueuePolicy;
+use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
+use crate::protocol::error::RemoteError;
 use crate::protocol::worker::{CallOptions, Entry, FromWorker, ToWorker, Wait};
 
 const SERVICES: u32 = 2;
 
 /// What a simulated function does next, given the results it has.
 enum Step {
-    Calls { service: u32, arguments: Vec<u64>, all: bool },
+    /// Wait for these calls: seq and argument of each.
+    Calls {
+        service: u32,
+        calls: Vec<(u32, u64)>,
+        all: bool,
+    },
     Return(u64),
 }
 
 /// fib over two services in turn; the number's parity decides between one call after the other and both at once.
-fn step(service: u32, n: u64, results: &[u64]) -> Step {
-    let other = (service + 1) % SERVICES;
-    match (n, results) {
+fn step(service: u32, n: u64, results: &BTreeMap<u32, u64>) -> Step {
+    let service = (service + 1) % SERVICES;
+    let wanted = [(0, n.wrapping_sub(1)), (1, n.wrapping_sub(2))];
+    let mut missing = wanted.into_iter().filter(|(seq, _)| !results.contains_key(seq));
+    match (n, results.len()) {
         (0 | 1, _) => Step::Return(n),
-        (_, [first, second]) => Step::Return(first + second),
-        (_, []) if n.is_multiple_of(2) => {
-            Step::Calls { service: other, arguments: vec![n - 1, n - 2], all: true }
-        }
-        (_, [_]) if n.is_multiple_of(2) => Step::Calls { service: other, arguments: vec![], all: true },
-        (_, done) => Step::Calls { service: other, arguments: vec![n - 1 - done.len() as u64], all: false },
+        (_, 2) => Step::Return(results.values().sum()),
+        _ if n.is_multiple_of(2) => Step::Calls { service, calls: missing.collect(), all: true },
+        _ => Step::Calls { service, calls: missing.next().into_iter().collect(), all: false },
     }
 }
 
@@ -51,9 +56,20 @@ struct Attempt {
     attempt: u32,
     lane: u32,
     argument: u64,
-    made: u32,
     results: BTreeMap<u32, Outcome>,
     waits: bool,
+}
+
+/// What goes wrong in the simulated functions.
+#[derive(Clone, Copy, Default)]
+struct Faults {
+    child_timeout: Option<Duration>,
+    /// Some calls raise in their first attempt.
+    is_flaky: bool,
+}
+
+fn transient() -> Bytes {
+    RemoteError { kind: "builtins.OSError".into(), ..RemoteError::default() }.encode()
 }
 
 #[derive(Default)]
@@ -70,8 +86,7 @@ struct Simulation {
     workers: BTreeMap<InstanceId, Worker>,
     slots: u32,
     max_parked: u32,
-    /// Of every child call.
-    child_timeout: Option<Duration>,
+    faults: Faults,
     generation: u32,
     answers: HashMap<u64, Answer>,
     effects: Vec<Effect>,
@@ -79,10 +94,15 @@ struct Simulation {
 
 impl Simulation {
     fn new(instances: u32, slots: u32, max_parked: u32, replays_always: bool) -> Self {
+        Self::retrying(instances, slots, max_parked, replays_always, 0)
+    }
+
+    fn retrying(instances: u32, slots: u32, max_parked: u32, replays_always: bool, retries: u32) -> Self {
         let setup = |name: &str| ServiceSetup {
             name: ServiceName::new(name),
             queue: QueuePolicy { max: 1024, timeout: Duration::from_secs(1000) },
             run_timeout: Duration::from_secs(1000),
+            retries: RetryPolicy { max: retries, backoff: Duration::from_millis(10) },
             is_hub: false,
         };
         let core = Core::new(vec![setup("s.0"), setup("s.1")], replays_always);
@@ -92,7 +112,7 @@ impl Simulation {
             workers: BTreeMap::new(),
             slots,
             max_parked,
-            child_timeout: None,
+            faults: Faults::default(),
             generation: 0,
             answers: HashMap::new(),
             effects: Vec::new(),
@@ -176,11 +196,11 @@ impl Simulation {
             ToWorker::Run { call, attempt, arguments, results, .. } => {
                 let results: BTreeMap<_, _> = results.into_iter().map(|r| (r.seq, r.outcome)).collect();
                 let argument = number(&arguments);
-                let fresh = Attempt { attempt, lane, argument, made: 0, results, waits: false };
+                let fresh = Attempt { attempt, lane, argument, results, waits: false };
                 assert!(worker.calls.insert(call, fresh).is_none(), "a call is in one place");
                 let running = worker.calls.values().filter(|attempt| !attempt.waits).count();
                 worker.most_running = worker.most_running.max(running);
-                worker.go_on(instance.service.0, call, self.child_timeout);
+                worker.go_on(instance.service.0, call, self.faults);
             }
             ToWorker::Resume { call, results, .. } => {
                 let attempt = worker.calls.get_mut(&call).expect("a resumed call is parked here");
@@ -188,7 +208,7 @@ impl Simulation {
                 for (seq, outcome) in results {
                     assert!(attempt.results.insert(seq, outcome).is_none(), "a result is delivered once");
                 }
-                worker.go_on(instance.service.0, call, self.child_timeout);
+                worker.go_on(instance.service.0, call, self.faults);
             }
             ToWorker::Evict { call, attempt } => {
                 if let Some(attempt) = worker.calls.remove(&call) {
@@ -213,6 +233,14 @@ impl Simulation {
         let worker = self.workers.get_mut(&instance).expect("just found");
         let (lane, message) = worker.outbox.pop_front().expect("not empty");
         self.event(Event::Worker { instance, lane, message });
+        true
+    }
+
+    /// Time passes until something is due. False: nothing is.
+    fn wait(&mut self) -> bool {
+        let Some(next) = self.core.next_timer() else { return false };
+        self.now = self.now.max(next);
+        self.event(Event::Timer);
         true
     }
 
@@ -248,44 +276,38 @@ impl Simulation {
 
 impl Worker {
     /// Runs a call until it waits or returns.
-    fn go_on(&mut self, service: u32, call: CallKey, timeout: Option<Duration>) {
+    fn go_on(&mut self, service: u32, call: CallKey, faults: Faults) {
         let Some(state) = self.calls.get_mut(&call) else { return };
         let failed = state.results.values().find(|outcome| matches!(outcome, Outcome::Error(_)));
         if let Some(Outcome::Error(error)) = failed {
             let message = FromWorker::Raise { call, attempt: state.attempt, error: error.clone() };
             return self.finish(call, message);
         }
-        let known: Vec<u64> = (0..)
-            .map_while(|seq| state.results.get(&seq))
-            .filter_map(|outcome| match outcome {
-                Outcome::Value(value) => Some(number(value)),
-                Outcome::Error(_) => None,
-            })
-            .collect();
-        match step(service, state.argument, &known) {
+        if faults.is_flaky && state.attempt == 1 && state.argument % 4 == 3 {
+            let message = FromWorker::Raise { call, attempt: 1, error: transient() };
+            return self.finish(call, message);
+        }
+        let values = state.results.iter().filter_map(|(seq, outcome)| match outcome {
+            Outcome::Value(value) => Some((*seq, number(value))),
+            Outcome::Error(_) => None,
+        });
+        match step(service, state.argument, &values.collect()) {
             Step::Return(value) => {
                 let message = FromWorker::Return { call, attempt: state.attempt, value: payload(value) };
                 self.finish(call, message);
             }
-            Step::Calls { service, arguments, all } => {
-                let first = known.len() as u32;
-                let new = arguments.iter().enumerate().map(|(at, n)| Entry {
-                    seq: first + at as u32,
+            Step::Calls { service, calls, all } => {
+                let entries = calls.iter().map(|(seq, n)| Entry {
+                    seq: *seq,
                     service: format!("s.{service}"),
                     ident: *n as u32,
                     arguments: payload(*n),
-                    options: CallOptions::within(timeout),
+                    options: CallOptions::within(faults.child_timeout),
                 });
-                let entries: Vec<Entry> = new.collect();
-                state.made = state.made.max(first + entries.len() as u32);
-                let seqs = (first..state.made).collect();
+                let entries = entries.collect();
+                let wait = Some(Wait { all, seqs: calls.iter().map(|(seq, _)| *seq).collect() });
                 state.waits = true;
-                let message = FromWorker::Calls {
-                    call,
-                    attempt: state.attempt,
-                    entries,
-                    wait: Some(Wait { all, seqs }),
-                };
+                let message = FromWorker::Calls { call, attempt: state.attempt, entries, wait };
                 self.outbox.push_back((state.lane, message));
             }
         }
@@ -327,11 +349,13 @@ proptest! {
         max_parked in 1u32..6,
         replays_always: bool,
         roots in prop::collection::vec((0u32..SERVICES, 0u64..9, prop::option::weighted(0.2, 0u64..200)), 1..6),
+        retries in 0u32..4,
+        is_flaky: bool,
         child_timeout in prop::option::weighted(0.2, 0u64..100),
         actions in prop::collection::vec(action(), 0..400),
     ) {
-        let mut simulation = Simulation::new(instances, slots, max_parked, replays_always);
-        simulation.child_timeout = child_timeout.map(Duration::from_millis);
+        let mut simulation = Simulation::retrying(instances, slots, max_parked, replays_always, retries);
+        simulation.faults = Faults { child_timeout: child_timeout.map(Duration::from_millis), is_flaky };
         let mut keys = Vec::new();
         for (token, (service, n, timeout)) in roots.iter().enumerate() {
             keys.extend(simulation.ask_within(*service, *n, *timeout, token as u64));
@@ -353,7 +377,7 @@ proptest! {
             }
         }
         let mut steps = 0;
-        while simulation.arrive(steps) {
+        while simulation.arrive(steps) || simulation.wait() {
             steps += 1;
             prop_assert!(steps < 1_000_000, "the calls come to an end");
         }
@@ -367,6 +391,25 @@ proptest! {
             }
         }
         prop_assert!(simulation.is_at_rest());
+    }
+}
+
+#[test]
+fn what_fails_at_first_heals() {
+    for (max_parked, replays_always) in [(256, false), (2, false), (256, true)] {
+        let mut simulation = Simulation::retrying(2, 2, max_parked, replays_always, 1);
+        simulation.faults.is_flaky = true;
+        simulation.ask(0, 9, 7);
+        let mut steps = 0;
+        while simulation.arrive(steps) || simulation.wait() {
+            steps += 1;
+        }
+        let answer = simulation.answers.get(&7);
+        assert!(
+            matches!(answer, Some(Answer::Done(Outcome::Value(value))) if number(value) == fib(9)),
+            "{answer:?}"
+        );
+        assert!(simulation.is_at_rest());
     }
 }
 

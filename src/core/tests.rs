@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Answer, Core, Effect, Event, ServiceSetup};
-use crate::config::spec::QueuePolicy;
+use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::error::RemoteError;
 use crate::protocol::worker::{Entry, FromWorker, ToWorker, Wait};
@@ -40,6 +40,7 @@ impl Bench {
             name: ServiceName::new(name),
             queue: QueuePolicy { max: 10, timeout: Duration::from_secs(10) },
             run_timeout: RUN_TIMEOUT,
+            retries: RetryPolicy::NONE,
             is_hub: false,
         };
         let core = Core::new(vec![setup("s.caller"), setup("s.callee")], false);

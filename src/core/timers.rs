@@ -10,6 +10,8 @@ use crate::model::CallKey;
 pub enum Due {
     /// Its deadline has passed.
     Deadline,
+    /// The pause before its next attempt is over.
+    Retry,
 }
 
 /// All timers. One belongs to a call and is taken out with it, so that there are never more than calls.

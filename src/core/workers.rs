@@ -75,6 +75,7 @@ impl Core {
             Outcome::Error(_) if was_interrupted => {
                 self.time_out(now, sender.instance, sender.call, String::new(), out);
             }
+            Outcome::Error(error) => self.retry_or_end(now, sender.call, error, out),
             outcome => self.end(now, sender.call, outcome, out),
         }
     }

@@ -36,6 +36,9 @@ impl RemoteError {
     /// No instance could take the call.
     pub const UNAVAILABLE: &str = "msx.ServiceUnavailable";
 
+    /// The function says that another attempt would fail as well.
+    pub const FATAL: &str = "msx.Fatal";
+
     pub fn instance_died(service: &str, message: impl Into<String>) -> Self {
         Self::of_hub(Self::INSTANCE_DIED, &["builtins.Exception"], service, message)
     }

@@ -37,6 +37,27 @@ def test_a_timeout_that_is_none(timeout):
         plain.options(timeout=timeout)
 
 
+@pytest.mark.parametrize("retries", [-1, 101, 1.5, True, "3"])
+def test_retries_that_are_none(retries):
+    with pytest.raises(msx.UsageError, match="retries is"):
+        plain.options(retries=retries)
+
+
+@pytest.mark.parametrize("retry_on", [ValueError("x"), int, "ValueError", (KeyError, None)])
+def test_retry_on_takes_exceptions(retry_on):
+    with pytest.raises(msx.UsageError, match="retry_on takes exception classes"):
+        plain.options(retry_on=retry_on)
+
+
+def test_names_of_exceptions_travel():
+    with RawWorker("options.retried") as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane)
+        _, _, entries, _ = lane.expect(CALLS)
+        assert entries[0][4] == {"retries": 2, "retry_on": ["builtins.KeyError", "builtins.OSError"]}
+
+
 @pytest.mark.parametrize("service", ["options.calls", "options.acalls"])
 def test_options_travel_with_the_entry(service):
     with RawWorker(service) as worker:

@@ -1,4 +1,4 @@
-//! Options of calls: deadlines.
+//! Options of calls: deadlines and retries.
 
 use std::time::Duration;
 
@@ -115,4 +115,126 @@ fn the_timer_of_a_call_goes_with_it() {
     assert_eq!(bench.core.next_timer(), Some(bench.now + SECOND));
     bench.event(Event::Cancel(call));
     assert_eq!(bench.core.next_timer(), None);
+}
+
+fn with_retries(retries: u32) -> CallOptions {
+    CallOptions { retries: Some(retries), ..CallOptions::default() }
+}
+
+impl Bench {
+    /// A root call that may be tried again so often, and runs.
+    fn ask_with(&mut self, options: CallOptions) -> CallKey {
+        let (options, effects) = (Some(Box::new(options)), &mut self.effects);
+        let call = self.core.ask(self.now, CALLER, Bytes::new(), options, TOKEN, effects).unwrap();
+        assert_eq!(self.started(), Some(call));
+        call
+    }
+
+    fn raises(&mut self, call: CallKey, attempt: u32, kind: &str) {
+        self.says(CALLER, FromWorker::Raise { call, attempt, error: error(kind) });
+    }
+}
+
+#[test]
+fn a_failed_call_is_tried_again_after_growing_pauses() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_with(with_retries(2));
+    for (attempt, pause) in [(1, 0.1), (2, 0.2)] {
+        bench.raises(call, attempt, "builtins.OSError");
+        assert!(bench.answer().is_none());
+        let waits = bench.core.next_timer().unwrap() - bench.now;
+        assert!((0.75 * pause..1.25 * pause).contains(&waits.as_secs_f64()), "{waits:?}");
+        bench.timer();
+        assert_eq!(bench.started(), Some(call));
+    }
+    bench.raises(call, 3, "builtins.OSError");
+    assert_eq!(bench.error().kind, "builtins.OSError");
+    assert_eq!((bench.core.unfinished(), bench.core.next_timer()), (0, None));
+}
+
+#[test]
+fn a_call_without_retries_fails_at_once() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.raises(call, 1, "builtins.OSError");
+    assert_eq!(bench.error().kind, "builtins.OSError");
+}
+
+#[test]
+fn what_cannot_heal_is_not_tried_again() {
+    let some = CallOptions { retry_on: vec!["builtins.KeyError".into()], ..with_retries(5) };
+    for (options, kind) in [(with_retries(5), "msx.Fatal"), (some, "builtins.OSError")] {
+        let mut bench = Bench::new(256);
+        let call = bench.ask_with(options);
+        bench.raises(call, 1, kind);
+        assert_eq!(bench.error().kind, kind);
+    }
+}
+
+#[test]
+fn a_retry_after_the_deadline_is_not_waited_for() {
+    let mut bench = Bench::new(256);
+    let timeout = Some(Duration::from_millis(50));
+    let call = bench.ask_with(CallOptions { timeout, ..with_retries(5) });
+    bench.raises(call, 1, "builtins.OSError");
+    assert_eq!(bench.error().kind, "builtins.OSError");
+}
+
+#[test]
+fn a_call_that_waits_for_its_retry_can_be_cancelled() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_with(with_retries(5));
+    bench.raises(call, 1, "builtins.OSError");
+    bench.event(Event::Cancel(call));
+    assert_eq!((bench.core.unfinished(), bench.core.next_timer()), (0, None));
+}
+
+#[test]
+fn a_call_that_ran_too_long_is_tried_again_once_its_slot_is_free() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_with(with_retries(1));
+    bench.passes(RUN_TIMEOUT);
+    assert_eq!(bench.interrupts(), ["run_timeout"]);
+    let text = "the stack".to_owned();
+    bench.event(Event::Stack { instance: instance(CALLER), call, attempt: 1, text });
+    bench.passes(Duration::from_millis(900));
+    assert!(bench.core.next_timer().is_none() && bench.answer().is_none(), "it still runs");
+    bench.raises(call, 1, "msx.Cancelled");
+    bench.timer();
+    assert_eq!(bench.started(), Some(call));
+    bench.says(CALLER, FromWorker::Return { call, attempt: 2, value: Bytes::new() });
+    assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(_)))));
+}
+
+#[test]
+fn a_retry_drops_the_child_that_failed_and_makes_it_again() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_with(with_retries(1));
+    bench.calls(call);
+    let child = bench.started().unwrap();
+    bench.says(CALLEE, FromWorker::Raise { call: child, attempt: 1, error: error("builtins.OSError") });
+    bench.raises(call, 1, "builtins.OSError");
+    bench.timer();
+    let results = bench.effects.drain(..).find_map(|effect| match effect {
+        Effect::Send { message: ToWorker::Run { results, .. }, .. } => Some(results),
+        _ => None,
+    });
+    assert_eq!(results, Some(vec![]));
+    let entry =
+        Entry { seq: 0, service: "s.callee".into(), ident: 9, arguments: Bytes::new(), options: None };
+    let wait = Some(Wait { all: true, seqs: vec![0] });
+    bench.says(CALLER, FromWorker::Calls { call, attempt: 2, entries: vec![entry], wait });
+    assert!(bench.started().is_some_and(|again| again != child), "with whatever arguments");
+}
+
+#[test]
+fn a_call_whose_instance_died_is_tried_again_if_it_may() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_with(with_retries(1));
+    bench.event(Event::Gone { instance: instance(CALLER), reason: "killed".into(), unread: vec![] });
+    let replacement = InstanceId { generation: Generation(1), ..instance(CALLER) };
+    bench.event(Event::Attached { instance: replacement, kind: WorkerKind::Def, slots: 1, max_parked: 1 });
+    bench.event(Event::Ready(replacement));
+    bench.timer();
+    assert_eq!(bench.started(), Some(call));
 }

@@ -11,12 +11,16 @@ use super::{DecodeError, Fields};
 pub struct CallOptions {
     /// How long the caller waits for it, from the moment it is made.
     pub timeout: Option<Duration>,
+    /// How often it is tried again after it has failed; otherwise its service's setting.
+    pub retries: Option<u32>,
+    /// Names of the exceptions, or of their base classes, after which it is; none: all.
+    pub retry_on: Vec<String>,
 }
 
 impl CallOptions {
     /// A call that is to end within this time, if one is given.
     pub fn within(timeout: Option<Duration>) -> Option<Box<Self>> {
-        timeout.map(|timeout| Box::new(Self { timeout: Some(timeout) }))
+        timeout.map(|timeout| Box::new(Self { timeout: Some(timeout), ..Self::default() }))
     }
 }
 
@@ -32,9 +36,16 @@ impl Fields<'_> {
         for _ in 0..count {
             match self.text()?.as_str() {
                 "timeout" => options.timeout = Some(Duration::from_millis(self.uint()?)),
+                "retries" => options.retries = Some(self.uint32()?),
+                "retry_on" => options.retry_on = self.texts()?,
                 _ => return Err(self.malformed()),
             }
         }
         Ok(Some(Box::new(options)))
+    }
+
+    fn texts(&mut self) -> Result<Vec<String>, DecodeError> {
+        let count = self.count()?;
+        (0..count).map(|_| self.text()).collect()
     }
 }

@@ -46,8 +46,11 @@ fn list<T>(value: &Value, each: impl Fn(&Value) -> T) -> Vec<T> {
 
 fn options_of(value: &Value) -> Option<Box<CallOptions>> {
     let options = value.as_object()?;
+    let texts = |name| options.get(name).map_or(Vec::new(), |texts| list(texts, text_of));
     Some(Box::new(CallOptions {
         timeout: options.get("timeout").map(|time| Duration::from_millis(time.as_u64().unwrap())),
+        retries: options.get("retries").map(number_of),
+        retry_on: texts("retry_on"),
     }))
 }
 

@@ -13,6 +13,12 @@ const CHECKS: &[(&str, fn(&Project))] = checks![
     a_call_in_time_is_not_touched,
     a_deadline_shrinks_on_its_way,
     a_queued_call_that_has_expired_is_not_begun,
+    a_failed_call_is_tried_again_where_its_service_says_so,
+    a_call_is_tried_again_where_its_caller_says_so,
+    only_some_errors_are_worth_another_attempt,
+    a_call_whose_instance_died_is_tried_again,
+    a_call_that_ran_too_long_is_tried_again,
+    a_retry_drops_what_was_recorded_from_the_first_error_on,
 ];
 
 #[test]
@@ -67,4 +73,40 @@ fn a_deadline_shrinks_on_its_way(project: &Project) {
 fn a_queued_call_that_has_expired_is_not_begun(project: &Project) {
     assert_eq!(project.call(&["behind", "queued"]), json!(["late", "done"]));
     assert_eq!(project.marks("queued.second.begun"), 0);
+}
+
+/// Fails, and the function was begun so often.
+fn fails(project: &Project, args: &[&str], name: &str, error: &str, begun: u64) {
+    let (_, stderr) = project.hub.call_fails(args);
+    assert!(stderr.contains(error), "{args:?}: {stderr}");
+    assert_eq!(project.marks(name), begun, "{args:?}");
+}
+
+fn a_failed_call_is_tried_again_where_its_service_says_so(project: &Project) {
+    assert_eq!(project.call(&["stubborn", "own", "3"]), 4);
+    fails(project, &["stubborn", "spent", "4"], "spent", "ConnectionError: attempt 4", 4);
+    fails(project, &["fails", "once", "1"], "once", "ConnectionError: attempt 1", 1);
+}
+
+fn a_call_is_tried_again_where_its_caller_says_so(project: &Project) {
+    assert_eq!(project.call(&["asks", "asked", "2", "2"]), 3);
+    assert_eq!(project.call(&["aasks", "aasked", "2", "2"]), 3);
+    fails(project, &["asks", "never", "1", "0"], "never", "ConnectionError: attempt 1", 1);
+}
+
+fn only_some_errors_are_worth_another_attempt(project: &Project) {
+    fails(project, &["hopeless", "fatal"], "fatal", "no attempt can help", 1);
+    fails(project, &["others", "others"], "others", "ConnectionError: attempt 1", 1);
+}
+
+fn a_call_whose_instance_died_is_tried_again(project: &Project) {
+    assert_eq!(project.call(&["dies", "dead"]), 2);
+}
+
+fn a_call_that_ran_too_long_is_tried_again(project: &Project) {
+    assert_eq!(project.call(&["hangs", "hung"]), 2);
+}
+
+fn a_retry_drops_what_was_recorded_from_the_first_error_on(project: &Project) {
+    assert_eq!(project.call(&["heals", "healed"]), json!([1, 2, 1]));
 }

@@ -3,6 +3,7 @@
 from . import _plain, orchestrator  # noqa: F401  (plain mode is the default)
 from ._errors import (
     Cancelled,
+    Fatal,
     InstanceDied,
     LimitExceeded,
     NoCallContext,
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Cancelled",
+    "Fatal",
     "Future",
     "InstanceDied",
     "LimitExceeded",

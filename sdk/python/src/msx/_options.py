@@ -8,20 +8,31 @@ from typing import Any, TypedDict
 from ._errors import UsageError
 
 TIMEOUT_SECONDS_MAX = 7 * 86_400
+RETRIES_MAX = 100
+
+RetryOn = type[BaseException] | tuple[type[BaseException], ...]
 
 
 class CallOptions(TypedDict, total=False):
-    """As they travel with a call."""
+    """As they travel with a call (docs/protocol.md)."""
 
     timeout: int
     """Milliseconds."""
+    retries: int
+    retry_on: list[str]
 
 
-def call_options(service: str, *, timeout: float | timedelta | None) -> CallOptions:
+def call_options(
+    service: str, timeout: float | timedelta | None, retries: int | None, retry_on: RetryOn | None
+) -> CallOptions:
     """Those that were given."""
     options: CallOptions = {}
     if timeout is not None:
         options["timeout"] = _milliseconds(service, timeout)
+    if retries is not None:
+        options["retries"] = _retries(service, retries)
+    if retry_on is not None:
+        options["retry_on"] = _names(service, retry_on)
     return options
 
 
@@ -34,3 +45,17 @@ def _milliseconds(service: str, timeout: Any) -> int:
             f"{service}: timeout is {timeout}; it must be above 0 and at most {TIMEOUT_SECONDS_MAX} seconds"
         )
     return max(1, round(seconds * 1000))
+
+
+def _retries(service: str, retries: Any) -> int:
+    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= RETRIES_MAX:
+        raise UsageError(f"{service}: retries is {retries!r}; it must be a number from 0 to {RETRIES_MAX}")
+    return retries
+
+
+def _names(service: str, retry_on: Any) -> list[str]:
+    kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise UsageError(f"{service}: retry_on takes exception classes; {kind!r} is none")
+    return [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]

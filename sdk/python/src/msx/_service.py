@@ -18,7 +18,7 @@ import msgspec
 
 from . import _context, _registry
 from ._arguments import argument_decoder
-from ._options import CallOptions, call_options
+from ._options import CallOptions, RetryOn, call_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -112,13 +112,20 @@ class Service(Generic[P, R_co]):
         """`await a.aio(x)`: the call for code on an event loop."""
         return _context.runtime.current().defer(self, args, kwargs)
 
-    def options(self, *, timeout: float | timedelta | None = None) -> Service[P, R_co]:
+    def options(
+        self,
+        *,
+        timeout: float | timedelta | None = None,
+        retries: int | None = None,
+        retry_on: RetryOn | None = None,
+    ) -> Service[P, R_co]:
         """The same stub, for calls with options: `a.options(timeout=2)(x)`.
 
         `timeout`: seconds after which the call is cancelled, with all that it called, and raises
-        `msx.TimeoutError` here.
+        `msx.TimeoutError` here. `retries`: how often it is tried again when it fails, instead of the
+        service's own setting; `retry_on`: only after these exceptions.
         """
-        given = call_options(self.name, timeout=timeout)
+        given = call_options(self.name, timeout, retries, retry_on)
         other = copy.copy(self)
         other.call_options = {**(self.call_options or {}), **given}
         return other

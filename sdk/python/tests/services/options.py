@@ -24,3 +24,8 @@ async def acalls() -> int:
 def remaining() -> float | None:
     deadline = _context.runtime.current().deadline
     return None if deadline is None else deadline - time.monotonic()
+
+
+@microservice
+def retried() -> int:
+    return callee.options(retries=2, retry_on=(KeyError, OSError))()
