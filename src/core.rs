@@ -7,6 +7,7 @@
 mod closing;
 mod deadline;
 mod ending;
+mod idempotency;
 mod instances;
 mod report;
 mod retry;
@@ -29,6 +30,7 @@ use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{CallOptions, FromWorker, Recorded, ToWorker};
 use closing::Stage;
+use idempotency::Keys;
 use retry::{Budget, Jitter};
 use timers::Timers;
 
@@ -214,6 +216,7 @@ pub struct Core {
     calls: Calls,
     timers: Timers,
     jitter: Jitter,
+    keys: Keys,
     /// `MSX_REPLAY=always`: evict right after parking.
     replays_always: bool,
     /// Services whose dispatcher may have something to bind.
@@ -240,6 +243,7 @@ impl Core {
             calls: Calls::default(),
             timers: Timers::default(),
             jitter: Jitter::default(),
+            keys: Keys::default(),
             replays_always,
             dirty: Vec::new(),
             stage: Stage::Open,
@@ -259,7 +263,7 @@ impl Core {
         self.admit(service)?;
         let call = self.calls.add_root(service, arguments, token, now);
         self.give_options(now, call, options);
-        self.queue_new(call, now, out);
+        self.begin(now, call, out);
         self.pump(now, out);
         Ok(call)
     }
@@ -411,7 +415,7 @@ impl Core {
 
     // ---- transitions ----
 
-    /// Puts a call that was just made where it belongs.
+    /// Queues a call for its first run.
     fn queue_new(&mut self, key: CallKey, now: Instant, out: &mut Vec<Effect>) {
         let Some(call) = self.calls.get_mut(key) else { return };
         let (id, root_age, depth) = (call.service, call.root_age, call.depth);

@@ -23,6 +23,8 @@ pub enum Place {
     Evicted,
     /// Has failed, and is tried again at this time.
     Backoff(Instant),
+    /// Gets the outcome of another call, which has the same idempotency key.
+    Following,
     /// Answered by the hub itself.
     Hub,
 }

@@ -21,6 +21,8 @@ pub enum Fault {
     InstanceDied(String),
     NonDeterminism(String),
     LimitExceeded(String),
+    /// Its idempotency key belongs to another call; and why it cannot be the same one.
+    IdempotencyConflict(&'static str),
 }
 
 impl Fault {
@@ -46,6 +48,13 @@ impl Fault {
             Self::InstanceDied(text) => RemoteError::instance_died(service, text),
             Self::NonDeterminism(text) => RemoteError::non_determinism(service, text),
             Self::LimitExceeded(text) => RemoteError::limit_exceeded(service, text),
+            Self::IdempotencyConflict(why) => RemoteError::idempotency_conflict(
+                service,
+                format!(
+                    "{service} was called under the idempotency key of another call, and {why}; \
+                     a key names one call: make a new one for each"
+                ),
+            ),
         };
         error.encode()
     }

@@ -116,6 +116,17 @@ impl Calls {
         Admission::Admitted(key)
     }
 
+    /// Whether a call waits, by however many others, for this one.
+    pub fn waits_for(&self, call: CallKey, mut below: CallKey) -> bool {
+        while let Some((parent, _)) = self.get(below).and_then(|call| call.parent) {
+            if parent == call {
+                return true;
+            }
+            below = parent;
+        }
+        false
+    }
+
     fn over_limit(&self, root: CallKey, depth: u32) -> Option<Fault> {
         let unfinished = self.roots.get(&root).map_or(0, |root| root.unfinished);
         if depth > DEPTH_MAX {

@@ -133,7 +133,7 @@ async fn call(
             .help("`k=v` gives a parameter by name; lists and objects are written as JSON")
     })?;
     let timeout = request.timeout_ms.map(Duration::from_millis);
-    let options = CallOptions::within(timeout);
+    let options = CallOptions::of_root(timeout, request.idempotency_key.map(Into::into));
     let answer = control.shard.ask(NewAsk { service: id, arguments, options }).await;
     answered(&request.service, timeout, answer)
 }

@@ -45,13 +45,14 @@ impl Core {
         self.conclude(now, key, Outcome::Error(payload), |_| Answer::Expired, out);
     }
 
-    /// The call has left the core: nothing is due for it any more.
-    pub(super) fn settle(&mut self, key: CallKey, call: &Call) {
+    /// The call has left the core: nothing is due for it any more, and nobody follows it.
+    pub(super) fn settle(&mut self, now: Instant, key: CallKey, call: &Call, out: &mut Vec<Effect>) {
         if let Some(at) = call.deadline.filter(|_| call.has_timer) {
             self.timers.clear(at, key, Due::Deadline);
         }
         if let Place::Backoff(at) = call.place {
             self.timers.clear(at, key, Due::Retry);
         }
+        self.withdraw(now, key, call, out);
     }
 }

@@ -11,6 +11,7 @@ use crate::protocol::worker::ToWorker;
 impl Core {
     /// The call has ended with this outcome.
     pub(super) fn end(&mut self, now: Instant, key: CallKey, outcome: Outcome, out: &mut Vec<Effect>) {
+        self.share(now, key, &outcome, out);
         self.conclude(now, key, outcome, Answer::Done, out);
     }
 
@@ -25,7 +26,7 @@ impl Core {
     ) {
         let root = self.calls.get(key).map(|call| call.root);
         let Some((call, ended)) = self.calls.end(key, &outcome) else { return };
-        self.settle(key, &call);
+        self.settle(now, key, &call, out);
         let dispatcher = self.dispatcher(call.service);
         dispatcher.meter.completed += 1;
         dispatcher.latency.record(now, now.saturating_duration_since(call.accepted));
@@ -74,7 +75,7 @@ impl Core {
                 out.push(Effect::Forget { token });
             }
             if let Some(call) = self.calls.take(key) {
-                self.settle(key, &call);
+                self.settle(now, key, &call, out);
                 doomed.extend(call.pending_children());
             }
         }
@@ -90,7 +91,7 @@ impl Core {
             }
             Place::Running(instance) => self.interrupt(now, instance, key, "cancelled", out),
             Place::Parked { instance, .. } => self.evict(now, instance, key, out),
-            Place::Unwinding(_) | Place::Evicted | Place::Backoff(_) | Place::Hub => (),
+            Place::Unwinding(_) | Place::Evicted | Place::Backoff(_) | Place::Following | Place::Hub => (),
         }
     }
 

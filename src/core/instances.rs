@@ -139,7 +139,7 @@ impl Core {
     /// Answers a root call, which holds no place any more, without running it.
     pub(super) fn refuse(&mut self, now: Instant, key: CallKey, refusal: Refusal, out: &mut Vec<Effect>) {
         let Some((call, ended)) = self.calls.end(key, &Outcome::Error(bytes::Bytes::new())) else { return };
-        self.settle(key, &call);
+        self.settle(now, key, &call, out);
         self.dispatcher(call.service).meter.refused += 1;
         self.cancel_rest(now, &call, out);
         if let Ended::Root { token } = ended {

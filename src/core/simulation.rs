@@ -60,12 +60,20 @@ struct Attempt {
     waits: bool,
 }
 
-/// What goes wrong in the simulated functions.
+/// What is special about the simulated functions.
 #[derive(Clone, Copy, Default)]
-struct Faults {
+struct Habits {
     child_timeout: Option<Duration>,
     /// Some calls raise in their first attempt.
     is_flaky: bool,
+    /// Child calls with the same number have the same idempotency key, and so are one call.
+    is_keyed: bool,
+}
+
+impl Habits {
+    fn options_of(self, n: u64) -> Option<Box<CallOptions>> {
+        CallOptions::of_root(self.child_timeout, self.is_keyed.then(|| n.to_string().into()))
+    }
 }
 
 fn transient() -> Bytes {
@@ -86,7 +94,7 @@ struct Simulation {
     workers: BTreeMap<InstanceId, Worker>,
     slots: u32,
     max_parked: u32,
-    faults: Faults,
+    habits: Habits,
     generation: u32,
     answers: HashMap<u64, Answer>,
     effects: Vec<Effect>,
@@ -112,7 +120,7 @@ impl Simulation {
             workers: BTreeMap::new(),
             slots,
             max_parked,
-            faults: Faults::default(),
+            habits: Habits::default(),
             generation: 0,
             answers: HashMap::new(),
             effects: Vec::new(),
@@ -145,7 +153,7 @@ impl Simulation {
     }
 
     fn ask_within(&mut self, service: u32, n: u64, timeout: Option<u64>, token: u64) -> Option<CallKey> {
-        let options = CallOptions::within(timeout.map(Duration::from_millis));
+        let options = CallOptions::of_root(timeout.map(Duration::from_millis), None);
         let (service, effects) = (ServiceId(service), &mut self.effects);
         let asked = self.core.ask(self.now, service, payload(n), options, token, effects);
         self.settle();
@@ -200,7 +208,7 @@ impl Simulation {
                 assert!(worker.calls.insert(call, fresh).is_none(), "a call is in one place");
                 let running = worker.calls.values().filter(|attempt| !attempt.waits).count();
                 worker.most_running = worker.most_running.max(running);
-                worker.go_on(instance.service.0, call, self.faults);
+                worker.go_on(instance.service.0, call, self.habits);
             }
             ToWorker::Resume { call, results, .. } => {
                 let attempt = worker.calls.get_mut(&call).expect("a resumed call is parked here");
@@ -208,7 +216,7 @@ impl Simulation {
                 for (seq, outcome) in results {
                     assert!(attempt.results.insert(seq, outcome).is_none(), "a result is delivered once");
                 }
-                worker.go_on(instance.service.0, call, self.faults);
+                worker.go_on(instance.service.0, call, self.habits);
             }
             ToWorker::Evict { call, attempt } => {
                 if let Some(attempt) = worker.calls.remove(&call) {
@@ -276,14 +284,14 @@ impl Simulation {
 
 impl Worker {
     /// Runs a call until it waits or returns.
-    fn go_on(&mut self, service: u32, call: CallKey, faults: Faults) {
+    fn go_on(&mut self, service: u32, call: CallKey, habits: Habits) {
         let Some(state) = self.calls.get_mut(&call) else { return };
         let failed = state.results.values().find(|outcome| matches!(outcome, Outcome::Error(_)));
         if let Some(Outcome::Error(error)) = failed {
             let message = FromWorker::Raise { call, attempt: state.attempt, error: error.clone() };
             return self.finish(call, message);
         }
-        if faults.is_flaky && state.attempt == 1 && state.argument % 4 == 3 {
+        if habits.is_flaky && state.attempt == 1 && state.argument % 4 == 3 {
             let message = FromWorker::Raise { call, attempt: 1, error: transient() };
             return self.finish(call, message);
         }
@@ -302,7 +310,7 @@ impl Worker {
                     service: format!("s.{service}"),
                     ident: *n as u32,
                     arguments: payload(*n),
-                    options: CallOptions::within(faults.child_timeout),
+                    options: habits.options_of(*n),
                 });
                 let entries = entries.collect();
                 let wait = Some(Wait { all, seqs: calls.iter().map(|(seq, _)| *seq).collect() });
@@ -351,11 +359,12 @@ proptest! {
         roots in prop::collection::vec((0u32..SERVICES, 0u64..9, prop::option::weighted(0.2, 0u64..200)), 1..6),
         retries in 0u32..4,
         is_flaky: bool,
+        is_keyed: bool,
         child_timeout in prop::option::weighted(0.2, 0u64..100),
         actions in prop::collection::vec(action(), 0..400),
     ) {
         let mut simulation = Simulation::retrying(instances, slots, max_parked, replays_always, retries);
-        simulation.faults = Faults { child_timeout: child_timeout.map(Duration::from_millis), is_flaky };
+        simulation.habits = Habits { child_timeout: child_timeout.map(Duration::from_millis), is_flaky, is_keyed };
         let mut keys = Vec::new();
         for (token, (service, n, timeout)) in roots.iter().enumerate() {
             keys.extend(simulation.ask_within(*service, *n, *timeout, token as u64));
@@ -398,7 +407,7 @@ proptest! {
 fn what_fails_at_first_heals() {
     for (max_parked, replays_always) in [(256, false), (2, false), (256, true)] {
         let mut simulation = Simulation::retrying(2, 2, max_parked, replays_always, 1);
-        simulation.faults.is_flaky = true;
+        simulation.habits.is_flaky = true;
         simulation.ask(0, 9, 7);
         let mut steps = 0;
         while simulation.arrive(steps) || simulation.wait() {

@@ -219,7 +219,7 @@ impl Core {
     fn admit_child(&mut self, now: Instant, child: CallKey, id: ServiceId, out: &mut Vec<Effect>) {
         match self.hopeless(id) {
             Some(refusal) => self.fail(now, child, refusal.fault(), out),
-            None => self.queue_new(child, now, out),
+            None => self.begin(now, child, out),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::core::{Answer, Reason, Refusal};
-use crate::gateway::{self, Edge, Outcome, Target};
+use crate::gateway::{self, Edge, Outcome, Target, Terms};
 use crate::model::{self, ServiceId};
 use crate::protocol::error::RemoteError;
 use crate::protocol::worker::CallOptions;
@@ -27,9 +27,10 @@ fn edge(shard: &Shard, registry: &Registry) -> Edge {
     Edge {
         lookup: Arc::new(move |id| lookup.peek().get(id).map(target)),
         services: Arc::new(move || services.peek().services.iter().map(target).collect()),
-        ask: Arc::new(move |service, arguments, deadline| {
+        ask: Arc::new(move |service, arguments, terms| {
+            let Terms { deadline, idempotency_key } = terms;
             let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let options = CallOptions::within(timeout);
+            let options = CallOptions::of_root(timeout, idempotency_key);
             let (ask, named) = (shard.ask(NewAsk { service, arguments, options }), named.clone());
             Box::pin(async move {
                 match ask.await {

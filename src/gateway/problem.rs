@@ -106,6 +106,11 @@ impl Problem {
             RemoteError::UNAVAILABLE => {
                 (StatusCode::SERVICE_UNAVAILABLE, "urn:msx:unavailable", "Service unavailable")
             }
+            RemoteError::IDEMPOTENCY_CONFLICT => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "urn:msx:idempotency-conflict",
+                "Idempotency key of another call",
+            ),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "urn:msx:exception", "Exception"),
         };
         let problem = Self::new(status, r#type, title, format!("{}: {}", error.kind, error.message));

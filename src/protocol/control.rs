@@ -114,6 +114,9 @@ pub struct CallRequest {
     pub arguments: Vec<String>,
     /// Milliseconds; absent: until the call ends.
     pub timeout_ms: Option<u64>,
+    /// Calls of a service with the same key are one call.
+    #[serde(default)]
+    pub idempotency_key: Option<String>,
 }
 
 /// Answer when the call returned.

@@ -36,6 +36,8 @@ impl RemoteError {
     /// No instance could take the call.
     pub const UNAVAILABLE: &str = "msx.ServiceUnavailable";
 
+    /// One idempotency key for two different calls.
+    pub const IDEMPOTENCY_CONFLICT: &str = "msx.IdempotencyConflict";
     /// The function says that another attempt would fail as well.
     pub const FATAL: &str = "msx.Fatal";
 
@@ -59,6 +61,10 @@ impl RemoteError {
 
     pub fn limit_exceeded(service: &str, message: impl Into<String>) -> Self {
         Self::of_hub("msx.LimitExceeded", &["builtins.Exception"], service, message)
+    }
+
+    pub fn idempotency_conflict(service: &str, message: impl Into<String>) -> Self {
+        Self::of_hub(Self::IDEMPOTENCY_CONFLICT, &["builtins.Exception"], service, message)
     }
 
     fn of_hub(kind: &str, mro: &[&str], service: &str, message: impl Into<String>) -> Self {

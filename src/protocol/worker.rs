@@ -14,7 +14,7 @@ use rmp::decode::{self, RmpRead};
 use rmp::encode;
 
 use crate::model::{CallKey, Outcome, ServiceName};
-pub use options::CallOptions;
+pub use options::{CallOptions, IDEMPOTENCY_KEY_MAX};
 
 /// The protocol version that this hub speaks.
 pub const VERSION: u32 = 1;

@@ -118,9 +118,9 @@ def test_what_cannot_be_a_service(fn, reason):
 
 def test_the_exports():
     assert sorted(msx.__all__) == [
-        "Cancelled", "Fatal", "Future", "InstanceDied", "LimitExceeded", "NoCallContext",
-        "NonDeterminismError", "RemoteError", "Service", "ServiceUnavailable", "Suspend", "TimeoutError",
-        "UsageError", "gather", "microservice", "on_start", "on_stop", "orchestrator", "run",
+        "Cancelled", "Fatal", "Future", "IdempotencyConflict", "InstanceDied", "LimitExceeded",
+        "NoCallContext", "NonDeterminismError", "RemoteError", "Service", "ServiceUnavailable", "Suspend",
+        "TimeoutError", "UsageError", "gather", "microservice", "on_start", "on_stop", "orchestrator", "run",
     ]  # fmt: skip
     assert all(hasattr(msx, name) for name in msx.__all__)
     public = {name for name in vars(msx) if not name.startswith("_")}

@@ -49,6 +49,21 @@ def test_retry_on_takes_exceptions(retry_on):
         plain.options(retry_on=retry_on)
 
 
+@pytest.mark.parametrize("key", ["", "k" * 257, "é" * 129, 7])
+def test_keys_that_are_none(key):
+    with pytest.raises(msx.UsageError, match="idempotency_key must be a text"):
+        plain.options(idempotency_key=key)
+
+
+def test_keys_travel():
+    with RawWorker("options.keyed") as worker:
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane)
+        _, _, entries, _ = lane.expect(CALLS)
+        assert entries[0][4] == {"idempotency_key": "order-7"}
+
+
 def test_names_of_exceptions_travel():
     with RawWorker("options.retried") as worker:
         worker.hello()

@@ -1,4 +1,4 @@
-//! Options of calls: deadlines and retries.
+//! Options of calls: deadlines, retries and idempotency keys.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 impl Bench {
     fn ask_within(&mut self, timeout: Duration) -> CallKey {
-        let (options, effects) = (CallOptions::within(Some(timeout)), &mut self.effects);
+        let (options, effects) = (CallOptions::of_root(Some(timeout), None), &mut self.effects);
         self.core.ask(self.now, CALLER, Bytes::new(), options, TOKEN, effects).unwrap()
     }
 
@@ -237,4 +237,102 @@ fn a_call_whose_instance_died_is_tried_again_if_it_may() {
     bench.event(Event::Ready(replacement));
     bench.timer();
     assert_eq!(bench.started(), Some(call));
+}
+
+fn keyed() -> CallOptions {
+    CallOptions { idempotency_key: Some("key".into()), ..CallOptions::default() }
+}
+
+impl Bench {
+    /// Another root call under the key, with these arguments.
+    fn ask_again(&mut self, arguments: &'static [u8], options: CallOptions) -> CallKey {
+        let (arguments, options) = (Bytes::from_static(arguments), Some(Box::new(options)));
+        self.core.ask(self.now, CALLER, arguments, options, TOKEN + 1, &mut self.effects).unwrap()
+    }
+
+    fn answers(&mut self) -> Vec<(u64, Answer)> {
+        let answers = self.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Answer { token, answer } => Some((token, answer)),
+            _ => None,
+        });
+        answers.collect()
+    }
+}
+
+#[test]
+fn a_call_under_the_key_of_another_one_is_that_one() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_with(keyed());
+    bench.ask_again(b"", keyed());
+    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"once") });
+    // While it ran, and after it.
+    bench.ask_again(b"", keyed());
+    let answers = bench.answers();
+    assert_eq!(answers.len(), 3);
+    let is_value =
+        |answer: &Answer| matches!(answer, Answer::Done(Outcome::Value(v)) if v == b"once".as_ref());
+    assert!(answers.iter().all(|(_, answer)| is_value(answer)), "{answers:?}");
+    assert_eq!(bench.core.unfinished(), 0);
+}
+
+#[test]
+fn a_key_with_other_arguments_is_a_conflict() {
+    let mut bench = Bench::new(256);
+    bench.ask_with(keyed());
+    bench.ask_again(b"other", keyed());
+    let answers = bench.answers();
+    let [(_, Answer::Done(Outcome::Error(payload)))] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!(RemoteError::decode(payload).kind, RemoteError::IDEMPOTENCY_CONFLICT);
+}
+
+#[test]
+fn an_error_is_told_to_all_and_not_kept() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_with(keyed());
+    bench.ask_again(b"", keyed());
+    bench.raises(call, 1, "builtins.OSError");
+    assert_eq!(bench.answers().len(), 2);
+    let again = bench.ask_again(b"", keyed());
+    assert_eq!(bench.started(), Some(again));
+}
+
+#[test]
+fn who_leaves_leaves_the_work_to_a_follower() {
+    for expires in [false, true] {
+        let mut bench = Bench::new(256);
+        let timeout = expires.then_some(SECOND);
+        let call = bench.ask_with(CallOptions { timeout, ..keyed() });
+        let follower = bench.ask_again(b"", keyed());
+        match expires {
+            true => bench.timer(),
+            false => bench.event(Event::Cancel(call)),
+        }
+        assert!(bench.answers().iter().all(|(token, _)| *token == TOKEN));
+        bench.says(CALLER, FromWorker::Raise { call, attempt: 1, error: error("msx.Cancelled") });
+        assert_eq!(bench.started(), Some(follower));
+    }
+}
+
+#[test]
+fn a_follower_may_leave() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_with(keyed());
+    bench.ask_again(b"", CallOptions { timeout: Some(SECOND), ..keyed() });
+    bench.timer();
+    let answers = bench.answers();
+    assert!(matches!(answers.as_slice(), [(_, Answer::Expired)]), "{answers:?}");
+    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new() });
+    assert_eq!((bench.answers().len(), bench.core.unfinished()), (1, 0));
+}
+
+#[test]
+fn a_call_does_not_wait_for_itself() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_with(keyed());
+    let (service, options) = ("s.caller".into(), Some(Box::new(keyed())));
+    let entry = Entry { seq: 0, service, ident: 0, arguments: Bytes::new(), options };
+    let wait = Some(Wait { all: true, seqs: vec![0] });
+    bench.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
+    let Some(Outcome::Error(payload)) = bench.told() else { panic!("it goes on") };
+    assert_eq!(RemoteError::decode(&payload).kind, RemoteError::IDEMPOTENCY_CONFLICT);
 }

@@ -1,10 +1,14 @@
 //! What a caller asks for beside the arguments: the options of one call, a map that plain calls do not have.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmp::decode::RmpRead;
 
 use super::{DecodeError, Fields};
+
+/// Bytes of an idempotency key; each is kept for a day.
+pub const IDEMPOTENCY_KEY_MAX: usize = 256;
 
 /// Options of one call.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,12 +19,15 @@ pub struct CallOptions {
     pub retries: Option<u32>,
     /// Names of the exceptions, or of their base classes, after which it is; none: all.
     pub retry_on: Vec<String>,
+    /// Calls of a service with the same key are one call.
+    pub idempotency_key: Option<Arc<str>>,
 }
 
 impl CallOptions {
-    /// A call that is to end within this time, if one is given.
-    pub fn within(timeout: Option<Duration>) -> Option<Box<Self>> {
-        timeout.map(|timeout| Box::new(Self { timeout: Some(timeout), ..Self::default() }))
+    /// Those of a call from outside; most have none.
+    pub fn of_root(timeout: Option<Duration>, idempotency_key: Option<Arc<str>>) -> Option<Box<Self>> {
+        let has_some = timeout.is_some() || idempotency_key.is_some();
+        has_some.then(|| Box::new(Self { timeout, idempotency_key, ..Self::default() }))
     }
 }
 
@@ -38,6 +45,7 @@ impl Fields<'_> {
                 "timeout" => options.timeout = Some(Duration::from_millis(self.uint()?)),
                 "retries" => options.retries = Some(self.uint32()?),
                 "retry_on" => options.retry_on = self.texts()?,
+                "idempotency_key" => options.idempotency_key = Some(self.text()?.into()),
                 _ => return Err(self.malformed()),
             }
         }

@@ -1,5 +1,6 @@
 //! Options of single calls.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -19,6 +20,10 @@ const CHECKS: &[(&str, fn(&Project))] = checks![
     a_call_whose_instance_died_is_tried_again,
     a_call_that_ran_too_long_is_tried_again,
     a_retry_drops_what_was_recorded_from_the_first_error_on,
+    calls_with_the_same_key_are_one_call,
+    a_key_from_outside,
+    a_key_belongs_to_its_arguments,
+    an_error_is_not_kept_under_a_key,
 ];
 
 #[test]
@@ -109,4 +114,35 @@ fn a_call_that_ran_too_long_is_tried_again(project: &Project) {
 
 fn a_retry_drops_what_was_recorded_from_the_first_error_on(project: &Project) {
     assert_eq!(project.call(&["heals", "healed"]), json!([1, 2, 1]));
+}
+
+fn calls_with_the_same_key_are_one_call(project: &Project) {
+    assert_eq!(project.call(&["twice", "two"]), json!([[1, 1], [1, 1], [1, 1]]));
+    assert_eq!(project.call(&["atwice", "atwo"]), json!([[1, 1], [1, 1]]));
+}
+
+/// Two callers from outside while it runs, one after it.
+fn a_key_from_outside(project: &Project) {
+    let args = ["charge", "outside", "5", "--idempotency-key", "order-5"];
+    thread::scope(|scope| {
+        let callers = [(); 2].map(|()| scope.spawn(|| project.call(&args)));
+        wait_for("the call", || (project.marks("outside.charged") > 0).then_some(()));
+        std::fs::write(project.sandbox.path("marks/outside.open"), ".").unwrap();
+        callers.into_iter().for_each(|caller| assert_eq!(caller.join().unwrap(), json!([5, 1])));
+    });
+    assert_eq!(project.call(&args), json!([5, 1]));
+}
+
+fn a_key_belongs_to_its_arguments(project: &Project) {
+    let message = project.call(&["conflicts", "one"]);
+    let expected = "keyed.charge was called under the idempotency key of another call, and that call has other arguments";
+    assert!(message.as_str().is_some_and(|text| text.starts_with(expected)), "{message}");
+}
+
+fn an_error_is_not_kept_under_a_key(project: &Project) {
+    std::fs::write(project.sandbox.path("marks/wrong.open"), ".").unwrap();
+    for attempts in 1..=2 {
+        let args = ["charge", "wrong", "-1", "--idempotency-key", "wrong"];
+        fails(project, &args, "wrong.charged", "a negative amount", attempts);
+    }
 }

@@ -4,6 +4,7 @@ from . import _plain, orchestrator  # noqa: F401  (plain mode is the default)
 from ._errors import (
     Cancelled,
     Fatal,
+    IdempotencyConflict,
     InstanceDied,
     LimitExceeded,
     NoCallContext,
@@ -25,6 +26,7 @@ __all__ = [
     "Cancelled",
     "Fatal",
     "Future",
+    "IdempotencyConflict",
     "InstanceDied",
     "LimitExceeded",
     "NoCallContext",

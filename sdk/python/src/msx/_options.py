@@ -9,6 +9,7 @@ from ._errors import UsageError
 
 TIMEOUT_SECONDS_MAX = 7 * 86_400
 RETRIES_MAX = 100
+KEY_BYTES_MAX = 256
 
 RetryOn = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -20,10 +21,15 @@ class CallOptions(TypedDict, total=False):
     """Milliseconds."""
     retries: int
     retry_on: list[str]
+    idempotency_key: str
 
 
 def call_options(
-    service: str, timeout: float | timedelta | None, retries: int | None, retry_on: RetryOn | None
+    service: str,
+    timeout: float | timedelta | None,
+    retries: int | None,
+    retry_on: RetryOn | None,
+    idempotency_key: str | None,
 ) -> CallOptions:
     """Those that were given."""
     options: CallOptions = {}
@@ -33,6 +39,8 @@ def call_options(
         options["retries"] = _retries(service, retries)
     if retry_on is not None:
         options["retry_on"] = _names(service, retry_on)
+    if idempotency_key is not None:
+        options["idempotency_key"] = _key(service, idempotency_key)
     return options
 
 
@@ -59,3 +67,9 @@ def _names(service: str, retry_on: Any) -> list[str]:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise UsageError(f"{service}: retry_on takes exception classes; {kind!r} is none")
     return [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]
+
+
+def _key(service: str, key: Any) -> str:
+    if not isinstance(key, str) or not 1 <= len(key.encode()) <= KEY_BYTES_MAX:
+        raise UsageError(f"{service}: idempotency_key must be a text of 1 to {KEY_BYTES_MAX} bytes")
+    return key

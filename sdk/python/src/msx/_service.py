@@ -118,14 +118,16 @@ class Service(Generic[P, R_co]):
         timeout: float | timedelta | None = None,
         retries: int | None = None,
         retry_on: RetryOn | None = None,
+        idempotency_key: str | None = None,
     ) -> Service[P, R_co]:
         """The same stub, for calls with options: `a.options(timeout=2)(x)`.
 
         `timeout`: seconds after which the call is cancelled, with all that it called, and raises
         `msx.TimeoutError` here. `retries`: how often it is tried again when it fails, instead of the
-        service's own setting; `retry_on`: only after these exceptions.
+        service's own setting; `retry_on`: only after these exceptions. `idempotency_key`: calls of this
+        service with the same key are one call, for a day.
         """
-        given = call_options(self.name, timeout, retries, retry_on)
+        given = call_options(self.name, timeout, retries, retry_on, idempotency_key)
         other = copy.copy(self)
         other.call_options = {**(self.call_options or {}), **given}
         return other

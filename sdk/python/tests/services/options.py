@@ -29,3 +29,8 @@ def remaining() -> float | None:
 @microservice
 def retried() -> int:
     return callee.options(retries=2, retry_on=(KeyError, OSError))()
+
+
+@microservice
+def keyed() -> int:
+    return callee.options(idempotency_key="order-7")()
