@@ -17,6 +17,7 @@ mod simulation;
 mod tests;
 mod tick;
 mod timers;
+mod turns;
 mod workers;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ use closing::Stage;
 use idempotency::Keys;
 use retry::{Budget, Jitter};
 use timers::Timers;
+use turns::Turns;
 
 pub use report::ServiceReport;
 
@@ -186,6 +188,8 @@ pub struct ServiceSetup {
     pub queue: QueuePolicy,
     pub run_timeout: Duration,
     pub retries: RetryPolicy,
+    /// Calls under one key that may run at once.
+    pub per_key: Option<u32>,
     /// Answered by the hub itself (`msx.orchestrator`).
     pub is_hub: bool,
 }
@@ -194,7 +198,8 @@ impl ServiceSetup {
     /// A function that the hub answers itself, which needs no bounds.
     pub fn of_hub(name: ServiceName) -> Self {
         let queue = QueuePolicy { max: u32::MAX, timeout: Duration::MAX };
-        Self { name, queue, run_timeout: Duration::MAX, retries: RetryPolicy::NONE, is_hub: true }
+        let (run_timeout, retries) = (Duration::MAX, RetryPolicy::NONE);
+        Self { name, queue, run_timeout, retries, per_key: None, is_hub: true }
     }
 }
 
@@ -217,6 +222,7 @@ pub struct Core {
     timers: Timers,
     jitter: Jitter,
     keys: Keys,
+    turns: Turns,
     /// `MSX_REPLAY=always`: evict right after parking.
     replays_always: bool,
     /// Services whose dispatcher may have something to bind.
@@ -244,6 +250,7 @@ impl Core {
             timers: Timers::default(),
             jitter: Jitter::default(),
             keys: Keys::default(),
+            turns: Turns::default(),
             replays_always,
             dirty: Vec::new(),
             stage: Stage::Open,

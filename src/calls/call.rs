@@ -23,6 +23,8 @@ pub enum Place {
     Evicted,
     /// Has failed, and is tried again at this time.
     Backoff(Instant),
+    /// Waits for its turn among the calls under its key, as the one that came so late.
+    Held(u64),
     /// Gets the outcome of another call, which has the same idempotency key.
     Following,
     /// Answered by the hub itself.
@@ -85,6 +87,8 @@ pub struct Call {
     pub has_timer: bool,
     /// What its caller asked for beside the arguments; most calls have none.
     pub options: Option<Box<CallOptions>>,
+    /// It is one of those calls under its key that may run.
+    pub has_turn: bool,
     /// How often it was tried again.
     pub retried: u32,
     /// Bytes of the results recorded in this call.
@@ -114,6 +118,7 @@ impl Call {
             deadline: None,
             has_timer: false,
             options: None,
+            has_turn: false,
             retried: 0,
             recorded_bytes: 0,
             children: Vec::new(),

@@ -173,6 +173,9 @@ settings! {
         /// A call may be run twice: it is tried again, three times unless `retries` says otherwise.
         idempotent: bool = false, "idempotent" in Anywhere,
             |field| field.flag();
+        /// Calls under one key (`a.options(key=…)`) that may run at once; `None`: as many as there are slots.
+        concurrency_key: Option<u32> = None, "concurrency_key" in Anywhere,
+            |field| field.count(1..=CONCURRENCY_MAX).map(Some);
         /// Always `none`: calls are kept in memory.
         durability: String = "none".to_owned(), "durability" in Anywhere,
             |field| field.word(&["none"], &["async", "fsync"], ONLY_MEMORY);
@@ -211,7 +214,6 @@ settings! {
         "worker_class": ONLY_FUNCTIONS;
         "extra": ONLY_FUNCTIONS;
         "scale.idle_to_zero": "remove it: with `instances.min = 0` none is started before the first call";
-        "concurrency_key": "remove it: `threads = 1` with `instances = 1` runs one call at a time";
         "on_nondeterminism": "remove it: a replay that differs always fails with NonDeterminismError";
         "limits": "remove it: set limits around msx itself, with ulimit or systemd";
         "ready": READY_BY_HELLO;

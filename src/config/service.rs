@@ -278,6 +278,7 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
         queue: QueuePolicy { max: *settings.queue_max, timeout: *settings.queue_timeout },
         run_timeout: *settings.run_timeout,
         retries: retries(settings),
+        concurrency_key: *settings.concurrency_key,
         expose: *settings.expose,
         listen: *settings.listen,
         depends_on: settings.depends_on.iter().map(|name| name.value.clone()).collect(),

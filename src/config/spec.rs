@@ -23,6 +23,8 @@ pub struct ServiceSpec {
     /// The longest uninterrupted run of a call in a slot.
     pub run_timeout: Duration,
     pub retries: RetryPolicy,
+    /// Calls under one key that may run at once.
+    pub concurrency_key: Option<u32>,
     /// Whether the gateway may call it.
     pub expose: bool,
     /// Address of the service's own front; `None`: a free port, kept in `.msx/`.

@@ -54,5 +54,6 @@ impl Core {
             self.timers.clear(at, key, Due::Retry);
         }
         self.withdraw(now, key, call, out);
+        self.end_turn(now, call, out);
     }
 }

@@ -91,7 +91,8 @@ impl Core {
             }
             Place::Running(instance) => self.interrupt(now, instance, key, "cancelled", out),
             Place::Parked { instance, .. } => self.evict(now, instance, key, out),
-            Place::Unwinding(_) | Place::Evicted | Place::Backoff(_) | Place::Following | Place::Hub => (),
+            Place::Unwinding(_) | Place::Evicted | Place::Backoff(_) | Place::Hub => (),
+            Place::Held(_) | Place::Following => (),
         }
     }
 

@@ -146,9 +146,9 @@ impl Core {
     /// Puts a call that was just made where it belongs: in its queue, unless its key is known.
     pub(super) fn begin(&mut self, now: Instant, key: CallKey, out: &mut Vec<Effect>) {
         let Some(call) = self.calls.get_mut(key) else { return };
-        let Some(name) = name_of(call) else { return self.queue_new(key, now, out) };
+        let Some(name) = name_of(call) else { return self.queue_in_turn(now, key, out) };
         match self.keys.claim(now, name, &call.arguments, key) {
-            Claim::Run => self.queue_new(key, now, out),
+            Claim::Run => self.queue_in_turn(now, key, out),
             Claim::Follow { leader } => {
                 call.place = Place::Following;
                 if self.calls.waits_for(leader, key) {
@@ -174,7 +174,7 @@ impl Core {
     pub(super) fn withdraw(&mut self, now: Instant, key: CallKey, call: &Call, out: &mut Vec<Effect>) {
         let Some(name) = name_of(call) else { return };
         if let Some(next) = self.keys.withdraw(&name, key) {
-            self.queue_new(next, now, out);
+            self.queue_in_turn(now, next, out);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! evictions and callers that leave. The invariants are checked after every step.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -72,7 +73,11 @@ struct Habits {
 
 impl Habits {
     fn options_of(self, n: u64) -> Option<Box<CallOptions>> {
-        CallOptions::of_root(self.child_timeout, self.is_keyed.then(|| n.to_string().into()))
+        let number: Arc<str> = n.to_string().into();
+        let mut options = CallOptions { key: Some(number.clone()), ..CallOptions::default() };
+        options.timeout = self.child_timeout;
+        options.idempotency_key = self.is_keyed.then_some(number);
+        Some(Box::new(options))
     }
 }
 
@@ -102,15 +107,23 @@ struct Simulation {
 
 impl Simulation {
     fn new(instances: u32, slots: u32, max_parked: u32, replays_always: bool) -> Self {
-        Self::retrying(instances, slots, max_parked, replays_always, 0)
+        Self::with(instances, slots, max_parked, replays_always, 0, None)
     }
 
-    fn retrying(instances: u32, slots: u32, max_parked: u32, replays_always: bool, retries: u32) -> Self {
+    fn with(
+        instances: u32,
+        slots: u32,
+        max_parked: u32,
+        replays_always: bool,
+        retries: u32,
+        per_key: Option<u32>,
+    ) -> Self {
         let setup = |name: &str| ServiceSetup {
             name: ServiceName::new(name),
             queue: QueuePolicy { max: 1024, timeout: Duration::from_secs(1000) },
             run_timeout: Duration::from_secs(1000),
             retries: RetryPolicy { max: retries, backoff: Duration::from_millis(10) },
+            per_key,
             is_hub: false,
         };
         let core = Core::new(vec![setup("s.0"), setup("s.1")], replays_always);
@@ -360,10 +373,11 @@ proptest! {
         retries in 0u32..4,
         is_flaky: bool,
         is_keyed: bool,
+        per_key in prop::option::of(1u32..3),
         child_timeout in prop::option::weighted(0.2, 0u64..100),
         actions in prop::collection::vec(action(), 0..400),
     ) {
-        let mut simulation = Simulation::retrying(instances, slots, max_parked, replays_always, retries);
+        let mut simulation = Simulation::with(instances, slots, max_parked, replays_always, retries, per_key);
         simulation.habits = Habits { child_timeout: child_timeout.map(Duration::from_millis), is_flaky, is_keyed };
         let mut keys = Vec::new();
         for (token, (service, n, timeout)) in roots.iter().enumerate() {
@@ -406,7 +420,7 @@ proptest! {
 #[test]
 fn what_fails_at_first_heals() {
     for (max_parked, replays_always) in [(256, false), (2, false), (256, true)] {
-        let mut simulation = Simulation::retrying(2, 2, max_parked, replays_always, 1);
+        let mut simulation = Simulation::with(2, 2, max_parked, replays_always, 1, Some(1));
         simulation.habits.is_flaky = true;
         simulation.ask(0, 9, 7);
         let mut steps = 0;

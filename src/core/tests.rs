@@ -41,6 +41,7 @@ impl Bench {
             queue: QueuePolicy { max: 10, timeout: Duration::from_secs(10) },
             run_timeout: RUN_TIMEOUT,
             retries: RetryPolicy::NONE,
+            per_key: None,
             is_hub: false,
         };
         let core = Core::new(vec![setup("s.caller"), setup("s.callee")], false);

@@ -115,7 +115,7 @@ pub struct CallRequest {
     /// Milliseconds; absent: until the call ends.
     pub timeout_ms: Option<u64>,
     /// Calls of a service with the same key are one call.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
 }
 

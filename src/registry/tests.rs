@@ -18,6 +18,7 @@ pub fn offer(name: &str) -> Offer {
         queue: QueuePolicy { max: 1024, timeout: Duration::from_secs(10) },
         run_timeout: Duration::from_secs(30),
         retries: RetryPolicy::NONE,
+        concurrency_key: None,
         expose: true,
         listen: None,
         depends_on: Vec::new(),

@@ -55,13 +55,19 @@ def test_keys_that_are_none(key):
         plain.options(idempotency_key=key)
 
 
+@pytest.mark.parametrize("key", ["", 7])
+def test_keys_for_turns_that_are_none(key):
+    with pytest.raises(msx.UsageError, match="plain: key must be a text"):
+        plain.options(key=key)
+
+
 def test_keys_travel():
     with RawWorker("options.keyed") as worker:
         worker.hello()
         lane = worker.lane()
         worker.run(lane)
         _, _, entries, _ = lane.expect(CALLS)
-        assert entries[0][4] == {"idempotency_key": "order-7"}
+        assert entries[0][4] == {"idempotency_key": "order-7", "key": "seven"}
 
 
 def test_names_of_exceptions_travel():

@@ -323,8 +323,8 @@ fn unknown_keys() {
     12 │ max = 8
        ╰────
      help: [defaults] takes `server`, `threads`, `concurrency`, `instances`, `scale`, `max_parked`,
-           `queue`, `run_timeout`, `retries`, `idempotent`, `durability`, `expose`, `env`, `cwd`,
-           `watch` and `stop`
+           `queue`, `run_timeout`, `retries`, `idempotent`, `concurrency_key`, `durability`,
+           `expose`, `env`, `cwd`, `watch` and `stop`
 
      × unknown key `max` in [defaults]
        ╭─[services.toml:12:1]
@@ -799,7 +799,7 @@ fn what_is_not_built_yet() {
         [services.a]
         scale = { idle_to_zero = "5m" }
         idempotent = true
-        concurrency_key = "x"
+        concurrency_key = 5
         on_nondeterminism = "retry"
         [services.legacy]
         server = "gunicorn"
@@ -909,19 +909,9 @@ fn what_is_not_built_yet() {
        ╰────
      help: remove it: with `instances.min = 0` none is started before the first call
 
-     × `concurrency_key` is not built yet
-       ╭─[services.toml:15:1]
-    14 │ idempotent = true
-    15 │ concurrency_key = "x"
-       · ───────┬───────
-       ·        ╰── not built yet
-    16 │ on_nondeterminism = "retry"
-       ╰────
-     help: remove it: `threads = 1` with `instances = 1` runs one call at a time
-
      × `on_nondeterminism` is not built yet
        ╭─[services.toml:16:1]
-    15 │ concurrency_key = "x"
+    15 │ concurrency_key = 5
     16 │ on_nondeterminism = "retry"
        · ────────┬────────
        ·         ╰── not built yet

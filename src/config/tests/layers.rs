@@ -40,6 +40,7 @@ fn defaults_are_those_of_the_design() {
             max: 0,
             backoff: 100ms,
         },
+        concurrency_key: None,
         expose: true,
         listen: None,
         depends_on: [],
@@ -143,6 +144,7 @@ fn every_setting_reaches_the_spec() {
         run_timeout = "100ms"
         retries = { max = 5, backoff = "1s" }
         idempotent = true
+        concurrency_key = 3
         durability = "none"
         expose = false
         listen = "127.0.0.1:8001"
@@ -177,6 +179,9 @@ fn every_setting_reaches_the_spec() {
             max: 5,
             backoff: 1s,
         },
+        concurrency_key: Some(
+            3,
+        ),
         expose: false,
         listen: Some(
             127.0.0.1:8001,

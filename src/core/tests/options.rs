@@ -1,4 +1,4 @@
-//! Options of calls: deadlines, retries and idempotency keys.
+//! Options of calls: deadlines, retries, idempotency keys and turns.
 
 use std::time::Duration;
 
@@ -335,4 +335,50 @@ fn a_call_does_not_wait_for_itself() {
     bench.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
     let Some(Outcome::Error(payload)) = bench.told() else { panic!("it goes on") };
     assert_eq!(RemoteError::decode(&payload).kind, RemoteError::IDEMPOTENCY_CONFLICT);
+}
+
+/// Root calls that wait behind each other under a key do not hold up others.
+#[test]
+fn a_call_waits_for_its_turn_beside_the_queue() {
+    let mut bench = Bench::new(256);
+    bench.core.services[CALLER.0 as usize].setup.per_key = Some(1);
+    let under = |key: &str| CallOptions { key: Some(key.into()), ..CallOptions::default() };
+    let first = bench.ask_with(under("a"));
+    let second = bench.ask_again(b"", under("a"));
+    let third = bench.ask_again(b"", under("a"));
+    let other = bench.ask_again(b"", under("b"));
+    bench.event(Event::Cancel(second));
+    bench.says(CALLER, FromWorker::Return { call: first, attempt: 1, value: Bytes::new() });
+    // Of the two that may run now, the older one does.
+    assert_eq!(bench.started(), Some(third));
+    bench.says(CALLER, FromWorker::Return { call: third, attempt: 1, value: Bytes::new() });
+    assert_eq!(bench.started(), Some(other));
+}
+
+#[test]
+fn a_call_under_another_key_goes_on() {
+    let mut bench = Bench::new(256);
+    bench.core.services[CALLEE.0 as usize].setup.per_key = Some(1);
+    let call = bench.ask();
+    let entry = |seq: u32, key: &str| {
+        let options = Some(Box::new(CallOptions { key: Some(key.into()), ..CallOptions::default() }));
+        Entry { seq, service: "s.callee".into(), ident: seq, arguments: Bytes::new(), options }
+    };
+    let entries = vec![entry(0, "a"), entry(1, "a"), entry(2, "b")];
+    let wait = Some(Wait { all: true, seqs: vec![0, 1, 2] });
+    bench.says(CALLER, FromWorker::Calls { call, attempt: 1, entries, wait });
+    // The callee has one slot; what waits for its turn is not in its queue.
+    let mut running = bench.started();
+    let queued = |bench: &mut Bench| bench.core.report(bench.now)[CALLEE.0 as usize].queued;
+    assert_eq!(queued(&mut bench), 1);
+    for _ in 0..3 {
+        let call = running.take().expect("one runs");
+        bench.says(CALLEE, FromWorker::Return { call, attempt: 1, value: Bytes::new() });
+        let started = bench.effects.drain(..).find_map(|effect| match effect {
+            Effect::Send { message: ToWorker::Run { call, .. }, .. } => Some(call),
+            _ => None,
+        });
+        running = started;
+    }
+    assert!(running.is_none() && bench.core.unfinished() == 1);
 }

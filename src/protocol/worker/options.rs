@@ -21,6 +21,8 @@ pub struct CallOptions {
     pub retry_on: Vec<String>,
     /// Calls of a service with the same key are one call.
     pub idempotency_key: Option<Arc<str>>,
+    /// Of calls of a service with the same key only so many run at once as its `concurrency_key` says.
+    pub key: Option<Arc<str>>,
 }
 
 impl CallOptions {
@@ -46,6 +48,7 @@ impl Fields<'_> {
                 "retries" => options.retries = Some(self.uint32()?),
                 "retry_on" => options.retry_on = self.texts()?,
                 "idempotency_key" => options.idempotency_key = Some(self.text()?.into()),
+                "key" => options.key = Some(self.text()?.into()),
                 _ => return Err(self.malformed()),
             }
         }

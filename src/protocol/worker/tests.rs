@@ -51,6 +51,7 @@ fn options_of(value: &Value) -> Option<Box<CallOptions>> {
         timeout: options.get("timeout").map(|time| Duration::from_millis(time.as_u64().unwrap())),
         retries: options.get("retries").map(number_of),
         retry_on: texts("retry_on"),
+        key: options.get("key").map(|key| text_of(key).into()),
         idempotency_key: options.get("idempotency_key").map(|key| text_of(key).into()),
     }))
 }

@@ -24,6 +24,8 @@ const CHECKS: &[(&str, fn(&Project))] = checks![
     a_key_from_outside,
     a_key_belongs_to_its_arguments,
     an_error_is_not_kept_under_a_key,
+    calls_under_one_key_take_turns,
+    a_call_that_waits_for_its_own_turn_is_an_error,
 ];
 
 #[test]
@@ -145,4 +147,16 @@ fn an_error_is_not_kept_under_a_key(project: &Project) {
         let args = ["charge", "wrong", "-1", "--idempotency-key", "wrong"];
         fails(project, &args, "wrong.charged", "a negative amount", attempts);
     }
+}
+
+fn calls_under_one_key_take_turns(project: &Project) {
+    assert_eq!(project.call(&["one_by_one", "ann"]), json!([1, 1, 1, 1, 1]));
+    assert_eq!(project.call(&["side_by_side", "bob"]), json!([1, 1, 1, 1]));
+}
+
+fn a_call_that_waits_for_its_own_turn_is_an_error(project: &Project) {
+    let message = project.call(&["circles", "eve"]);
+    let expected =
+        "all 1 turns under the key \"eve\" (its concurrency_key) are taken by calls that wait for this one";
+    assert_eq!(message, expected);
 }

@@ -22,6 +22,7 @@ class CallOptions(TypedDict, total=False):
     retries: int
     retry_on: list[str]
     idempotency_key: str
+    key: str
 
 
 def call_options(
@@ -30,6 +31,7 @@ def call_options(
     retries: int | None,
     retry_on: RetryOn | None,
     idempotency_key: str | None,
+    key: str | None,
 ) -> CallOptions:
     """Those that were given."""
     options: CallOptions = {}
@@ -40,7 +42,9 @@ def call_options(
     if retry_on is not None:
         options["retry_on"] = _names(service, retry_on)
     if idempotency_key is not None:
-        options["idempotency_key"] = _key(service, idempotency_key)
+        options["idempotency_key"] = _key(service, "idempotency_key", idempotency_key)
+    if key is not None:
+        options["key"] = _key(service, "key", key)
     return options
 
 
@@ -69,7 +73,7 @@ def _names(service: str, retry_on: Any) -> list[str]:
     return [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]
 
 
-def _key(service: str, key: Any) -> str:
+def _key(service: str, name: str, key: Any) -> str:
     if not isinstance(key, str) or not 1 <= len(key.encode()) <= KEY_BYTES_MAX:
-        raise UsageError(f"{service}: idempotency_key must be a text of 1 to {KEY_BYTES_MAX} bytes")
+        raise UsageError(f"{service}: {name} must be a text of 1 to {KEY_BYTES_MAX} bytes")
     return key

@@ -41,7 +41,7 @@ class Options(TypedDict, total=False):
     run_timeout: str | float
     durability: str
     idempotent: bool
-    concurrency_key: str
+    concurrency_key: int
     on_nondeterminism: str
     retries: int | dict[str, Any]
     instances: int | dict[str, Any]
@@ -119,15 +119,17 @@ class Service(Generic[P, R_co]):
         retries: int | None = None,
         retry_on: RetryOn | None = None,
         idempotency_key: str | None = None,
+        key: str | None = None,
     ) -> Service[P, R_co]:
         """The same stub, for calls with options: `a.options(timeout=2)(x)`.
 
         `timeout`: seconds after which the call is cancelled, with all that it called, and raises
         `msx.TimeoutError` here. `retries`: how often it is tried again when it fails, instead of the
         service's own setting; `retry_on`: only after these exceptions. `idempotency_key`: calls of this
-        service with the same key are one call, for a day.
+        service with the same key are one call, for a day. `key`: of calls with the same key, only as many
+        run at once as the service's `concurrency_key` says.
         """
-        given = call_options(self.name, timeout, retries, retry_on, idempotency_key)
+        given = call_options(self.name, timeout, retries, retry_on, idempotency_key, key)
         other = copy.copy(self)
         other.call_options = {**(self.call_options or {}), **given}
         return other

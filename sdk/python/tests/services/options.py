@@ -33,4 +33,4 @@ def retried() -> int:
 
 @microservice
 def keyed() -> int:
-    return callee.options(idempotency_key="order-7")()
+    return callee.options(idempotency_key="order-7", key="seven")()
