@@ -222,3 +222,48 @@ fn index(key: CallKey) -> usize {
 fn serial_of(key: CallKey) -> u32 {
     (key.0 >> 32) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(calls: &mut Calls) -> CallKey {
+        calls.add_root(ServiceId(0), Bytes::new(), 0, Instant::now())
+    }
+
+    fn child(calls: &mut Calls, parent: CallKey, seq: u32) -> Admission {
+        calls.add_child((parent, seq), ServiceId(0), 0, Bytes::new(), Instant::now())
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let mut calls = Calls::default();
+        let mut last = root(&mut calls);
+        for _ in 0..DEPTH_MAX {
+            let Admission::Admitted(key) = child(&mut calls, last, 0) else { panic!("within the bound") };
+            last = key;
+        }
+        let refused = child(&mut calls, last, 0);
+        assert!(
+            matches!(refused, Admission::Refused(Fault::LimitExceeded(text)) if text.contains("1000 calls"))
+        );
+    }
+
+    #[test]
+    fn unfinished_calls_of_a_root_are_bounded_and_come_back() {
+        let mut calls = Calls::default();
+        let (root, other) = (root(&mut calls), root(&mut calls));
+        let mut some = None;
+        for seq in 1..CHILDREN_MAX {
+            let Admission::Admitted(key) = child(&mut calls, root, seq) else { panic!("within the bound") };
+            some = Some(key);
+        }
+        let refused = child(&mut calls, root, CHILDREN_MAX);
+        assert!(
+            matches!(refused, Admission::Refused(Fault::LimitExceeded(text)) if text.contains("100000 calls"))
+        );
+        assert!(matches!(child(&mut calls, other, 0), Admission::Admitted(_)), "each root has its own");
+        some.and_then(|key| calls.end(key, &Outcome::Value(Bytes::new())));
+        assert!(matches!(child(&mut calls, root, CHILDREN_MAX), Admission::Admitted(_)));
+    }
+}
