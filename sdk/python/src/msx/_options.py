@@ -62,7 +62,8 @@ def _milliseconds(service: str, timeout: Any) -> int:
 def _retries(service: str, retries: Any) -> int:
     if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= RETRIES_MAX:
         raise UsageError(f"{service}: retries is {retries!r}; it must be a number from 0 to {RETRIES_MAX}")
-    return retries
+    number: int = retries
+    return number
 
 
 def _names(service: str, retry_on: Any) -> list[str]:
@@ -76,4 +77,5 @@ def _names(service: str, retry_on: Any) -> list[str]:
 def _key(service: str, name: str, key: Any) -> str:
     if not isinstance(key, str) or not 1 <= len(key.encode()) <= KEY_BYTES_MAX:
         raise UsageError(f"{service}: {name} must be a text of 1 to {KEY_BYTES_MAX} bytes")
-    return key
+    text: str = key
+    return text
