@@ -4,6 +4,8 @@
 //! Life of a call: `ask` or a worker's `calls` queues it, `pump` binds it to a slot and emits `Run`, the worker's
 //! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
 
+mod alarms;
+mod answer;
 mod closing;
 mod deadline;
 mod ending;
@@ -18,25 +20,31 @@ mod tests;
 mod tick;
 mod timers;
 mod turns;
+mod view;
 mod workers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::balancer::{Bound, Dispatcher, Work};
-use crate::calls::{Asked, Calls, Fault, Place};
+use crate::calls::history::History;
+use crate::calls::{Asked, Calls, Place};
 use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{CallOptions, FromWorker, Recorded, ToWorker};
+use crate::registry::Names;
 use closing::Stage;
 use idempotency::Keys;
 use retry::{Budget, Jitter};
 use timers::Timers;
 use turns::Turns;
 
+pub use answer::{Answer, Reason, Refusal};
 pub use report::ServiceReport;
+pub use view::list::Filter;
+pub use view::{Labels, NotFound, Whereabouts};
 
 /// What happened.
 #[derive(Debug)]
@@ -58,8 +66,9 @@ pub enum Event {
     Gone {
         instance: InstanceId,
         reason: String,
-        /// Lanes whose last message its process had not read.
-        unread: Vec<u32>,
+        /// Per lane, how many of its `run` and `resume` messages its process had begun with. Of a lane that is not
+        /// listed: all.
+        begun: Vec<u64>,
     },
     /// A crash loop began (with what is known of it) or ended.
     Down {
@@ -98,6 +107,8 @@ pub enum Event {
     Tick,
     /// What `Core::next_timer` names has come.
     Timer,
+    /// Time passed; due every `PATROL` from `Effect::Patrol` on, until `is_on_patrol` ends.
+    Patrol,
 }
 
 /// What to do.
@@ -132,6 +143,11 @@ pub enum Effect {
         service: ServiceId,
         arguments: Bytes,
     },
+    /// The worker shall give back what was sent ahead on this lane.
+    AskBack {
+        instance: InstanceId,
+        lane: u32,
+    },
     Drained(InstanceId),
     Unresponsive {
         instance: InstanceId,
@@ -141,45 +157,13 @@ pub enum Effect {
     Log(String),
 }
 
-/// What a root call ends with.
-#[derive(Debug)]
-pub enum Answer {
-    Done(Outcome),
-    /// The deadline of the call has passed.
-    Expired,
-    Refused(Refusal),
-}
-
-/// Why a call was not run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
-    pub reason: Reason,
-    /// One sentence.
-    pub message: String,
-    /// Text of the service itself, such as the last lines of its log.
-    pub detail: Option<String>,
-}
-
-impl Refusal {
-    /// The same for a call that another call waits for.
-    fn fault(self) -> Fault {
-        let Self { message, detail, .. } = self;
-        Fault::ServiceUnavailable(detail.map_or(message.clone(), |detail| format!("{message}\n{detail}")))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    QueueFull,
-    QueueTimeout,
-    ScaledToZero,
-    CrashLoop,
-    /// The hub takes no new root calls.
-    Stopping,
-}
-
 /// How often `Event::Tick` is due while there are calls.
 pub const TICK: Duration = Duration::from_millis(100);
+/// How often `Event::Patrol` is due while calls are sent ahead. Together with `AHEAD_BOUND` it stays within the 5 ms
+/// that such a call may wait for its lane (design 5).
+pub const PATROL: Duration = Duration::from_millis(2);
+/// How long a call may run while others wait behind it on its lane.
+const AHEAD_BOUND: Duration = Duration::from_millis(3);
 
 /// What the core needs to know of a service.
 #[derive(Clone, Debug)]
@@ -216,6 +200,8 @@ struct Service {
 pub struct Core {
     services: Vec<Service>,
     by_name: HashMap<ServiceName, ServiceId>,
+    /// For a name that is not canonical; without the functions of the hub.
+    names: Names,
     /// What a memo is called on the wire.
     memo_name: ServiceName,
     calls: Calls,
@@ -223,11 +209,16 @@ pub struct Core {
     jitter: Jitter,
     keys: Keys,
     turns: Turns,
+    history: History,
     /// `MSX_REPLAY=always`: evict right after parking.
     replays_always: bool,
     /// Services whose dispatcher may have something to bind.
     dirty: Vec<ServiceId>,
+    /// Calls may be on lanes that are not free yet.
+    is_on_patrol: bool,
     stage: Stage,
+    /// When which call has an alarm; some are of calls that have none any more.
+    alarms: BTreeSet<(Instant, CallKey)>,
 }
 
 impl Core {
@@ -235,6 +226,9 @@ impl Core {
     pub fn new(services: Vec<ServiceSetup>, replays_always: bool) -> Self {
         let by_name = services.iter().enumerate();
         let by_name = by_name.map(|(at, setup)| (setup.name.clone(), ServiceId(at as u32))).collect();
+        // The hub's own come last, so positions are ids here, too.
+        let own = services.iter().filter(|setup| !setup.is_hub).map(|setup| setup.name.clone());
+        let names = Names::new(own.collect());
         let services = services.into_iter().map(|setup| Service {
             setup,
             dispatcher: Dispatcher::default(),
@@ -245,15 +239,19 @@ impl Core {
         Self {
             services: services.collect(),
             by_name,
+            names,
             memo_name: ServiceName::new("msx.run"),
             calls: Calls::default(),
             timers: Timers::default(),
             jitter: Jitter::default(),
             keys: Keys::default(),
             turns: Turns::default(),
+            history: History::default(),
             replays_always,
             dirty: Vec::new(),
+            is_on_patrol: false,
             stage: Stage::Open,
+            alarms: BTreeSet::new(),
         }
     }
 
@@ -269,6 +267,7 @@ impl Core {
     ) -> Result<CallKey, Refusal> {
         self.admit(service)?;
         let call = self.calls.add_root(service, arguments, token, now);
+        self.note_queued(call, now);
         self.give_options(now, call, options);
         self.begin(now, call, out);
         self.pump(now, out);
@@ -319,7 +318,7 @@ impl Core {
             Event::Ready(instance) => self.on_ready(instance),
             Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
             Event::Severed(instance) => self.on_severed(instance),
-            Event::Gone { instance, reason, unread } => self.on_gone(now, instance, &reason, &unread, out),
+            Event::Gone { instance, reason, begun } => self.on_gone(now, instance, &reason, &begun, out),
             Event::Down { service, reason } => {
                 self.services[service.0 as usize].down = reason;
                 self.refuse_hopeless(now, service, out);
@@ -338,6 +337,7 @@ impl Core {
             Event::Tick => self.on_tick(now, out),
             // Whatever comes, `pump` looks for what is due.
             Event::Timer => (),
+            Event::Patrol => self.on_patrol(now, out),
         }
         self.pump(now, out);
     }
@@ -363,6 +363,9 @@ impl Core {
         self.fire_timers(now, out);
         while let Some(service) = self.dirty.pop() {
             while let Some(bound) = self.dispatcher(service).next(now) {
+                if !matches!(bound.work, Work::RunNext(_)) {
+                    self.note_started(bound.call, bound.instance, now);
+                }
                 self.start(now, bound, out);
             }
             self.say_drained(service, out);
@@ -371,6 +374,11 @@ impl Core {
 
     fn start(&mut self, now: Instant, bound: Bound, out: &mut Vec<Effect>) {
         let Bound { call: key, instance, lane, work } = bound;
+        let place = match work {
+            Work::RunNext(rank) => Place::Ahead { instance, rank },
+            Work::Run { .. } | Work::Resume => Place::Running(instance),
+        };
+        self.is_on_patrol |= matches!(work, Work::RunNext(_));
         let message = match work {
             Work::Run { opens_lane } => {
                 if opens_lane {
@@ -378,14 +386,20 @@ impl Core {
                 }
                 self.run_message(now, key)
             }
+            Work::RunNext(_) => self.run_message(now, key),
             Work::Resume => self.resume_message(key),
         };
         debug_assert!(message.is_some(), "a queued call exists");
         let Some(message) = message else { return };
         if let Some(call) = self.calls.get_mut(key) {
-            call.place = Place::Running(instance);
+            call.place = place;
         }
         out.push(Effect::Send { instance, lane, message });
+    }
+
+    /// Whether `Event::Patrol` is due.
+    pub fn is_on_patrol(&self) -> bool {
+        self.is_on_patrol
     }
 
     fn run_message(&mut self, now: Instant, key: CallKey) -> Option<ToWorker> {
@@ -395,7 +409,8 @@ impl Core {
         let remaining = call.deadline.map(|at| at.saturating_duration_since(now));
         let via = parent.and_then(|(parent, _)| self.calls.get(parent)).map(|parent| parent.service);
         let via = via.map(|service| self.service(service).setup.name.clone());
-        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key), remaining })
+        let id = self.calls.get(key).map(|call| self.calls.id_of(call).text())?;
+        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key), id, remaining })
     }
 
     fn recorded(&self, key: CallKey) -> Vec<Recorded> {
@@ -429,6 +444,7 @@ impl Core {
         let service = &mut self.services[id.0 as usize];
         if service.setup.is_hub {
             call.place = Place::Hub;
+            self.history.started(call.record, 0, now);
             out.push(Effect::Orchestrate { call: key, service: id, arguments: call.arguments.clone() });
             return;
         }
@@ -449,6 +465,7 @@ impl Core {
     /// What a suspended call waited for is there.
     fn wake(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.calls.get_mut(key) else { return };
+        self.history.woken(call.record, now);
         match call.place {
             Place::Parked { instance, resuming: false } => {
                 call.place = Place::Parked { instance, resuming: true };

@@ -7,6 +7,7 @@ mod mistakes;
 mod ports;
 mod runner;
 mod scaling;
+pub mod script;
 mod setup;
 mod watching;
 mod wiring;

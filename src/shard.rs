@@ -4,6 +4,7 @@
 //! and flushed once per turn of the loop. Whoever is on another thread pushes a command into the inbox.
 
 mod local;
+mod looking;
 
 use std::future::Future;
 use std::io;
@@ -24,6 +25,8 @@ use crate::core::{Answer, Core, Event, Reason, Refusal, ServiceReport, TICK};
 use crate::model::{CallKey, InstanceId, ServiceId};
 use crate::protocol::worker::{CallOptions, FromControl, ToControl};
 use local::Local;
+
+pub use looking::{STACKS_BOUND, Silent};
 
 /// What the shard tells the rest of the hub.
 pub enum Told {
@@ -52,11 +55,12 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 
 enum Command {
     Event(Event),
-    Attach { event: Event, instance: InstanceId, control: OwnedFd },
+    Attach { event: Event, instance: InstanceId, lanes: usize, control: OwnedFd },
     Gone { instance: InstanceId, reason: String },
     Control { instance: InstanceId, message: ToControl },
     Ask { ask: NewAsk, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
     Report(oneshot::Sender<Vec<ServiceReport>>),
+    Look(looking::Look),
     Serve { listener: TcpListener, router: Router },
     Close(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
@@ -115,9 +119,9 @@ impl Shard {
         self.push(Command::Gone { instance, reason });
     }
 
-    /// Serves the control channel of a new instance. `event` is its `Attached`.
-    pub fn attach(&self, event: Event, instance: InstanceId, control: OwnedFd) {
-        self.push(Command::Attach { event, instance, control });
+    /// Serves the control channel of a new instance, which will have `lanes` lanes at most. `event` is its `Attached`.
+    pub fn attach(&self, event: Event, instance: InstanceId, lanes: usize, control: OwnedFd) {
+        self.push(Command::Attach { event, instance, lanes, control });
     }
 
     /// Sends an instance a message on its control channel.
@@ -243,6 +247,7 @@ impl Shard {
 async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
     let local = Local::install(core, tell);
     let flusher = tokio::task::spawn_local(local.clone().flush_each_turn());
+    let patrol = tokio::task::spawn_local(local.clone().patrol());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut pings = tokio::time::interval(PING_EVERY);
@@ -255,6 +260,7 @@ async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
                     if let Command::Stop(stopped) = command {
                         local.end_connections().await;
                         flusher.abort();
+                        patrol.abort();
                         Local::uninstall();
                         // Whoever waited may have given up.
                         let _ = stopped.send(());
@@ -278,7 +284,7 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
     match command {
         Command::Event(event) => local.handle([event]),
         Command::Gone { instance, reason } => local.gone(instance, reason),
-        Command::Attach { event, instance, control } => local.attach(event, instance, control),
+        Command::Attach { event, instance, lanes, control } => local.attach(event, instance, lanes, control),
         Command::Control { instance, message } => local.control(instance, &message),
         Command::Ask { ask, answer, key } => {
             let mut state = key.lock();
@@ -292,6 +298,7 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
         }
         // The one who asked may have gone; then nobody needs the answer.
         Command::Report(answer) => drop(answer.send(local.report())),
+        Command::Look(look) => look(local),
         Command::Serve { listener, router } => local::listen(local.clone(), listener, router),
         Command::Close(idle) => local.close(idle),
         // Taken by the loop itself.

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::instance::{Instance, Intake, Parked, Running};
+use super::instance::{Instance, Intake, Parked};
 use super::meter::{Latency, Meter};
+use super::pace::{AHEAD_MAX, Pace};
 use crate::model::{CallKey, InstanceId, WorkerKind};
 
 /// Place in the queue: replays first, then by age of the root, deeper calls first, then by arrival.
@@ -23,6 +24,8 @@ pub struct Rank {
 pub enum Work {
     /// Begin, or begin again, on this lane.
     Run { opens_lane: bool },
+    /// Begin on this lane as soon as the calls there are done; it still belongs to the queue.
+    RunNext(Rank),
     /// Go on where it is parked.
     Resume,
 }
@@ -48,6 +51,7 @@ pub struct Dispatcher {
     dispatches: u64,
     pub meter: Meter,
     pub latency: Latency,
+    pub pace: Pace,
 }
 
 impl Dispatcher {
@@ -76,6 +80,16 @@ impl Dispatcher {
         rank
     }
 
+    /// A call that was sent ahead, and has not begun, is back in its place.
+    pub fn put_back(&mut self, rank: Rank, call: CallKey, accepted: Instant) {
+        self.queue.insert(rank, call);
+        if rank.is_new && rank.depth == Reverse(0) {
+            self.roots_waiting += 1;
+            let at = self.roots.partition_point(|(_, since)| *since < accepted);
+            self.roots.insert(at, (rank, accepted));
+        }
+    }
+
     pub fn remove(&mut self, rank: Rank) -> Option<CallKey> {
         let call = self.queue.remove(&rank)?;
         self.left(rank);
@@ -92,8 +106,14 @@ impl Dispatcher {
         }
     }
 
+    /// Calls that wait for a slot, those that were sent ahead included.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.instances.iter().map(Instance::ahead).sum::<usize>()
+    }
+
+    /// How many go ahead of what has this place in the queue.
+    pub fn ahead_of(&self, rank: Rank) -> usize {
+        self.queue.range(..rank).count()
     }
 
     pub fn roots_queued(&self) -> u32 {
@@ -144,15 +164,13 @@ impl Dispatcher {
 
     /// Binds the next call that can run now; resumes go ahead of everything.
     pub fn next(&mut self, now: Instant) -> Option<Bound> {
-        let (at, bound) = self.next_resume().or_else(|| self.next_run())?;
+        let (at, bound) = self.next_resume().or_else(|| self.next_run()).or_else(|| self.next_ahead(now))?;
         self.dispatches += 1;
         let instance = &mut self.instances[at];
         instance.last_used = self.dispatches;
-        instance.running.push(Running { call: bound.call, lane: bound.lane, since: now, interrupted: None });
-        debug_assert!(
-            instance.running.len() <= instance.slots as usize,
-            "running calls stay within the slots"
-        );
+        if !matches!(bound.work, Work::RunNext(_)) {
+            instance.run(bound.call, bound.lane, now);
+        }
         Some(bound)
     }
 
@@ -176,6 +194,27 @@ impl Dispatcher {
         Some((at, Bound { call, instance: instance.id, lane, work: Work::Run { opens_lane } }))
     }
 
+    /// No slot is free, but calls are short: the next one goes to the lane that has the fewest behind its call.
+    fn next_ahead(&mut self, now: Instant) -> Option<(usize, Bound)> {
+        if self.queue.is_empty() || !self.pace.allows(now) {
+            return None;
+        }
+        let (at, position) = self.shortest_lane()?;
+        let (rank, call) = self.queue.pop_first()?;
+        self.left(rank);
+        let instance = &mut self.instances[at];
+        let lane = instance.send_ahead(position, call, rank);
+        Some((at, Bound { call, instance: instance.id, lane, work: Work::RunNext(rank) }))
+    }
+
+    fn shortest_lane(&self) -> Option<(usize, usize)> {
+        let able = |i: &Instance| i.intake == Intake::Ready && i.kind == WorkerKind::Def;
+        let able = self.instances.iter().enumerate().filter(|(_, i)| able(i));
+        let lanes = able.flat_map(|(at, i)| i.running.iter().enumerate().map(move |(n, r)| (at, n, r)));
+        let lanes = lanes.filter(|(_, _, r)| r.ahead.len() < AHEAD_MAX && !r.is_asked_back);
+        lanes.min_by_key(|(_, _, r)| r.ahead.len()).map(|(at, position, _)| (at, position))
+    }
+
     /// The ready instance with the fewest running calls; of equals, the most recently used.
     fn least_running(&self) -> Option<usize> {
         let able = self.instances.iter().enumerate().filter(|(_, instance)| instance.takes_new());
@@ -186,9 +225,28 @@ impl Dispatcher {
     pub fn park(&mut self, id: InstanceId, call: CallKey, root_age: u64, now: Instant) -> bool {
         let Some(instance) = self.instance(id) else { return false };
         let Some(running) = instance.release_slot(call) else { return false };
+        instance.stranded.extend(&running.ahead);
         instance.parked.push(Parked { call, lane: running.lane, root_age, since: now });
-        self.count_busy(&running, now);
+        self.meter.busy += now.saturating_duration_since(running.since);
         true
+    }
+
+    /// A running call goes on without having parked: until it has read that, it is not running.
+    pub fn count_resumed(&mut self, id: InstanceId, call: CallKey) {
+        let Some(instance) = self.instance(id) else { return };
+        let Some(lane) = instance.running_mut(call).map(|running| running.lane) else { return };
+        let ordinal = instance.count_told(lane);
+        if let Some(running) = instance.running_mut(call) {
+            running.ordinal = ordinal;
+        }
+    }
+
+    /// A running call is told something while it runs; answers its lane.
+    pub fn count_told(&mut self, id: InstanceId, call: CallKey) -> Option<u32> {
+        let instance = self.instance(id)?;
+        let lane = instance.running_mut(call)?.lane;
+        instance.count_told(lane);
+        Some(lane)
     }
 
     /// What a parked call waited for is there: it asks for a slot of its instance.
@@ -208,17 +266,32 @@ impl Dispatcher {
         Some(lane)
     }
 
-    /// The worker is done with this attempt of the call: slot and lane are free again.
-    pub fn end(&mut self, id: InstanceId, call: CallKey, now: Instant) {
-        let Some(instance) = self.instance(id) else { return };
-        if let Some(running) = instance.end(call) {
-            instance.completed += 1;
-            self.count_busy(&running, now);
-        }
+    /// The worker is done with this attempt of the call. Its slot and lane are free again, or run the call that was sent
+    /// ahead, which is the answer.
+    pub fn end(&mut self, id: InstanceId, call: CallKey, now: Instant) -> Option<CallKey> {
+        let instance = self.instance(id)?;
+        let ended = instance.end(call, now)?;
+        instance.completed += 1;
+        self.meter.busy += now.saturating_duration_since(ended.since);
+        ended.next
     }
 
-    fn count_busy(&mut self, running: &Running, now: Instant) {
-        self.meter.busy += now.saturating_duration_since(running.since);
+    /// Lanes whose call has run for `bound` with others behind it, which the worker shall give back now.
+    pub fn ask_back(&mut self, now: Instant, bound: Duration) -> Vec<(InstanceId, u32)> {
+        let mut late = Vec::new();
+        for instance in &mut self.instances {
+            for running in &mut instance.running {
+                let is_late = now.saturating_duration_since(running.since) >= bound;
+                if is_late && !running.ahead.is_empty() && !running.is_asked_back {
+                    running.is_asked_back = true;
+                    late.push((instance.id, running.lane));
+                }
+            }
+        }
+        if !late.is_empty() {
+            self.pace.turned_long(now);
+        }
+        late
     }
 
     /// Calls that hold a slot.

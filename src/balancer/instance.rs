@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::dispatcher::Rank;
 use crate::model::{CallKey, InstanceId, WorkerKind};
 
 /// A call that holds a slot.
@@ -14,6 +15,25 @@ pub struct Running {
     pub since: Instant,
     /// The last request to stop it; its caller has been answered, or soon will be.
     pub interrupted: Option<Interrupted>,
+    /// Which of its lane's messages made it run.
+    pub ordinal: u64,
+    /// Its place in the queue, if it was sent ahead: it may still come back.
+    pub rank: Option<Rank>,
+    /// Calls that the lane has in hand behind this one, in their order.
+    pub ahead: VecDeque<Ahead>,
+    /// The worker was told to give them back.
+    pub is_asked_back: bool,
+}
+
+/// A call that was sent to a lane before the lane was free: it runs next there, or comes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    pub call: CallKey,
+    pub lane: u32,
+    /// Which of its lane's messages it is.
+    pub ordinal: u64,
+    /// Its place in the queue, where it still belongs.
+    pub rank: Rank,
 }
 
 /// A request to stop a running call. It may cross the call's own messages and be lost on the worker.
@@ -22,6 +42,14 @@ pub struct Interrupted {
     pub at: Instant,
     /// Of the call, which may be gone by now.
     pub attempt: u32,
+}
+
+/// A slot that a call has left.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    pub since: Instant,
+    /// The call that runs there now: it had been sent ahead.
+    pub next: Option<CallKey>,
 }
 
 /// A suspended call that stays in place and holds no slot.
@@ -65,11 +93,14 @@ pub struct Instance {
     pub resumes: VecDeque<(CallKey, Instant)>,
     /// Evicted calls that have not been acknowledged yet.
     pub unwinding: Vec<Parked>,
+    /// Calls sent ahead to a lane whose call has parked since: the worker gives them back.
+    pub stranded: Vec<Ahead>,
     pub completed: u64,
     /// Clock reading of the last dispatch, for "most recently used".
     pub last_used: u64,
     idle_lanes: Vec<u32>,
-    lanes_open: u32,
+    /// `run` and `resume` messages sent on each open lane: the worker counts them, too, as it begins with them.
+    told: Vec<u64>,
 }
 
 impl Instance {
@@ -87,10 +118,11 @@ impl Instance {
             parked: Vec::new(),
             resumes: VecDeque::new(),
             unwinding: Vec::new(),
+            stranded: Vec::new(),
             completed: 0,
             last_used: 0,
             idle_lanes: Vec::new(),
-            lanes_open: 0,
+            told: Vec::new(),
         }
     }
 
@@ -109,29 +141,87 @@ impl Instance {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.running.is_empty() && self.parked.is_empty() && self.unwinding.is_empty()
+        self.running.is_empty()
+            && self.parked.is_empty()
+            && self.unwinding.is_empty()
+            && self.stranded.is_empty()
     }
 
     fn has_lane(&self) -> bool {
         self.kind == WorkerKind::Async
             || !self.idle_lanes.is_empty()
-            || self.lanes_open < self.slots + self.max_parked
+            || (self.told.len() as u32) < self.slots + self.max_parked
     }
 
     /// A lane for a new call, and whether it must be opened first.
     pub fn take_lane(&mut self) -> (u32, bool) {
         if self.kind == WorkerKind::Async {
-            let opens = self.lanes_open == 0;
-            self.lanes_open = 1;
+            let opens = self.told.is_empty();
+            if opens {
+                self.told.push(0);
+            }
             return (0, opens);
         }
         match self.idle_lanes.pop() {
             Some(lane) => (lane, false),
             None => {
-                self.lanes_open += 1;
-                (self.lanes_open - 1, true)
+                self.told.push(0);
+                (self.told.len() as u32 - 1, true)
             }
         }
+    }
+
+    /// Counts a `run` or `resume` that goes out on this lane.
+    pub fn count_told(&mut self, lane: u32) -> u64 {
+        let told = &mut self.told[lane as usize];
+        *told += 1;
+        *told
+    }
+
+    /// A call gets a slot, and what makes it run goes out on its lane.
+    pub fn run(&mut self, call: CallKey, lane: u32, now: Instant) {
+        let ordinal = self.count_told(lane);
+        self.running.push(Running {
+            call,
+            lane,
+            since: now,
+            interrupted: None,
+            ordinal,
+            rank: None,
+            ahead: VecDeque::new(),
+            is_asked_back: false,
+        });
+        debug_assert!(self.running.len() <= self.slots as usize, "running calls stay within the slots");
+    }
+
+    /// The call is sent behind the running call at this position.
+    pub fn send_ahead(&mut self, position: usize, call: CallKey, rank: Rank) -> u32 {
+        let lane = self.running[position].lane;
+        let ordinal = self.count_told(lane);
+        self.running[position].ahead.push_back(Ahead { call, lane, ordinal, rank });
+        lane
+    }
+
+    /// Calls that were sent ahead and do not run yet.
+    pub fn ahead(&self) -> usize {
+        self.stranded.len() + self.running.iter().map(|running| running.ahead.len()).sum::<usize>()
+    }
+
+    /// The worker gives back a call that was sent ahead. Answers its place in the queue, and the call that runs in its slot
+    /// now, if the call in front had ended.
+    pub fn give_back(&mut self, call: CallKey, now: Instant) -> Option<(Rank, Option<CallKey>)> {
+        if let Some(running) = self.running_mut(call) {
+            let rank = running.rank?;
+            return Some((rank, self.end(call, now)?.next));
+        }
+        let ahead = match self.stranded.iter().position(|ahead| ahead.call == call) {
+            Some(at) => self.stranded.swap_remove(at),
+            None => self.running.iter_mut().find_map(|running| {
+                let at = running.ahead.iter().position(|ahead| ahead.call == call)?;
+                running.ahead.remove(at)
+            })?,
+        };
+        Some((ahead.rank, None))
     }
 
     fn give_lane(&mut self, lane: u32) {
@@ -160,8 +250,18 @@ impl Instance {
         Some(self.parked.swap_remove(at))
     }
 
-    /// The call has ended here, wherever it was: its lane is idle again. Answers its slot, if it held one.
-    pub fn end(&mut self, call: CallKey) -> Option<Running> {
+    /// The call has ended here, wherever it was. What was sent ahead goes on in its slot; without that, its lane is idle
+    /// again. Answers its slot, if it held one.
+    pub fn end(&mut self, call: CallKey, now: Instant) -> Option<Ended> {
+        if let Some(running) = self.running_mut(call)
+            && let Some(next) = running.ahead.pop_front()
+        {
+            let since = std::mem::replace(&mut running.since, now);
+            (running.call, running.ordinal, running.rank) = (next.call, next.ordinal, Some(next.rank));
+            running.interrupted = None;
+            running.is_asked_back &= !running.ahead.is_empty();
+            return Some(Ended { since, next: Some(next.call) });
+        }
         let running = self.release_slot(call);
         let lane = match &running {
             Some(running) => Some(running.lane),
@@ -170,7 +270,7 @@ impl Instance {
         if let Some(lane) = lane {
             self.give_lane(lane);
         }
-        running
+        running.map(|running| Ended { since: running.since, next: None })
     }
 
     fn take_unwinding(&mut self, call: CallKey) -> Option<Parked> {

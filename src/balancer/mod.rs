@@ -4,7 +4,10 @@
 mod dispatcher;
 mod instance;
 mod meter;
+mod pace;
 
 pub use dispatcher::{Bound, Dispatcher, Rank, Work};
 pub use instance::{Instance, Intake, Interrupted, Running};
 pub use meter::Meter;
+#[cfg(test)]
+pub use pace::Pace;

@@ -4,15 +4,20 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::history::Record;
 use crate::balancer::Rank;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
-use crate::protocol::worker::{CallOptions, Wait};
+use crate::protocol::worker::{Alarm, CallOptions, Wait};
+
+use super::children::Children;
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In its service's queue, for its first run or for a replay.
     Queued(Rank),
+    /// Sent to a lane of this instance, which has not begun with it; its place in the queue is kept.
+    Ahead { instance: InstanceId, rank: Rank },
     /// Holds a slot of this instance.
     Running(InstanceId),
     /// Suspended in place. `resuming`: what it waited for is there, and it asked for a slot.
@@ -93,7 +98,13 @@ pub struct Call {
     pub retried: u32,
     /// Bytes of the results recorded in this call.
     pub recorded_bytes: u64,
-    children: Vec<Child>,
+    /// It keeps its slot, and is to be told as soon as its wait is over.
+    pub listens: bool,
+    /// Where it is written down what was when.
+    pub record: Record,
+    /// What is recorded if the wait is still on by then and no worker holds the call.
+    pub alarm: Option<(Instant, Alarm)>,
+    children: Children,
     /// Seqs in the order in which their results came.
     completed: Vec<u32>,
     /// How many of `completed` this attempt has been told.
@@ -121,7 +132,10 @@ impl Call {
             has_turn: false,
             retried: 0,
             recorded_bytes: 0,
-            children: Vec::new(),
+            listens: false,
+            record: Record::NONE,
+            alarm: None,
+            children: Children::default(),
             completed: Vec::new(),
             delivered: 0,
             wait_number: 0,
@@ -130,32 +144,23 @@ impl Call {
     }
 
     pub fn child(&self, seq: u32) -> Option<&Child> {
-        self.children.get(seq as usize)
+        self.children.get(seq)
     }
 
-    /// Makes a new child, which takes the place of this seq.
-    fn set(&mut self, seq: u32, child: Child) {
-        let at = seq as usize;
-        if at >= self.children.len() {
-            self.children.resize(at + 1, Child::Untold);
-        }
-        self.children[at] = child;
-    }
-
-    /// How many numbers have been taken.
-    pub fn children_count(&self) -> usize {
-        self.children.len()
+    /// Whether so many numbers would be left out by a child of this seq.
+    pub fn would_skip(&self, seq: u32, count: usize) -> bool {
+        self.children.would_skip(seq, count)
     }
 
     pub fn add_pending(&mut self, seq: u32, call: CallKey, service: ServiceId, ident: u32) {
-        self.set(seq, Child::Pending { call, service, ident, wait: 0 });
+        self.children.set(seq, Child::Pending { call, service, ident, wait: 0 });
     }
 
     /// Records the answer of a child that could not be made.
     pub fn add_refused(&mut self, seq: u32, asked: Asked, ident: u32, outcome: Outcome) {
         self.completed.push(seq);
         self.recorded_bytes += bytes_of(&outcome);
-        self.set(seq, Child::Recorded { asked, ident, outcome });
+        self.children.set(seq, Child::Recorded { asked, ident, outcome });
     }
 
     /// Records a memo behind the first `known` results: those that its attempt had been told when it was made. What
@@ -164,12 +169,18 @@ impl Call {
         self.completed.insert(self.delivered.min(known as usize), seq);
         self.delivered += 1;
         self.recorded_bytes += bytes_of(&outcome);
-        self.set(seq, Child::Recorded { asked: Asked::Memo, ident, outcome });
+        self.children.set(seq, Child::Recorded { asked: Asked::Memo, ident, outcome });
+    }
+
+    /// Records the strike of a timer, of a call that is in no worker: behind all that is recorded.
+    pub fn add_strike(&mut self, alarm: Alarm) {
+        self.delivered = self.completed.len();
+        self.add_memo(alarm.seq, alarm.ident, Outcome::Value(alarm.value), u32::MAX);
     }
 
     /// Records the result of a pending child.
     pub fn record(&mut self, seq: u32, outcome: Outcome) -> Suspension {
-        if let Some(child) = self.children.get_mut(seq as usize)
+        if let Some(child) = self.children.get_mut(seq)
             && let Child::Pending { service, ident, wait, .. } = *child
         {
             self.recorded_bytes += bytes_of(&outcome);
@@ -185,9 +196,11 @@ impl Call {
     /// From now on the call waits for these of its children. Unknown seqs count as answered.
     pub fn wait_for(&mut self, wait: &Wait) -> Suspension {
         self.wait_number += 1;
+        self.listens = false;
+        self.alarm = None;
         let mut pending = 0;
         for seq in &wait.seqs {
-            if let Some(Child::Pending { wait, .. }) = self.children.get_mut(*seq as usize)
+            if let Some(Child::Pending { wait, .. }) = self.children.get_mut(*seq)
                 && *wait != self.wait_number
             {
                 *wait = self.wait_number;
@@ -202,6 +215,11 @@ impl Call {
         self.suspension()
     }
 
+    /// The attempt that was to begin came back untouched.
+    pub fn unbegin_attempt(&mut self) {
+        self.attempt -= 1;
+    }
+
     pub fn suspension(&self) -> Suspension {
         if self.missing == 0 { Suspension::Over } else { Suspension::Waiting }
     }
@@ -212,12 +230,14 @@ impl Call {
         self.delivered = self.completed.len();
         self.wait_number += 1;
         self.missing = 0;
+        self.listens = false;
+        self.alarm = None;
     }
 
     /// All recorded results in the order in which they came.
     pub fn recorded(&self) -> impl Iterator<Item = (u32, &Asked, u32, &Outcome)> {
-        self.completed.iter().filter_map(|seq| match &self.children[*seq as usize] {
-            Child::Recorded { asked, ident, outcome } => Some((*seq, asked, *ident, outcome)),
+        self.completed.iter().filter_map(|seq| match self.child(*seq) {
+            Some(Child::Recorded { asked, ident, outcome }) => Some((*seq, asked, *ident, outcome)),
             _ => None,
         })
     }
@@ -225,8 +245,8 @@ impl Call {
     /// Results that came since this attempt was last told. Its own memos are not among them.
     pub fn take_undelivered(&mut self) -> Vec<(u32, Outcome)> {
         let fresh = &self.completed[self.delivered..];
-        let told = fresh.iter().filter_map(|seq| match &self.children[*seq as usize] {
-            Child::Recorded { outcome, .. } => Some((*seq, outcome.clone())),
+        let told = fresh.iter().filter_map(|seq| match self.child(*seq) {
+            Some(Child::Recorded { outcome, .. }) => Some((*seq, outcome.clone())),
             _ => None,
         });
         let told = told.collect();
@@ -238,28 +258,53 @@ impl Call {
     /// What was asked for before the error was known is the same in the next attempt; what is kept was known even
     /// before. Without an error nothing is dropped.
     pub fn drop_from_first_error(&mut self) -> Vec<CallKey> {
-        let is_error = |seq: &u32| {
-            matches!(self.children[*seq as usize], Child::Recorded { outcome: Outcome::Error(_), .. })
-        };
+        let is_error =
+            |seq: &u32| matches!(self.child(*seq), Some(Child::Recorded { outcome: Outcome::Error(_), .. }));
         let Some(first) = self.completed.iter().position(is_error) else { return Vec::new() };
         let pending = self.pending_children().collect();
         let kept: Vec<u32> = self.completed.drain(..first).collect();
         let mut before = std::mem::take(&mut self.children);
         self.recorded_bytes = 0;
         for seq in &kept {
-            let child = std::mem::replace(&mut before[*seq as usize], Child::Untold);
+            let Some(child) = before.take(*seq) else { continue };
             if let Child::Recorded { outcome, .. } = &child {
                 self.recorded_bytes += bytes_of(outcome);
             }
-            self.set(*seq, child);
+            self.children.set(*seq, child);
         }
         self.completed = kept;
         pending
     }
 
+    /// The child of this number, if it has not ended.
+    pub fn pending_child(&self, seq: u32) -> Option<CallKey> {
+        match self.child(seq)? {
+            Child::Pending { call, .. } => Some(*call),
+            Child::Recorded { .. } | Child::Untold => None,
+        }
+    }
+
+    /// Whether one answer of those that it waits for is not enough.
+    pub fn waits_for_all(&self) -> bool {
+        self.missing as usize >= self.awaited_children().count()
+    }
+
+    /// Children that have not ended, and that the call waits for now.
+    pub fn awaited_children(&self) -> impl Iterator<Item = CallKey> {
+        self.children.values().filter_map(|child| match child {
+            Child::Pending { call, wait, .. } if *wait == self.wait_number && *wait > 0 => Some(*call),
+            _ => None,
+        })
+    }
+
+    /// How many children and memos it has made.
+    pub fn children_count(&self) -> usize {
+        self.children.len()
+    }
+
     /// Children that have not ended.
     pub fn pending_children(&self) -> impl Iterator<Item = CallKey> {
-        self.children.iter().filter_map(|child| match child {
+        self.children.values().filter_map(|child| match child {
             Child::Pending { call, .. } => Some(*call),
             Child::Recorded { .. } | Child::Untold => None,
         })
@@ -278,6 +323,7 @@ pub fn bytes_of(outcome: &Outcome) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::children::FREE_SEQ;
     use super::*;
 
     fn call() -> Call {
@@ -324,6 +370,21 @@ mod tests {
         call.add_refused(0, Asked::Unknown(ServiceName::new("no.such")), 0, value("error"));
         assert_eq!(call.wait_for(&Wait { all: true, seqs: vec![0] }), Suspension::Over);
         assert_eq!(call.take_undelivered(), [(0, value("error"))]);
+    }
+
+    /// One by a thread of the user's own leaves the numbers of the others as they are.
+    #[test]
+    fn a_child_without_a_number() {
+        let mut call = call();
+        call.begin_attempt();
+        call.add_pending(FREE_SEQ + 7, CallKey(1), ServiceId(1), 0);
+        call.add_pending(0, CallKey(2), ServiceId(1), 0);
+        assert_eq!(call.pending_children().count(), 2);
+        assert!(!call.would_skip(u32::MAX, 1) && !call.would_skip(1, 1) && call.would_skip(2, 1));
+        let wait = Wait { all: false, seqs: vec![FREE_SEQ + 7] };
+        assert_eq!(call.wait_for(&wait), Suspension::Waiting);
+        assert_eq!(call.record(FREE_SEQ + 7, value("free")), Suspension::Over);
+        assert_eq!(order(&call), [FREE_SEQ + 7]);
     }
 
     #[test]

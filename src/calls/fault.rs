@@ -21,6 +21,7 @@ pub enum Fault {
     InstanceDied(String),
     NonDeterminism(String),
     LimitExceeded(String),
+    Cancelled(String),
     /// Its idempotency key belongs to another call; and why it cannot be the same one.
     IdempotencyConflict(&'static str),
 }
@@ -47,6 +48,7 @@ impl Fault {
             Self::ServiceUnavailable(text) => RemoteError::service_unavailable(service, text),
             Self::InstanceDied(text) => RemoteError::instance_died(service, text),
             Self::NonDeterminism(text) => RemoteError::non_determinism(service, text),
+            Self::Cancelled(text) => RemoteError::cancelled(service, text),
             Self::LimitExceeded(text) => RemoteError::limit_exceeded(service, text),
             Self::IdempotencyConflict(why) => RemoteError::idempotency_conflict(
                 service,

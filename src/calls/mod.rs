@@ -2,7 +2,9 @@
 //! no processes and no slots; the core joins it with the dispatchers.
 
 mod call;
+mod children;
 mod fault;
+pub mod history;
 mod tree;
 
 pub use call::{Asked, Call, Child, Place, Suspension};

@@ -9,6 +9,7 @@ use slab::Slab;
 use super::call::{Call, Place, Suspension, bytes_of};
 use super::fault::Fault;
 use crate::model::{CallKey, Outcome, ServiceId};
+use crate::protocol::call_id::{CallId, RootId};
 
 /// Unfinished calls of one root at once (design: a fan-out beyond this is a mistake, not a load).
 pub const CHILDREN_MAX: u32 = 100_000;
@@ -51,6 +52,8 @@ pub struct Calls {
     /// Distinguishes the calls that use one place of the slab after another.
     serial: u32,
     root_count: u64,
+    /// Makes the ids of this hub differ from those of the one before.
+    pub salt: u64,
 }
 
 impl Calls {
@@ -66,6 +69,27 @@ impl Calls {
 
     pub fn len(&self) -> usize {
         self.calls.len()
+    }
+
+    /// Every call that has not ended.
+    pub fn iter(&self) -> impl Iterator<Item = (CallKey, &Call)> {
+        self.calls.iter().map(|(index, (serial, call))| (key_of(*serial, index), call))
+    }
+
+    pub fn root_id(&self, number: u64) -> RootId {
+        RootId::new(number, self.salt)
+    }
+
+    /// The public id of a call.
+    pub fn id_of(&self, call: &Call) -> CallId {
+        let mut path = Vec::with_capacity(call.depth as usize);
+        let mut above = call.parent;
+        while let Some((parent, seq)) = above {
+            path.push(seq);
+            above = self.get(parent).and_then(|call| call.parent);
+        }
+        path.reverse();
+        CallId { root: self.root_id(call.root_age), path }
     }
 
     /// The calls from outside that have not ended.
@@ -144,7 +168,7 @@ impl Calls {
     fn insert(&mut self, call: Call) -> CallKey {
         self.serial = self.serial.wrapping_add(1);
         let index = self.calls.insert((self.serial, call));
-        CallKey((u64::from(self.serial) << 32) | index as u64)
+        key_of(self.serial, index)
     }
 
     /// Takes a call that has ended out of the tree and records its outcome where it is waited for.
@@ -213,6 +237,10 @@ impl Calls {
             ))
         })
     }
+}
+
+fn key_of(serial: u32, index: usize) -> CallKey {
+    CallKey((u64::from(serial) << 32) | index as u64)
 }
 
 fn index(key: CallKey) -> usize {

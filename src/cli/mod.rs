@@ -4,6 +4,8 @@
 //! Ctrl-C; 1 for any other failure.
 
 mod call;
+mod calls;
+mod cancel;
 mod config;
 mod detach;
 mod down;
@@ -12,15 +14,19 @@ mod logview;
 mod progress;
 mod ps;
 mod restart;
+mod run;
 mod scale;
 mod screen;
 mod session;
+mod stack;
 mod table;
 mod terminal;
+mod trace;
 mod units;
 mod up;
 mod values;
 mod version;
+mod why;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic;
@@ -46,7 +52,9 @@ Examples:
   msx up                  start the services of the nearest services.toml, show their logs
   msx up -d pipeline/     start every @microservice found in a folder, in the background
   msx call my_func 1 2    call a service and print its result
+  msx run report.py       run a script whose calls go to the running services
   msx ps                  what runs, and how it is doing
+  msx why 9k2m            what a call waits for; `msx calls` shows the ids
   msx scale a=4 b=auto    four instances of a; b scales itself
   msx logs b -f           follow the log of one service
   msx down                end everything
@@ -77,6 +85,12 @@ enum Verb {
     Down(down::Down),
     Ps(ps::Ps),
     Call(call::Call),
+    Run(run::Run),
+    Calls(calls::Calls),
+    Why(why::Why),
+    Trace(trace::Trace),
+    Stack(stack::Stack),
+    Cancel(cancel::Cancel),
     Scale(scale::Scale),
     Logs(logs::Logs),
     Restart(restart::Restart),
@@ -91,6 +105,12 @@ impl Verb {
             Self::Down(verb) => verb.run(terminal),
             Self::Ps(verb) => verb.run(terminal),
             Self::Call(verb) => verb.run(),
+            Self::Run(verb) => verb.run(terminal),
+            Self::Calls(verb) => verb.run(terminal),
+            Self::Why(verb) => verb.run(terminal),
+            Self::Trace(verb) => verb.run(terminal),
+            Self::Stack(verb) => verb.run(terminal),
+            Self::Cancel(verb) => verb.run(),
             Self::Scale(verb) => verb.run(terminal),
             Self::Logs(verb) => verb.run(terminal),
             Self::Restart(verb) => verb.run(terminal),

@@ -9,6 +9,11 @@ pub fn millis(ms: f64) -> String {
     }
 }
 
+/// A duration that may be short or long: `35 ms`, `1.5 s`, `5m1s`
+pub fn span(seconds: f64) -> String {
+    if seconds < 100.0 { millis(seconds * 1000.0) } else { age(seconds) }
+}
+
 /// `42s`, `5m`, `3h20m`, `2d4h`
 pub fn age(seconds: f64) -> String {
     let (s, m, h) = (seconds.max(0.0) as u64, 60, 3600);
@@ -68,6 +73,7 @@ mod tests {
             [0.04, 1.24, 99.96, 999.0, 1500.0].map(millis),
             ["40 µs", "1.2 ms", "100 ms", "999 ms", "1.5 s"]
         );
+        assert_eq!([0.0003, 1.5, 187_200.0].map(span), ["300 µs", "1.5 s", "2d4h"]);
         assert_eq!([512, 1023, 42 << 20, 3 << 29].map(bytes), ["512 B", "1.0 KiB", "42 MiB", "1.5 GiB"]);
         assert_eq!([0.0, 0.42, 12.3, 640.0, 24_100.0].map(rate), ["0", "0.4", "12.3", "640", "24.1k"]);
         assert_eq!(

@@ -8,6 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
+use crate::protocol::calls::{
+    CallInfo, CallsAnswer, CallsRequest, IdRequest, StackRequest, Stacks, Trace, Why,
+};
 use crate::protocol::control::{
     CallAnswer, CallRequest, Problem, RestartRequest, ScaleRequest, Status, route,
 };
@@ -64,6 +67,27 @@ impl Client {
 
     pub async fn restart(&self, restart: &RestartRequest) -> Result<(), ClientError> {
         self.send(Method::POST, route::RESTART, Some(restart), Some(SLOW_MAX)).await.map(drop)
+    }
+
+    pub async fn calls(&self, request: &CallsRequest) -> Result<CallsAnswer, ClientError> {
+        json(self.send(Method::POST, route::CALLS, Some(request), Some(QUICK_MAX)).await?).await
+    }
+
+    pub async fn why(&self, call: &IdRequest) -> Result<Why, ClientError> {
+        json(self.send(Method::POST, route::WHY, Some(call), Some(QUICK_MAX)).await?).await
+    }
+
+    pub async fn trace(&self, call: &IdRequest) -> Result<Trace, ClientError> {
+        json(self.send(Method::POST, route::TRACE, Some(call), Some(QUICK_MAX)).await?).await
+    }
+
+    /// Answers the call as it was.
+    pub async fn cancel(&self, call: &IdRequest) -> Result<CallInfo, ClientError> {
+        json(self.send(Method::POST, route::CANCEL, Some(call), Some(QUICK_MAX)).await?).await
+    }
+
+    pub async fn stack(&self, request: &StackRequest) -> Result<Stacks, ClientError> {
+        json(self.send(Method::POST, route::STACK, Some(request), Some(QUICK_MAX)).await?).await
     }
 
     /// Asks the hub to drain and end; it has not ended when this returns.

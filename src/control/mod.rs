@@ -1,5 +1,7 @@
 //! The private API between command line and hub, over a Unix socket, and `msx.orchestrator`. It owns no state.
 
+mod ask;
+mod calls;
 pub mod client;
 pub mod orchestrator;
 pub mod server;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -18,6 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::orchestrator::{self, Orchestrator};
+use crate::control::{ask, calls};
 use crate::core::{Answer, Reason};
 use crate::model::{Outcome, ServiceId};
 use crate::protocol::control::{
@@ -59,7 +60,7 @@ impl Entry {
 }
 
 /// What a request acts on; refused while the hub starts.
-struct Shared(Arc<Control>);
+pub(super) struct Shared(pub Arc<Control>);
 
 impl FromRequestParts<Arc<Entry>> for Shared {
     type Rejection = Refused;
@@ -108,9 +109,11 @@ pub fn router(entry: Arc<Entry>) -> Router {
     Router::new()
         .route(route::STATUS, get(status))
         .route(route::CALL, post(call))
+        .route(route::ASK, post(ask::ask).layer(DefaultBodyLimit::max(ask::BODY_BYTES_MAX)))
         .route(route::SCALE, post(scale))
         .route(route::RESTART, post(restart))
         .route(route::DOWN, post(down))
+        .merge(calls::router())
         .with_state(entry)
 }
 
@@ -155,22 +158,25 @@ fn answered(name: &str, timeout: Option<Duration>, answer: Answer) -> Result<Jso
         }
         Answer::Done(Outcome::Error(payload)) => Err(Refused::remote(&RemoteError::decode(&payload))),
         Answer::Refused(refusal) => {
-            let help = match refusal.reason {
-                Reason::QueueFull | Reason::QueueTimeout => {
-                    "`msx ps` shows the queue; try again later".to_owned()
-                }
-                Reason::ScaledToZero => {
-                    format!("`msx scale {name}=1` starts an instance, `{name}=auto` lets it scale itself")
-                }
-                Reason::Stopping => "`msx up` starts it again".to_owned(),
-                Reason::CrashLoop => format!(
-                    "`msx logs {name}` has the whole log; it is tried again every 30 s, `msx restart {name}` does so at once"
-                ),
-            };
+            let help = help_for(name, refusal.reason);
             let mut refused = Refused::new(ProblemKind::Unavailable, refusal.message).help(&help);
             refused.0.detail = refusal.detail;
             Err(refused)
         }
+    }
+}
+
+/// What to do about a call that was not admitted.
+pub(super) fn help_for(name: &str, reason: Reason) -> String {
+    match reason {
+        Reason::QueueFull | Reason::QueueTimeout => "`msx ps` shows the queue; try again later".to_owned(),
+        Reason::ScaledToZero => {
+            format!("`msx scale {name}=1` starts an instance, `{name}=auto` lets it scale itself")
+        }
+        Reason::Stopping => "`msx up` starts it again".to_owned(),
+        Reason::CrashLoop => format!(
+            "`msx logs {name}` has the whole log; it is tried again every 30 s, `msx restart {name}` does so at once"
+        ),
     }
 }
 
@@ -231,7 +237,7 @@ async fn restart(
 
 impl Control {
     /// A service of the project or a function of the hub.
-    fn find(&self, name: &str) -> Result<(ServiceId, Arc<Signature>), Refused> {
+    pub(super) fn find(&self, name: &str) -> Result<(ServiceId, Arc<Signature>), Refused> {
         if let Some((_, id, signature)) = self.hub_services.iter().find(|(known, ..)| known == name) {
             return Ok((*id, signature.clone()));
         }
@@ -258,14 +264,14 @@ impl Control {
 }
 
 /// A request that was not done.
-struct Refused(Box<Problem>);
+pub(super) struct Refused(pub Box<Problem>);
 
 impl Refused {
-    fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
         Self(Box::new(Problem { kind, message: message.into(), help: None, detail: None }))
     }
 
-    fn usage(message: impl Into<String>) -> Self {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(ProblemKind::Usage, message)
     }
 
@@ -288,7 +294,7 @@ impl Refused {
         refused
     }
 
-    fn help(mut self, help: &str) -> Self {
+    pub(super) fn help(mut self, help: &str) -> Self {
         self.0.help = Some(help.to_owned());
         self
     }

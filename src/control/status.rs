@@ -35,6 +35,11 @@ pub struct Measurements {
 }
 
 impl Measurements {
+    /// The last decision for a service.
+    pub fn decision(&self, service: ServiceId) -> Option<&str> {
+        self.reasons.get(&service)?.front().map(|reason| reason.text.as_str())
+    }
+
     /// Keeps a decision, unless it says the same as the last one.
     pub fn decided(&mut self, service: ServiceId, text: &str) {
         let reasons = self.reasons.entry(service).or_default();

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Answer, Core, Effect};
 use crate::balancer::Interrupted;
+use crate::calls::history::End;
 use crate::calls::{Call, Ended, Fault, Place, Suspension};
 use crate::model::{CallKey, InstanceId, Outcome};
 use crate::protocol::worker::ToWorker;
@@ -31,9 +32,13 @@ impl Core {
         dispatcher.meter.completed += 1;
         dispatcher.latency.record(now, now.saturating_duration_since(call.accepted));
         self.cancel_rest(now, &call, out);
+        self.note_ended(&call, &outcome, now);
         match ended {
             Ended::Root { token } => out.push(Effect::Answer { token, answer: answer(outcome) }),
-            Ended::Child { parent, suspension: Suspension::Over } => self.wake(now, parent),
+            Ended::Child { parent, suspension: Suspension::Over } => {
+                self.wake(now, parent);
+                self.tell(parent, out);
+            }
             Ended::Child { .. } | Ended::Orphan => (),
         }
         if let Some(root) = root
@@ -77,6 +82,7 @@ impl Core {
             if let Some(call) = self.calls.take(key) {
                 self.settle(now, key, &call, out);
                 doomed.extend(call.pending_children());
+                self.history.ended(call.record, End::Cancelled, now);
             }
         }
     }
@@ -90,6 +96,11 @@ impl Core {
                 self.dispatcher(service).remove(rank);
             }
             Place::Running(instance) => self.interrupt(now, instance, key, "cancelled", out),
+            // The worker keeps it for the time when it begins.
+            Place::Ahead { instance, .. } => {
+                let (call, attempt, reason) = (key, call.attempt, "cancelled");
+                out.push(Effect::Interrupt { instance, call, attempt, reason });
+            }
             Place::Parked { instance, .. } => self.evict(now, instance, key, out),
             Place::Unwinding(_) | Place::Evicted | Place::Backoff(_) | Place::Hub => (),
             Place::Held(_) | Place::Following => (),

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::{Answer, Core, Effect, Refusal, Stage};
 use crate::balancer::Intake;
+use crate::calls::history::End;
 use crate::calls::{Ended, Fault, Place, Suspension};
-use crate::model::{CallKey, InstanceId, Outcome, ServiceId, WorkerKind};
+use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
 
 impl Core {
     pub(super) fn on_ready(&mut self, id: InstanceId) {
@@ -64,24 +65,26 @@ impl Core {
         }
     }
 
-    /// The process is gone: what ran there fails, what was parked there, or had not been read, runs elsewhere.
+    /// The process is gone: what ran there fails, what was parked there, or had not begun, runs elsewhere.
     pub(super) fn on_gone(
         &mut self,
         now: Instant,
         id: InstanceId,
         reason: &str,
-        unread: &[u32],
+        begun: &[u64],
         out: &mut Vec<Effect>,
     ) {
         let Some(instance) = self.dispatcher(id.service).detach(id) else { return };
         for call in instance.parked.iter().chain(&instance.unwinding).map(|parked| parked.call) {
             self.replay_lost(id, call);
         }
-        for running in instance.running {
-            // The one lane of an `async def` worker carries many calls, and which of them it has read is not known.
-            match instance.kind == WorkerKind::Def && unread.contains(&running.lane) {
-                true => self.run_again(id, running.call),
-                false => self.fail_lost(now, id, running.call, reason, out),
+        let running = instance.running.iter().map(|running| (running.call, running.lane, running.ordinal));
+        let ahead = instance.running.iter().flat_map(|running| &running.ahead).chain(&instance.stranded);
+        for (call, lane, ordinal) in running.chain(ahead.map(|ahead| (ahead.call, ahead.lane, ahead.ordinal)))
+        {
+            match begun.get(lane as usize).is_some_and(|begun| *begun < ordinal) {
+                true => self.run_again(id, call),
+                false => self.fail_lost(now, id, call, reason, out),
             }
         }
         self.touch(id.service);
@@ -89,9 +92,16 @@ impl Core {
 
     /// The worker never heard that it should run this, or go on with it.
     fn run_again(&mut self, id: InstanceId, key: CallKey) {
-        if self.calls.get(key).is_some_and(|call| call.place == Place::Running(id)) {
+        if self.was_running(id, key) {
             self.queue_replay(key);
         }
+    }
+
+    fn was_running(&self, id: InstanceId, key: CallKey) -> bool {
+        self.calls.get(key).is_some_and(|call| match call.place {
+            Place::Running(instance) | Place::Ahead { instance, .. } => instance == id,
+            _ => false,
+        })
     }
 
     fn replay_lost(&mut self, id: InstanceId, key: CallKey) {
@@ -104,13 +114,14 @@ impl Core {
             return;
         }
         call.place = Place::Evicted;
-        if call.suspension() == Suspension::Over {
-            self.queue_replay(key);
+        match call.suspension() {
+            Suspension::Over => self.queue_replay(key),
+            Suspension::Waiting => self.set_alarm(key),
         }
     }
 
     fn fail_lost(&mut self, now: Instant, id: InstanceId, key: CallKey, reason: &str, out: &mut Vec<Effect>) {
-        if self.calls.get(key).is_none_or(|call| call.place != Place::Running(id)) {
+        if !self.was_running(id, key) {
             return;
         }
         let name = &self.service(id.service).setup.name;
@@ -142,6 +153,7 @@ impl Core {
         self.settle(now, key, &call, out);
         self.dispatcher(call.service).meter.refused += 1;
         self.cancel_rest(now, &call, out);
+        self.history.ended(call.record, End::Refused, now);
         if let Ended::Root { token } = ended {
             out.push(Effect::Answer { token, answer: Answer::Refused(refusal) });
         }

@@ -112,6 +112,7 @@ impl Core {
         let at = now + pause;
         call.retried += 1;
         call.place = Place::Backoff(at);
+        self.history.parked(call.record, now);
         let dropped = self.calls.drop_from_first_error(key);
         self.timers.set(at, key, Due::Retry);
         for child in dropped {

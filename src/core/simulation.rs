@@ -9,6 +9,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{Answer, Core, Effect, Event, ServiceSetup};
+use crate::balancer::Pace;
 use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::error::RemoteError;
@@ -90,7 +91,17 @@ struct Worker {
     calls: HashMap<CallKey, Attempt>,
     /// Messages on their way to the hub, per lane in order.
     outbox: VecDeque<(u32, FromWorker)>,
-    most_running: usize,
+    lanes: BTreeMap<u32, Lane>,
+}
+
+/// One lane of a worker: what it has read and not begun with.
+#[derive(Default)]
+struct Lane {
+    /// `run` and `resume` messages that were read.
+    told: u64,
+    /// The number of the last one that was begun with.
+    begun: u64,
+    pending: VecDeque<(u64, CallKey, Attempt)>,
 }
 
 struct Simulation {
@@ -105,19 +116,36 @@ struct Simulation {
     effects: Vec<Effect>,
 }
 
-impl Simulation {
-    fn new(instances: u32, slots: u32, max_parked: u32, replays_always: bool) -> Self {
-        Self::with(instances, slots, max_parked, replays_always, 0, None)
-    }
+/// How a simulated hub is set up.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    instances: u32,
+    slots: u32,
+    max_parked: u32,
+    replays_always: bool,
+    /// Calls are sent ahead, however long they are and whatever they call.
+    sends_ahead: bool,
+    retries: u32,
+    per_key: Option<u32>,
+}
 
-    fn with(
-        instances: u32,
-        slots: u32,
-        max_parked: u32,
-        replays_always: bool,
-        retries: u32,
-        per_key: Option<u32>,
-    ) -> Self {
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            instances: 1,
+            slots: 1,
+            max_parked: 256,
+            replays_always: false,
+            sends_ahead: false,
+            retries: 0,
+            per_key: None,
+        }
+    }
+}
+
+impl Simulation {
+    fn new(setup: Setup) -> Self {
+        let Setup { instances, slots, max_parked, replays_always, sends_ahead, retries, per_key } = setup;
         let setup = |name: &str| ServiceSetup {
             name: ServiceName::new(name),
             queue: QueuePolicy { max: 1024, timeout: Duration::from_secs(1000) },
@@ -126,7 +154,10 @@ impl Simulation {
             per_key,
             is_hub: false,
         };
-        let core = Core::new(vec![setup("s.0"), setup("s.1")], replays_always);
+        let mut core = Core::new(vec![setup("s.0"), setup("s.1")], replays_always);
+        if sends_ahead {
+            core.services.iter_mut().for_each(|service| service.dispatcher.pace = Pace::blind());
+        }
         let mut simulation = Self {
             core,
             now: Instant::now(),
@@ -180,12 +211,18 @@ impl Simulation {
                 Effect::Answer { token, answer } => {
                     assert!(self.answers.insert(token, answer).is_none(), "a root is answered once");
                 }
+                Effect::AskBack { instance, lane } => {
+                    self.workers
+                        .get_mut(&instance)
+                        .expect("a severed instance is asked nothing")
+                        .give_back(lane);
+                }
                 Effect::Drained(instance) => {
                     let worker = self.workers.remove(&instance).expect("a drained instance is alive");
                     assert!(worker.calls.is_empty(), "a drained instance holds nothing");
                     self.core.handle(
                         self.now,
-                        Event::Gone { instance, reason: "stopped".into(), unread: vec![] },
+                        Event::Gone { instance, reason: "stopped".into(), begun: vec![] },
                         &mut self.effects,
                     );
                 }
@@ -218,12 +255,17 @@ impl Simulation {
                 let results: BTreeMap<_, _> = results.into_iter().map(|r| (r.seq, r.outcome)).collect();
                 let argument = number(&arguments);
                 let fresh = Attempt { attempt, lane, argument, results, waits: false };
-                assert!(worker.calls.insert(call, fresh).is_none(), "a call is in one place");
-                let running = worker.calls.values().filter(|attempt| !attempt.waits).count();
-                worker.most_running = worker.most_running.max(running);
-                worker.go_on(instance.service.0, call, self.habits);
+                worker.hear(lane, call, fresh);
+                // A lane that still has something to say goes on when it likes.
+                if worker.outbox.iter().all(|(other, _)| *other != lane) {
+                    worker.begin(instance.service.0, lane, self.habits);
+                }
             }
             ToWorker::Resume { call, results, .. } => {
+                let heard = worker.lanes.get_mut(&lane).expect("a resumed call has a lane");
+                assert!(heard.pending.is_empty(), "nothing stays behind a parked call");
+                heard.told += 1;
+                heard.begun = heard.told;
                 let attempt = worker.calls.get_mut(&call).expect("a resumed call is parked here");
                 assert!(std::mem::take(&mut attempt.waits), "a resumed call waits");
                 for (seq, outcome) in results {
@@ -243,8 +285,30 @@ impl Simulation {
         }
     }
 
-    /// One message of some worker arrives. False: there was none.
+    /// One message of some worker arrives, or it begins with a call that it has read. False: there was none.
     fn arrive(&mut self, choice: usize) -> bool {
+        if choice.is_multiple_of(3) && self.begin(choice) {
+            return true;
+        }
+        self.deliver_one(choice) || self.begin(choice)
+    }
+
+    fn begin(&mut self, choice: usize) -> bool {
+        let lanes = self.workers.iter().flat_map(|(id, worker)| {
+            let full = worker.lanes.iter().filter(|(_, lane)| !lane.pending.is_empty());
+            full.map(|(lane, _)| (*id, *lane))
+        });
+        let lanes: Vec<(InstanceId, u32)> = lanes.collect();
+        if lanes.is_empty() {
+            return false;
+        }
+        let (instance, lane) = lanes[choice % lanes.len()];
+        let worker = self.workers.get_mut(&instance).expect("just found");
+        worker.begin(instance.service.0, lane, self.habits);
+        true
+    }
+
+    fn deliver_one(&mut self, choice: usize) -> bool {
         let busy = self.workers.iter().filter(|(_, worker)| !worker.outbox.is_empty());
         let busy: Vec<InstanceId> = busy.map(|(id, _)| *id).collect();
         if busy.is_empty() {
@@ -268,13 +332,14 @@ impl Simulation {
     fn crash(&mut self, choice: usize) {
         let ids: Vec<InstanceId> = self.workers.keys().copied().collect();
         let instance = ids[choice % ids.len()];
-        self.workers.remove(&instance);
+        let worker = self.workers.remove(&instance).expect("just found");
+        let begun = (0..).map_while(|lane| worker.lanes.get(&lane)).map(|lane| lane.begun).collect();
         self.event(Event::Severed(instance));
         // Others go on between the end of its channel and the news of its exit.
         (0..choice % 8).for_each(|turn| {
             self.arrive(choice.wrapping_add(turn));
         });
-        self.event(Event::Gone { instance, reason: "killed".into(), unread: vec![] });
+        self.event(Event::Gone { instance, reason: "killed".into(), begun });
         self.start(instance.service, instance.number);
     }
 
@@ -287,7 +352,9 @@ impl Simulation {
 
     fn is_at_rest(&mut self) -> bool {
         let reports = self.core.report(self.now);
-        self.core.unfinished() == 0
+        let is_idle = self.core.unfinished() == 0;
+        assert!(!is_idle || self.core.history.is_idle(), "no tree outlives its calls");
+        is_idle
             && self.core.next_timer().is_none()
             && reports.iter().all(|r| {
                 r.queued == 0 && r.busy == 0 && r.instances.iter().all(|i| i.busy == 0 && i.parked == 0)
@@ -296,6 +363,33 @@ impl Simulation {
 }
 
 impl Worker {
+    fn hear(&mut self, lane: u32, call: CallKey, attempt: Attempt) {
+        let is_parked = self.calls.values().any(|other| other.lane == lane && other.waits);
+        let heard = self.lanes.entry(lane).or_default();
+        heard.told += 1;
+        match is_parked {
+            true => self.outbox.push_back((lane, FromWorker::GiveBack { call, attempt: attempt.attempt })),
+            false => heard.pending.push_back((heard.told, call, attempt)),
+        }
+    }
+
+    /// Begins with the next call of a lane.
+    fn begin(&mut self, service: u32, lane: u32, habits: Habits) {
+        let Some(heard) = self.lanes.get_mut(&lane) else { return };
+        let Some((ordinal, call, attempt)) = heard.pending.pop_front() else { return };
+        heard.begun = ordinal;
+        assert!(self.calls.insert(call, attempt).is_none(), "a call is in one place");
+        self.go_on(service, call, habits);
+    }
+
+    /// Gives back what a lane has not begun with, the last first.
+    fn give_back(&mut self, lane: u32) {
+        let Some(heard) = self.lanes.get_mut(&lane) else { return };
+        while let Some((_, call, attempt)) = heard.pending.pop_back() {
+            self.outbox.push_back((lane, FromWorker::GiveBack { call, attempt: attempt.attempt }));
+        }
+    }
+
     /// Runs a call until it waits or returns.
     fn go_on(&mut self, service: u32, call: CallKey, habits: Habits) {
         let Some(state) = self.calls.get_mut(&call) else { return };
@@ -314,7 +408,12 @@ impl Worker {
         });
         match step(service, state.argument, &values.collect()) {
             Step::Return(value) => {
-                let message = FromWorker::Return { call, attempt: state.attempt, value: payload(value) };
+                let message = FromWorker::Return {
+                    call,
+                    attempt: state.attempt,
+                    value: payload(value),
+                    run: Duration::ZERO,
+                };
                 self.finish(call, message);
             }
             Step::Calls { service, calls, all } => {
@@ -328,8 +427,10 @@ impl Worker {
                 let entries = entries.collect();
                 let wait = Some(Wait { all, seqs: calls.iter().map(|(seq, _)| *seq).collect() });
                 state.waits = true;
+                let lane = state.lane;
                 let message = FromWorker::Calls { call, attempt: state.attempt, entries, wait };
-                self.outbox.push_back((state.lane, message));
+                self.give_back(lane);
+                self.outbox.push_back((lane, message));
             }
         }
     }
@@ -348,6 +449,7 @@ enum Action {
     Roll(usize, bool),
     Cancel(usize),
     Tick,
+    Patrol,
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -357,6 +459,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (any::<usize>(), any::<bool>()).prop_map(|(choice, now)| Action::Roll(choice, now)),
         1 => any::<usize>().prop_map(Action::Cancel),
         2 => Just(Action::Tick),
+        2 => Just(Action::Patrol),
     ]
 }
 
@@ -369,6 +472,7 @@ proptest! {
         slots in 1u32..3,
         max_parked in 1u32..6,
         replays_always: bool,
+        sends_ahead: bool,
         roots in prop::collection::vec((0u32..SERVICES, 0u64..9, prop::option::weighted(0.2, 0u64..200)), 1..6),
         retries in 0u32..4,
         is_flaky: bool,
@@ -377,7 +481,8 @@ proptest! {
         child_timeout in prop::option::weighted(0.2, 0u64..100),
         actions in prop::collection::vec(action(), 0..400),
     ) {
-        let mut simulation = Simulation::with(instances, slots, max_parked, replays_always, retries, per_key);
+        let setup = Setup { instances, slots, max_parked, replays_always, sends_ahead, retries, per_key };
+        let mut simulation = Simulation::new(setup);
         simulation.habits = Habits { child_timeout: child_timeout.map(Duration::from_millis), is_flaky, is_keyed };
         let mut keys = Vec::new();
         for (token, (service, n, timeout)) in roots.iter().enumerate() {
@@ -392,6 +497,7 @@ proptest! {
                 Action::Crash(choice) => simulation.crash(choice),
                 Action::Roll(choice, replay_now) => simulation.roll(choice, replay_now),
                 Action::Tick => simulation.event(Event::Tick),
+                Action::Patrol => simulation.event(Event::Patrol),
                 Action::Cancel(choice) => {
                     let at = choice % keys.len();
                     simulation.event(Event::Cancel(keys[at]));
@@ -420,7 +526,15 @@ proptest! {
 #[test]
 fn what_fails_at_first_heals() {
     for (max_parked, replays_always) in [(256, false), (2, false), (256, true)] {
-        let mut simulation = Simulation::with(2, 2, max_parked, replays_always, 1, Some(1));
+        let mut simulation = Simulation::new(Setup {
+            instances: 2,
+            slots: 2,
+            max_parked,
+            replays_always,
+            sends_ahead: false,
+            retries: 1,
+            per_key: Some(1),
+        });
         simulation.habits.is_flaky = true;
         simulation.ask(0, 9, 7);
         let mut steps = 0;
@@ -439,7 +553,8 @@ fn what_fails_at_first_heals() {
 #[test]
 fn one_slot_is_enough_for_a_deep_tree() {
     for (max_parked, replays_always) in [(256, false), (2, false), (256, true)] {
-        let mut simulation = Simulation::new(1, 1, max_parked, replays_always);
+        let mut simulation =
+            Simulation::new(Setup { slots: 1, max_parked, replays_always, ..Setup::default() });
         simulation.ask(0, 15, 7);
         let mut steps = 0;
         while simulation.arrive(steps) {
@@ -456,7 +571,7 @@ fn one_slot_is_enough_for_a_deep_tree() {
 
 #[test]
 fn a_closed_core_finishes_what_it_admitted_and_takes_no_more() {
-    let mut simulation = Simulation::new(1, 1, 256, false);
+    let mut simulation = Simulation::new(Setup::default());
     simulation.ask(0, 8, 1);
     simulation.event(Event::Close);
     assert_eq!(simulation.ask(0, 1, 2), None);
@@ -474,7 +589,7 @@ fn a_closed_core_finishes_what_it_admitted_and_takes_no_more() {
 
 #[test]
 fn an_abandoned_core_answers_every_root_and_is_held_back_by_nothing() {
-    let mut simulation = Simulation::new(1, 2, 256, false);
+    let mut simulation = Simulation::new(Setup { slots: 2, ..Setup::default() });
     (0..4).for_each(|token| {
         simulation.ask(0, 8, token);
     });

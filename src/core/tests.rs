@@ -1,5 +1,6 @@
 //! Single decisions of the core, message by message: what crosses what, and what happens to whom.
 
+mod ahead;
 mod options;
 
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use super::{Answer, Core, Effect, Event, ServiceSetup};
 use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::error::RemoteError;
-use crate::protocol::worker::{Entry, FromWorker, ToWorker, Wait};
+use crate::protocol::worker::{Alarm, Entry, FromWorker, Recorded, ToWorker, Wait};
 
 const RUN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of the root call that each test makes.
@@ -84,8 +85,11 @@ impl Bench {
 
     /// `call` calls the callee, and waits for it.
     fn calls(&mut self, call: CallKey) {
-        let entry =
-            Entry { seq: 0, service: "s.callee".into(), ident: 0, arguments: Bytes::new(), options: None };
+        self.calls_by(call, "s.callee");
+    }
+
+    fn calls_by(&mut self, call: CallKey, name: &str) {
+        let entry = Entry { seq: 0, service: name.into(), ident: 0, arguments: Bytes::new(), options: None };
         let wait = Some(Wait { all: true, seqs: vec![0] });
         self.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
     }
@@ -141,7 +145,10 @@ fn what_an_interrupted_call_still_returns_is_its_result() {
     let mut bench = Bench::new(256);
     let call = bench.ask();
     bench.passes(RUN_TIMEOUT);
-    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"in time") });
+    bench.says(
+        CALLER,
+        FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"in time"), run: Duration::ZERO },
+    );
     assert!(
         matches!(bench.answer(), Some(Answer::Done(Outcome::Value(value))) if value == b"in time".as_ref())
     );
@@ -155,9 +162,12 @@ fn a_replay_does_not_wait_for_a_service_that_was_scaled_to_zero() {
     let child = bench.started().unwrap();
     bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
     bench.event(Event::ScaledToZero { service: CALLER, is_zero: true });
-    bench.event(Event::Gone { instance: instance(CALLER), reason: "stopped".into(), unread: vec![] });
+    bench.event(Event::Gone { instance: instance(CALLER), reason: "stopped".into(), begun: vec![] });
     assert!(bench.answer().is_none(), "it waits for its child");
-    bench.says(CALLEE, FromWorker::Return { call: child, attempt: 1, value: Bytes::new() });
+    bench.says(
+        CALLEE,
+        FromWorker::Return { call: child, attempt: 1, value: Bytes::new(), run: Duration::ZERO },
+    );
     bench.passes(super::TICK);
     // Not "refused", which says that nothing was run and it may be tried again.
     assert_eq!(bench.error().kind, RemoteError::UNAVAILABLE);
@@ -168,7 +178,10 @@ fn an_answer_that_crosses_an_eviction_counts() {
     let mut bench = Bench::new(0);
     let call = bench.ask();
     bench.calls(call);
-    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"done") });
+    bench.says(
+        CALLER,
+        FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"done"), run: Duration::ZERO },
+    );
     assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(value))) if value == b"done".as_ref()));
     bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
     assert!(bench.answer().is_none() && bench.core.unfinished() == 0, "it is not run again");
@@ -215,7 +228,7 @@ fn code_that_does_not_unwind_in_time_costs_its_instance() {
 fn children_of_a_service_that_cannot_run_fail_at_once() {
     let mut bench = Bench::new(256);
     let call = bench.ask();
-    bench.event(Event::Gone { instance: instance(CALLEE), reason: "exit status 1".into(), unread: vec![] });
+    bench.event(Event::Gone { instance: instance(CALLEE), reason: "exit status 1".into(), begun: vec![] });
     bench.event(Event::Down { service: CALLEE, reason: Some("last words".into()) });
     bench.calls(call);
     let told = bench.effects.drain(..).find_map(|effect| match effect {
@@ -230,12 +243,12 @@ fn children_of_a_service_that_cannot_run_fail_at_once() {
 }
 
 #[test]
-fn only_what_a_process_has_read_is_lost_with_it() {
-    for (unread, lost) in [(vec![0], false), (vec![], true)] {
+fn only_what_a_process_has_begun_with_is_lost_with_it() {
+    for (begun, lost) in [(vec![0], false), (vec![1], true), (vec![], true)] {
         let mut bench = Bench::new(256);
         let call = bench.ask();
         bench.event(Event::Severed(instance(CALLER)));
-        bench.event(Event::Gone { instance: instance(CALLER), reason: "killed".into(), unread });
+        bench.event(Event::Gone { instance: instance(CALLER), reason: "killed".into(), begun });
         if lost {
             assert_eq!(bench.error().kind, RemoteError::INSTANCE_DIED);
             continue;
@@ -250,4 +263,91 @@ fn only_what_a_process_has_read_is_lost_with_it() {
         bench.event(Event::Ready(replacement));
         assert_eq!(bench.started(), Some(call));
     }
+}
+
+/// A thread beside the call's own listens: the call keeps its slot, and is told once.
+#[test]
+fn what_a_running_call_listens_for_it_is_told_where_it_runs() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    let seq = (1 << 31) + 5;
+    let entry = Entry { seq, service: "s.callee".into(), ident: 0, arguments: Bytes::new(), options: None };
+    bench.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait: None });
+    let child = bench.started().unwrap();
+    bench.says(CALLER, FromWorker::Listen { call, attempt: 1, seqs: vec![seq] });
+    bench.says(
+        CALLEE,
+        FromWorker::Return { call: child, attempt: 1, value: Bytes::from_static(b"it"), run: Duration::ZERO },
+    );
+    let told = |bench: &mut Bench| {
+        let told = bench.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Send { message: ToWorker::Resume { results, .. }, .. } => Some(results),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut bench), [[(seq, Outcome::Value(Bytes::from_static(b"it")))]]);
+    bench.says(CALLER, FromWorker::Listen { call, attempt: 1, seqs: vec![seq] });
+    assert_eq!(told(&mut bench), [[]], "it is there already");
+    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new(), run: Duration::ZERO });
+    assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(_)))));
+}
+
+#[test]
+fn a_child_may_be_asked_for_by_the_short_name() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.calls_by(call, "callee");
+    let child = bench.started().unwrap();
+    bench.says(
+        CALLEE,
+        FromWorker::Return { call: child, attempt: 1, value: Bytes::new(), run: Duration::ZERO },
+    );
+    bench.effects.clear();
+    bench.calls_by(call, "s.callee");
+    assert!(bench.answer().is_none(), "both names mean the same call");
+}
+
+#[test]
+fn a_name_that_is_wrong_is_told_with_what_it_may_have_meant() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.calls_by(call, "calee");
+    let told = bench.effects.drain(..).find_map(|effect| match effect {
+        Effect::Send { message: ToWorker::Resume { results, .. }, .. } => Some(results),
+        _ => None,
+    });
+    let told = told.unwrap();
+    let [(0, Outcome::Error(payload))] = told.as_slice() else { panic!("{told:?}") };
+    let expected = "there is no service `calee` (did you mean `callee`?); the module of a service must be among `modules` \
+                    in services.toml";
+    assert_eq!(RemoteError::decode(payload).message, expected);
+}
+
+/// The timer of a call that was evicted strikes at the hub, once, and stands behind what was recorded before.
+#[test]
+fn an_evicted_call_is_run_again_when_its_alarm_is_due() {
+    let mut bench = Bench::new(0);
+    let call = bench.ask();
+    bench.calls(call);
+    let alarm = Alarm { seq: 1, ident: 9, value: Bytes::from_static(b"7"), after: Duration::from_secs(1) };
+    bench.says(CALLER, FromWorker::Alarm { call, attempt: 1, alarm: alarm.clone() });
+    bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
+    bench.effects.clear();
+    bench.passes(Duration::from_millis(900));
+    assert_eq!(bench.started(), None, "it is not due");
+    bench.passes(Duration::from_millis(100));
+    let recorded = bench.effects.drain(..).find_map(|effect| match effect {
+        Effect::Send { message: ToWorker::Run { call: run, results, .. }, .. } if run == call => {
+            Some(results)
+        }
+        _ => None,
+    });
+    let service = ServiceName::new("msx.run");
+    assert_eq!(
+        recorded,
+        Some(vec![Recorded { seq: 1, service, ident: 9, outcome: Outcome::Value(alarm.value) }])
+    );
+    bench.passes(Duration::from_secs(10));
+    assert_eq!(bench.started(), None, "it strikes once");
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Core, Effect, Reason, Refusal};
+use super::{AHEAD_BOUND, Core, Effect, Reason, Refusal};
 use crate::balancer::{Instance, Intake, Running};
 use crate::calls::Fault;
 use crate::model::{CallKey, InstanceId, ServiceId};
@@ -18,6 +18,7 @@ const COLD_QUEUE_BOUND: Duration = Duration::from_secs(60);
 
 impl Core {
     pub(super) fn on_tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.ring_alarms(now);
         for at in 0..self.services.len() {
             let service = ServiceId(at as u32);
             self.refuse_overdue(now, service, out);
@@ -33,6 +34,15 @@ impl Core {
             }
             self.touch(service);
         }
+    }
+
+    /// A call that turns long keeps those behind it on its lane no longer.
+    pub(super) fn on_patrol(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let dispatchers = self.services.iter_mut().map(|service| &mut service.dispatcher);
+        let late = dispatchers.flat_map(|dispatcher| dispatcher.ask_back(now, AHEAD_BOUND));
+        out.extend(late.map(|(instance, lane)| Effect::AskBack { instance, lane }));
+        let instances = self.services.iter().flat_map(|service| service.dispatcher.instances());
+        self.is_on_patrol = instances.map(Instance::ahead).sum::<usize>() > 0;
     }
 
     fn refuse_overdue(&mut self, now: Instant, id: ServiceId, out: &mut Vec<Effect>) {

@@ -6,16 +6,25 @@ use super::{Core, Effect};
 use crate::calls::{Admission, Asked, Child, Fault, Place, Suspension};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
 use crate::protocol::worker::{Entry, FromWorker, Memo, ToWorker, Wait};
+use crate::registry::NameError;
 
 /// Memos of one call that may be in the making while later calls are made.
 const UNTOLD_MAX: usize = 10_000;
 
+/// Characters of a summary; what is longer is cut.
+const SUMMARY_MAX: usize = 200;
+
+/// On one line, and without what a terminal would obey.
+fn shown(summary: &str) -> String {
+    summary.chars().take(SUMMARY_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A sender: the call of this attempt, on this lane of this instance.
 #[derive(Clone, Copy)]
-struct Sender {
+pub(super) struct Sender {
     instance: InstanceId,
     lane: u32,
-    call: CallKey,
+    pub(super) call: CallKey,
     attempt: u32,
 }
 
@@ -30,7 +39,8 @@ impl Core {
     ) {
         let sender = |call, attempt| Sender { instance, lane, call, attempt };
         match message {
-            FromWorker::Return { call, attempt, value } => {
+            FromWorker::Return { call, attempt, value, run } => {
+                self.dispatcher(instance.service).pace.ran(run);
                 self.on_done(now, sender(call, attempt), Outcome::Value(value), out)
             }
             FromWorker::Raise { call, attempt, error } => {
@@ -40,12 +50,18 @@ impl Core {
                 self.on_calls(now, sender(call, attempt), entries, wait, out)
             }
             FromWorker::Evicted { call, attempt } => self.on_evicted(now, sender(call, attempt)),
+            FromWorker::GiveBack { call, attempt } => self.on_given_back(now, sender(call, attempt)),
+            FromWorker::Summary { call, attempt, text } => self.on_summary(sender(call, attempt), &text),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
+            FromWorker::Alarm { call, attempt, alarm } => self.on_alarm(now, sender(call, attempt), alarm),
+            FromWorker::Listen { call, attempt, seqs } => {
+                self.on_listen(now, sender(call, attempt), seqs, out)
+            }
         }
     }
 
     /// Whether the sender is the attempt that counts. Any other is the rest of a call that was answered or cancelled.
-    fn is_current(&self, sender: Sender) -> bool {
+    pub(super) fn is_current(&self, sender: Sender) -> bool {
         self.calls.get(sender.call).is_some_and(|call| {
             call.attempt == sender.attempt
                 && match call.place {
@@ -56,10 +72,16 @@ impl Core {
     }
 
     /// Whether the sender was told to unwind, and has not acknowledged it yet.
-    fn is_unwinding(&self, sender: Sender) -> bool {
+    pub(super) fn is_unwinding(&self, sender: Sender) -> bool {
         self.calls.get(sender.call).is_some_and(|call| {
             call.attempt == sender.attempt && call.place == Place::Unwinding(sender.instance)
         })
+    }
+
+    fn on_summary(&mut self, sender: Sender, text: &str) {
+        if let Some(call) = self.calls.get(sender.call).filter(|_| self.is_current(sender)) {
+            self.history.summarise(call.record, &shown(text));
+        }
     }
 
     fn on_done(&mut self, now: Instant, sender: Sender, outcome: Outcome, out: &mut Vec<Effect>) {
@@ -85,11 +107,37 @@ impl Core {
         self.unwound(sender);
     }
 
-    /// The worker is done with this attempt: its slot and lane are free.
+    /// The worker is done with this attempt: its slot and lane are free, or go to the call that was sent ahead.
     fn free(&mut self, now: Instant, sender: Sender) {
         let service = sender.instance.service;
-        self.dispatcher(service).end(sender.instance, sender.call, now);
+        let next = self.dispatcher(service).end(sender.instance, sender.call, now);
+        self.runs_next(now, sender.instance, next);
         self.touch(service);
+    }
+
+    /// A call that was sent ahead has its slot now.
+    fn runs_next(&mut self, now: Instant, instance: InstanceId, next: Option<CallKey>) {
+        let Some(next) = next else { return };
+        if let Some(call) = self.calls.get_mut(next) {
+            call.place = Place::Running(instance);
+            self.note_started(next, instance, now);
+        }
+    }
+
+    /// A call that was sent ahead has not begun and will not: it waits again where it did.
+    fn on_given_back(&mut self, now: Instant, sender: Sender) {
+        let Sender { instance, call: key, .. } = sender;
+        let dispatcher = &mut self.services[instance.service.0 as usize].dispatcher;
+        let given_back = dispatcher.instance(instance).and_then(|i| i.give_back(key, now));
+        let Some((rank, next)) = given_back else { return };
+        // Otherwise it was cancelled.
+        if let Some(call) = self.calls.get_mut(key) {
+            call.unbegin_attempt();
+            call.place = Place::Queued(rank);
+            dispatcher.put_back(rank, key, call.accepted);
+        }
+        self.runs_next(now, instance, next);
+        self.touch(instance.service);
     }
 
     /// An evicted call has left the instance: replay it as soon as its wait is over.
@@ -101,6 +149,8 @@ impl Core {
         call.place = Place::Evicted;
         if call.suspension() == Suspension::Over {
             self.queue_replay(sender.call);
+        } else {
+            self.set_alarm(sender.call);
         }
     }
 
@@ -114,6 +164,9 @@ impl Core {
     ) {
         if !self.is_current(sender) {
             return self.on_late_calls(sender, wait.is_some(), out);
+        }
+        if !entries.is_empty() {
+            self.dispatcher(sender.instance.service).pace.saw_child();
         }
         for entry in entries {
             if let Err(fault) = self.add_child(now, sender.call, entry, out) {
@@ -143,6 +196,7 @@ impl Core {
         if place == Place::Running(instance) {
             if suspension == Suspension::Over {
                 if let Some(message) = self.resume_message(key) {
+                    self.dispatcher(instance.service).count_resumed(instance, key);
                     out.push(Effect::Send { instance, lane, message });
                 }
                 return;
@@ -153,11 +207,42 @@ impl Core {
         }
     }
 
+    /// Threads beside the call's own wait for results: it goes on running, and is told them.
+    fn on_listen(&mut self, now: Instant, sender: Sender, seqs: Vec<u32>, out: &mut Vec<Effect>) {
+        let wait = Wait { all: false, seqs };
+        if !self.is_current(sender) {
+            return;
+        }
+        let Some(call) = self.calls.get_mut(sender.call) else { return };
+        if !matches!(call.place, Place::Running(_)) {
+            return self.on_wait(now, sender, &wait, out);
+        }
+        let suspension = call.wait_for(&wait);
+        call.listens = true;
+        if suspension == Suspension::Over {
+            self.tell(sender.call, out);
+        }
+    }
+
+    /// What a running call listens for is there.
+    pub(super) fn tell(&mut self, key: CallKey, out: &mut Vec<Effect>) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Place::Running(instance) = call.place else { return };
+        if !std::mem::take(&mut call.listens) {
+            return;
+        }
+        let Some(message) = self.resume_message(key) else { return };
+        if let Some(lane) = self.dispatcher(instance.service).count_told(instance, key) {
+            out.push(Effect::Send { instance, lane, message });
+        }
+    }
+
     fn park(&mut self, now: Instant, id: InstanceId, key: CallKey, root_age: u64, out: &mut Vec<Effect>) {
         self.dispatcher(id.service).park(id, key, root_age, now);
         self.touch(id.service);
         if let Some(call) = self.calls.get_mut(key) {
             call.place = Place::Parked { instance: id, resuming: false };
+            self.history.parked(call.record, now);
         }
         if let Some(victim) = self.victim(id, key) {
             self.evict(now, id, victim, out);
@@ -182,30 +267,26 @@ impl Core {
         entry: Entry,
         out: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
-        let asked = match self.by_name.get(entry.service.as_str()) {
-            Some(service) => Asked::Service(*service),
-            None => Asked::Unknown(ServiceName::new(entry.service)),
+        let found = self.find_service(&entry.service);
+        let asked = match &found {
+            Ok(service) => Asked::Service(*service),
+            Err(_) => Asked::Unknown(ServiceName::new(entry.service)),
         };
         let (seq, ident) = (entry.seq, entry.ident);
         if self.attaches(parent, seq, &asked, ident)? {
             return Ok(());
         }
-        let fault = match asked {
-            Asked::Service(service) => {
-                match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
-                    Admission::Admitted(child) => {
-                        self.give_options(now, child, entry.options);
-                        self.admit_child(now, child, service, out);
-                        return Ok(());
-                    }
-                    Admission::Refused(fault) => fault,
+        let fault = match found {
+            Ok(service) => match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
+                Admission::Admitted(child) => {
+                    self.note_queued(child, now);
+                    self.give_options(now, child, entry.options);
+                    self.admit_child(now, child, service, out);
+                    return Ok(());
                 }
-            }
-            _ => Fault::ServiceUnavailable(format!(
-                "there is no service {}; `msx ps` lists them, and the module of a service must be among `modules` in \
-                 services.toml",
-                self.name_of(&asked)
-            )),
+                Admission::Refused(fault) => fault,
+            },
+            Err(error) => Fault::ServiceUnavailable(unknown(&error)),
         };
         let outcome = Outcome::Error(fault.payload(&self.name_of(&asked)));
         let Some(root) = self.calls.get(parent).map(|call| call.root) else { return Ok(()) };
@@ -214,6 +295,11 @@ impl Core {
             call.add_refused(seq, asked, ident, outcome);
         }
         Ok(())
+    }
+
+    /// A program says the canonical name of what it imports, and may say a short one of what it does not (`msx.services`).
+    fn find_service(&self, name: &str) -> Result<ServiceId, NameError> {
+        self.by_name.get(name).map_or_else(|| self.names.resolve(name), |service| Ok(*service))
     }
 
     fn admit_child(&mut self, now: Instant, child: CallKey, id: ServiceId, out: &mut Vec<Effect>) {
@@ -227,7 +313,7 @@ impl Core {
     fn attaches(&self, parent: CallKey, seq: u32, asked: &Asked, ident: u32) -> Result<bool, Fault> {
         let Some(call) = self.calls.get(parent) else { return Ok(true) };
         let (asked_before, ident_before) = match call.child(seq) {
-            None if seq as usize >= call.children_count() + UNTOLD_MAX => {
+            None if call.would_skip(seq, UNTOLD_MAX) => {
                 return Err(Fault::LimitExceeded(format!(
                     "more than {UNTOLD_MAX} functions given to msx.run would be running at once; run them in portions"
                 )));
@@ -268,6 +354,16 @@ impl Core {
         };
         if let Some((call, fault)) = fault {
             self.fail(now, call, fault, out);
+        }
+    }
+}
+
+fn unknown(error: &NameError) -> String {
+    let help = error.help();
+    match error {
+        NameError::Ambiguous { .. } => format!("{error}; {help}"),
+        NameError::Unknown { .. } => {
+            format!("{error} ({help}); the module of a service must be among `modules` in services.toml")
         }
     }
 }

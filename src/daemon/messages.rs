@@ -20,7 +20,7 @@ pub fn of_supervisor(shard: Shard) -> OutwardFn {
     Arc::new(move |told| match told {
         Outward::Attach { instance, control, slots, max_parked, kind } => {
             let event = Event::Attached { instance, kind, slots, max_parked };
-            shard.attach(event, instance, control);
+            shard.attach(event, instance, (slots + max_parked) as usize, control);
         }
         Outward::Ready { instance } => shard.event(Event::Ready(instance)),
         Outward::Drain { instance, replay_now } => shard.event(Event::Drain { instance, replay_now }),

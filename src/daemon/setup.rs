@@ -58,6 +58,34 @@ pub async fn show(options: &UpOptions, guard: &Guard, as_json: bool) -> Result<S
     })
 }
 
+/// The Python that runs a script of the project. Without a manifest, what stands beside the script may be imported by it.
+pub async fn environment_of_script(
+    options: &UpOptions,
+    script: &Path,
+    guard: &Guard,
+    report: &Report,
+) -> Result<Environment, Failure> {
+    let run = runner(guard.clone());
+    let root = options.project.root();
+    let (manifest, scripts) = match root.join(MANIFEST).is_file() {
+        true => read(options)?,
+        false => (Manifest::default_for(""), beside(script)?),
+    };
+    prepare(&options.project, &manifest, &scripts, &*run, report).await
+}
+
+fn beside(script: &Path) -> Result<Vec<Candidate>, Failure> {
+    let cannot = |error: &std::io::Error| Failure::usage(format!("cannot run {}: {error}", script.display()));
+    let script = script.canonicalize().map_err(|error| cannot(&error))?;
+    let folder = script.parent().unwrap_or(&script);
+    // A folder with too many files, or with names that clash, is no pipeline; the script itself may run.
+    let mut found = python::candidates(folder).unwrap_or_default();
+    if !found.iter().any(|candidate| candidate.file == script) {
+        found.push(python::script_file(&script).map_err(|error| cannot(&error))?);
+    }
+    Ok(found)
+}
+
 struct Findings {
     manifest: Manifest,
     environment: Environment,

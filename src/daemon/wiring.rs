@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -205,7 +206,12 @@ fn core(services: &[Planned]) -> Core {
     });
     let of_hub = orchestrator::names().map(ServiceSetup::of_hub);
     let replays_always = std::env::var_os("MSX_REPLAY").is_some_and(|value| value == "always");
-    Core::new(own.chain(of_hub).collect(), replays_always)
+    Core::new(own.chain(of_hub).collect(), replays_always).with_id_salt(random())
+}
+
+/// The standard library seeds its hashes from the system's random numbers.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// The hub's own services come behind the project's.

@@ -34,6 +34,11 @@ struct Raised {
     message: String,
     traceback: String,
     service: String,
+    /// Services that it passed through, the innermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    via: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 impl Problem {
@@ -111,11 +116,15 @@ impl Problem {
                 "urn:msx:idempotency-conflict",
                 "Idempotency key of another call",
             ),
+            RemoteError::CANCELLED => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "urn:msx:cancelled", "Call was cancelled")
+            }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "urn:msx:exception", "Exception"),
         };
         let problem = Self::new(status, r#type, title, format!("{}: {}", error.kind, error.message));
-        let RemoteError { kind: exception, message, traceback, service, .. } = error;
-        Box::new(Self { raised: Some(Raised { exception, message, traceback, service }), ..*problem })
+        let RemoteError { kind: exception, message, traceback, service, via, notes, .. } = error;
+        let raised = Raised { exception, message, traceback, service, via, notes };
+        Box::new(Self { raised: Some(raised), ..*problem })
     }
 
     fn with(mut self: Box<Self>, name: HeaderName, value: HeaderValue) -> Box<Self> {

@@ -9,10 +9,23 @@ pub mod route {
     pub const STATUS: &str = "/v1/status";
     /// `POST` [`CallRequest`](super::CallRequest) → [`CallAnswer`](super::CallAnswer); a dropped connection cancels the call.
     pub const CALL: &str = "/v1/call";
+    /// `POST` a program's ask, with the values of the worker protocol (`docs/protocol.md`, "Asks from outside"); a dropped
+    /// connection cancels the call.
+    pub const ASK: &str = "/v1/ask";
     /// `POST` [`ScaleRequest`](super::ScaleRequest) → 204
     pub const SCALE: &str = "/v1/scale";
     /// `POST` [`RestartRequest`](super::RestartRequest) → 204 when the new instances serve.
     pub const RESTART: &str = "/v1/restart";
+    /// `POST` [`CallsRequest`](super::super::calls::CallsRequest) → [`CallsAnswer`](super::super::calls::CallsAnswer)
+    pub const CALLS: &str = "/v1/calls";
+    /// `POST` [`IdRequest`](super::super::calls::IdRequest) → [`Why`](super::super::calls::Why)
+    pub const WHY: &str = "/v1/why";
+    /// `POST` [`IdRequest`](super::super::calls::IdRequest) → [`Trace`](super::super::calls::Trace)
+    pub const TRACE: &str = "/v1/trace";
+    /// `POST` [`IdRequest`](super::super::calls::IdRequest) → [`CallInfo`](super::super::calls::CallInfo), as it was.
+    pub const CANCEL: &str = "/v1/cancel";
+    /// `POST` [`StackRequest`](super::super::calls::StackRequest) → [`Stacks`](super::super::calls::Stacks)
+    pub const STACK: &str = "/v1/stack";
     /// `POST` → 202; the hub has ended when `.msx/lock` is free.
     pub const DOWN: &str = "/v1/down";
 }

@@ -26,6 +26,12 @@ pub struct RemoteError {
     #[serde(deserialize_with = "nil_as_default")]
     pub traceback: String,
     pub cause: Option<Box<RemoteError>>,
+    /// Services that it passed through on its way, the innermost first.
+    #[serde(deserialize_with = "nil_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
+    /// What `add_note` has added.
+    #[serde(deserialize_with = "nil_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl RemoteError {
@@ -35,6 +41,8 @@ impl RemoteError {
     pub const INSTANCE_DIED: &str = "msx.InstanceDied";
     /// No instance could take the call.
     pub const UNAVAILABLE: &str = "msx.ServiceUnavailable";
+    /// Somebody ended the call before it had an answer.
+    pub const CANCELLED: &str = "msx.Cancelled";
 
     /// One idempotency key for two different calls.
     pub const IDEMPOTENCY_CONFLICT: &str = "msx.IdempotencyConflict";
@@ -65,6 +73,10 @@ impl RemoteError {
 
     pub fn idempotency_conflict(service: &str, message: impl Into<String>) -> Self {
         Self::of_hub(Self::IDEMPOTENCY_CONFLICT, &["builtins.Exception"], service, message)
+    }
+
+    pub fn cancelled(service: &str, message: impl Into<String>) -> Self {
+        Self::of_hub(Self::CANCELLED, &["builtins.BaseException"], service, message)
     }
 
     fn of_hub(kind: &str, mro: &[&str], service: &str, message: impl Into<String>) -> Self {

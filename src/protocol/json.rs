@@ -13,10 +13,15 @@
 //! | datetime, date, time, Decimal, UUID | text |
 //! | timedelta | number of seconds, exact to the microsecond |
 //! | Enum member | its value |
-//! | dataclass / NamedTuple | object of its fields / array |
+//! | dataclass, Struct, pydantic model / NamedTuple | object of its fields / array |
+//! | RootModel | its value |
+//! | numpy array / scalar | nested arrays / its element; times as text, durations as seconds |
+//! | pandas DataFrame / Series, Index | array of records, without the index / array of its values |
 //! | a dict key that is no text | the text of its JSON form: `1` → `"1"`, `(1, 2)` → `"[1,2]"` |
 
+mod array;
 mod read;
+mod table;
 mod write;
 
 pub use read::{from_json, transcode};
@@ -28,6 +33,10 @@ const DEPTH_MAX: u32 = 128;
 const DIGITS_MAX: usize = 4300;
 /// Extension type of an integer beyond 64 bit.
 const EXT_BIG_INT: i8 = 4;
+// Those that stand inside of others.
+const ARRAY: i8 = 18;
+const INDEX: i8 = 22;
+const COLUMN: i8 = 23;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! What travels between processes, and its bytes: worker messages, guard messages, the control API's types.
 //! Pure: no sockets here.
 
+pub mod call_id;
+pub mod calls;
 pub mod control;
 pub mod error;
 pub mod guard;

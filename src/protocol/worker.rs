@@ -6,6 +6,7 @@
 mod options;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use rmp::encode;
 
 use crate::model::{CallKey, Outcome, ServiceName};
 pub use options::{CallOptions, IDEMPOTENCY_KEY_MAX};
+use write::{array, bin, head, message, ok, outcome, text, uint};
 
 /// The protocol version that this hub speaks.
 pub const VERSION: u32 = 1;
@@ -43,6 +45,8 @@ pub enum ToWorker {
         arguments: Bytes,
         via: Option<ServiceName>,
         results: Vec<Recorded>,
+        /// The public id of the call.
+        id: String,
         /// How long its caller still waits.
         remaining: Option<Duration>,
     },
@@ -69,6 +73,13 @@ pub enum ToControl {
         reason: String,
     },
     Drain,
+    /// Give back what was sent ahead on this lane and has not begun.
+    AskBack(u32),
+    /// Accompanied by one descriptor: a file of one number (u64, little endian) per lane, into which the worker writes how
+    /// many `run` and `resume` messages of that lane it has begun with. It outlives the worker.
+    Tally,
+    /// Asks for the stacks of all calls; the number comes back.
+    Stacks(u64),
 }
 
 /// One child call that a worker asks for.
@@ -99,14 +110,68 @@ pub struct Memo {
     pub known: u32,
 }
 
+/// A memo that the hub makes itself if the call that waits is in no worker when its time comes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alarm {
+    pub seq: u32,
+    pub ident: u32,
+    pub value: Bytes,
+    pub after: Duration,
+}
+
 /// Worker → hub, on a lane.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromWorker {
-    Calls { call: CallKey, attempt: u32, entries: Vec<Entry>, wait: Option<Wait> },
-    Return { call: CallKey, attempt: u32, value: Bytes },
-    Raise { call: CallKey, attempt: u32, error: Bytes },
-    Evicted { call: CallKey, attempt: u32 },
-    Memo { call: CallKey, attempt: u32, memo: Memo },
+    Calls {
+        call: CallKey,
+        attempt: u32,
+        entries: Vec<Entry>,
+        wait: Option<Wait>,
+    },
+    Return {
+        call: CallKey,
+        attempt: u32,
+        value: Bytes,
+        /// How long the worker was busy with the call since it last began with it.
+        run: Duration,
+    },
+    Raise {
+        call: CallKey,
+        attempt: u32,
+        error: Bytes,
+    },
+    Evicted {
+        call: CallKey,
+        attempt: u32,
+    },
+    /// A call that was sent ahead and has not begun; it will not.
+    GiveBack {
+        call: CallKey,
+        attempt: u32,
+    },
+    Memo {
+        call: CallKey,
+        attempt: u32,
+        memo: Memo,
+    },
+    /// The timer of asyncio that strikes next beside the wait of a parked call.
+    Alarm {
+        call: CallKey,
+        attempt: u32,
+        alarm: Alarm,
+    },
+    /// Threads of the user's own wait for any of these; the call keeps its slot.
+    Listen {
+        call: CallKey,
+        attempt: u32,
+        seqs: Vec<u32>,
+    },
+    /// What the call says that it is about.
+    Summary {
+        call: CallKey,
+        attempt: u32,
+        text: String,
+    },
 }
 
 /// Worker → hub, on the control channel.
@@ -127,6 +192,24 @@ pub enum FromControl {
         attempt: u32,
         text: String,
     },
+    /// The answer to [`ToControl::Stacks`].
+    Stacks {
+        nonce: u64,
+        stacks: Vec<TaskStack>,
+    },
+}
+
+/// Where one lane, or one task of an event loop, is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskStack {
+    /// Of the thread or of the task.
+    pub name: String,
+    /// The call whose code it runs, and its attempt.
+    pub call: Option<(CallKey, u32)>,
+    /// `running`, `parked` or `idle`.
+    pub state: String,
+    /// As Python prints it; empty when it is idle.
+    pub text: String,
 }
 
 /// Why bytes are not a message. The channel they came from is closed.
@@ -156,27 +239,30 @@ pub fn whole_message(buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
 impl ToWorker {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Run { call, attempt, arguments, via, results, remaining } => message(out, 32, 7, |out| {
-                head(out, *call, *attempt);
-                bin(out, arguments);
-                match via {
-                    Some(name) => text(out, name.as_str()),
-                    None => ok(encode::write_nil(out)),
-                }
-                array(out, results.len());
-                for result in results {
-                    array(out, 5);
-                    uint(out, u64::from(result.seq));
-                    text(out, result.service.as_str());
-                    uint(out, u64::from(result.ident));
-                    outcome(out, &result.outcome);
-                }
-                uint(out, PAYLOAD_BYTES_MAX as u64);
-                match remaining {
-                    Some(time) => uint(out, u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-                    None => ok(encode::write_nil(out)),
-                }
-            }),
+            Self::Run { call, attempt, arguments, via, results, id, remaining } => {
+                message(out, 32, 8, |out| {
+                    head(out, *call, *attempt);
+                    bin(out, arguments);
+                    match via {
+                        Some(name) => text(out, name.as_str()),
+                        None => ok(encode::write_nil(out)),
+                    }
+                    array(out, results.len());
+                    for result in results {
+                        array(out, 5);
+                        uint(out, u64::from(result.seq));
+                        text(out, result.service.as_str());
+                        uint(out, u64::from(result.ident));
+                        outcome(out, &result.outcome);
+                    }
+                    uint(out, PAYLOAD_BYTES_MAX as u64);
+                    text(out, id);
+                    match remaining {
+                        Some(time) => uint(out, u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+                        None => ok(encode::write_nil(out)),
+                    }
+                })
+            }
             Self::Resume { call, attempt, results } => message(out, 33, 3, |out| {
                 head(out, *call, *attempt);
                 array(out, results.len());
@@ -201,6 +287,9 @@ impl ToControl {
                 text(out, reason);
             }),
             Self::Drain => message(out, 19, 0, |_| ()),
+            Self::AskBack(lane) => message(out, 20, 1, |out| uint(out, u64::from(*lane))),
+            Self::Tally => message(out, 21, 0, |_| ()),
+            Self::Stacks(nonce) => message(out, 22, 1, |out| uint(out, *nonce)),
         }
     }
 }
@@ -215,11 +304,20 @@ impl FromWorker {
         let attempt = fields.uint32()?;
         let decoded = match (tag, count) {
             (48, 4..) => Self::Calls { call, attempt, entries: fields.entries(keep)?, wait: fields.wait()? },
-            (49, 3..) => Self::Return { call, attempt, value: fields.payload(keep)? },
+            (49, 4..) => Self::Return {
+                call,
+                attempt,
+                value: fields.payload(keep)?,
+                run: Duration::from_micros(fields.uint()?),
+            },
             (50, 3..) => Self::Raise { call, attempt, error: fields.payload(keep)? },
             (51, 2..) => Self::Evicted { call, attempt },
             (52, 7..) => Self::Memo { call, attempt, memo: fields.memo(keep)? },
-            (48..=52, _) => return Err(DecodeError::Malformed { tag }),
+            (53, 2..) => Self::GiveBack { call, attempt },
+            (54, 3..) => Self::Summary { call, attempt, text: fields.text()? },
+            (56, 3..) => Self::Listen { call, attempt, seqs: fields.seqs()? },
+            (57, 6..) => Self::Alarm { call, attempt, alarm: fields.alarm(keep)? },
+            (48..=54 | 56..=57, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)
@@ -245,7 +343,8 @@ impl FromControl {
             (3, 3..) => {
                 Self::Stack { call: CallKey(fields.uint()?), attempt: fields.uint32()?, text: fields.text()? }
             }
-            (1..=3, _) => return Err(DecodeError::Malformed { tag }),
+            (4, 2..) => Self::Stacks { nonce: fields.uint()?, stacks: fields.stacks()? },
+            (1..=4, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)
@@ -331,6 +430,20 @@ impl<'a> Fields<'a> {
         Ok(entries)
     }
 
+    fn stacks(&mut self) -> Result<Vec<TaskStack>, DecodeError> {
+        let count = self.count()?;
+        let mut stacks = Vec::with_capacity(count.min(1024));
+        for _ in 0..count {
+            if self.array()? < 5 {
+                return Err(self.malformed());
+            }
+            let (name, call, attempt) = (self.text()?, CallKey(self.uint()?), self.uint32()?);
+            let call = (attempt > 0).then_some((call, attempt));
+            stacks.push(TaskStack { name, call, state: self.text()?, text: self.text()? });
+        }
+        Ok(stacks)
+    }
+
     fn memo(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Memo, DecodeError> {
         Ok(Memo {
             seq: self.uint32()?,
@@ -349,53 +462,16 @@ impl<'a> Fields<'a> {
             return Err(self.malformed());
         }
         let all = self.uint()? == 0;
-        let count = self.count()?;
-        let seqs = (0..count).map(|_| self.uint32()).collect::<Result<_, _>>()?;
-        Ok(Some(Wait { all, seqs }))
+        Ok(Some(Wait { all, seqs: self.seqs()? }))
     }
-}
 
-/// Writes one message: its length is filled in once the fields are written.
-fn message(out: &mut Vec<u8>, tag: u8, fields: usize, write: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.extend_from_slice(&[0, 0, 0, 0, tag]);
-    array(out, fields);
-    write(out);
-    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
-    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
-}
+    fn alarm(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Alarm, DecodeError> {
+        let (seq, ident, value) = (self.uint32()?, self.uint32()?, self.payload(keep)?);
+        Ok(Alarm { seq, ident, value, after: Duration::from_millis(self.uint()?) })
+    }
 
-fn head(out: &mut Vec<u8>, call: CallKey, attempt: u32) {
-    uint(out, call.0);
-    uint(out, u64::from(attempt));
-}
-
-fn outcome(out: &mut Vec<u8>, outcome: &Outcome) {
-    let (is_value, payload) = match outcome {
-        Outcome::Value(payload) => (true, payload),
-        Outcome::Error(payload) => (false, payload),
-    };
-    ok(encode::write_bool(out, is_value));
-    bin(out, payload);
-}
-
-fn uint(out: &mut Vec<u8>, value: u64) {
-    ok(encode::write_uint(out, value));
-}
-
-fn text(out: &mut Vec<u8>, value: &str) {
-    ok(encode::write_str(out, value));
-}
-
-fn bin(out: &mut Vec<u8>, value: &[u8]) {
-    ok(encode::write_bin(out, value));
-}
-
-fn array(out: &mut Vec<u8>, length: usize) {
-    ok(encode::write_array_len(out, u32::try_from(length).unwrap_or(u32::MAX)));
-}
-
-/// Writing to a `Vec` cannot fail; the encoder's signature cannot say so.
-fn ok<T, E>(result: Result<T, E>) {
-    debug_assert!(result.is_ok());
+    fn seqs(&mut self) -> Result<Vec<u32>, DecodeError> {
+        let count = self.count()?;
+        (0..count).map(|_| self.uint32()).collect()
+    }
 }

@@ -88,6 +88,14 @@ fn candidate(folder: &Path, file: PathBuf) -> io::Result<Option<Candidate>> {
     Ok(Some(Candidate { module: module_name(&root, &file), root, block: script::block(&text), file }))
 }
 
+/// A file that is run, whether it defines services or not: its PEP 723 block counts.
+pub fn script_file(file: &Path) -> io::Result<Candidate> {
+    let text = fs::read(file).map_err(|error| unreadable(file, &error))?;
+    let root = file.parent().unwrap_or(file).to_owned();
+    let block = script::block(&String::from_utf8_lossy(&text));
+    Ok(Candidate { module: module_name(&root, file), root, block, file: file.to_owned() })
+}
+
 /// Above the top package if the file is in a package, else the folder that was named.
 fn import_root(folder: &Path, file: &Path) -> PathBuf {
     let is_package = |folder: &&Path| folder.join("__init__.py").is_file();

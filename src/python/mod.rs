@@ -31,7 +31,7 @@ use crate::protocol::progress::Progress;
 use host::Host;
 use requirements::Requirements;
 
-pub use candidates::{Candidate, candidates};
+pub use candidates::{Candidate, candidates, script_file};
 pub use discover::{Discovery, ModuleError, discover};
 pub use error::{PythonError, Setting};
 pub use run::{Command, Finished, Runner, Tail};

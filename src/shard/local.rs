@@ -17,8 +17,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
+use super::looking::StackAskers;
 use super::{NewAsk, Teller, Told};
-use crate::core::{Answer, Core, Effect, Event, Refusal, ServiceReport};
+use crate::core::{Answer, Core, Effect, Event, PATROL, Refusal, ServiceReport};
 use crate::model::{CallKey, InstanceId};
 use crate::protocol::worker::{FromControl, FromWorker, ToControl, ToWorker};
 use crate::worker::{Lane, Link, LinkHandlers};
@@ -64,6 +65,8 @@ pub struct Local {
     /// What the loop's timer waits for, and what tells it of something earlier.
     armed: Cell<Option<Instant>>,
     rearm: Notify,
+    patrol: Notify,
+    is_patrolling: Cell<bool>,
     link_handlers: Rc<LinkHandlers>,
     tell: Teller,
     connections: Cell<usize>,
@@ -71,6 +74,7 @@ pub struct Local {
     ending: CancellationToken,
     /// The last connection is gone.
     deserted: Notify,
+    pub stack_askers: RefCell<StackAskers>,
     /// Who waits until there is no call any more.
     closers: RefCell<Vec<oneshot::Sender<()>>>,
 }
@@ -87,11 +91,14 @@ impl Local {
             flush: Notify::new(),
             armed: Cell::new(None),
             rearm: Notify::new(),
+            patrol: Notify::new(),
+            is_patrolling: Cell::new(false),
             link_handlers: Rc::new(link_handlers()),
             tell,
             connections: Cell::new(0),
             ending: CancellationToken::new(),
             deserted: Notify::new(),
+            stack_askers: RefCell::default(),
             closers: RefCell::default(),
         });
         LOCAL.set(Some(local.clone()));
@@ -143,6 +150,10 @@ impl Local {
             self.do_one(effect);
         }
         self.effects.replace(effects);
+        if !self.is_patrolling.get() && self.core.borrow().is_on_patrol() {
+            self.is_patrolling.set(true);
+            self.patrol.notify_one();
+        }
     }
 
     fn do_one(self: &Rc<Self>, effect: Effect) {
@@ -161,6 +172,7 @@ impl Local {
             Effect::Orchestrate { call, service, arguments } => {
                 (self.tell)(Told::Orchestrate { call, service, arguments });
             }
+            Effect::AskBack { instance, lane } => self.control(instance, &ToControl::AskBack(lane)),
             Effect::Drained(instance) => (self.tell)(Told::Drained(instance)),
             Effect::Log(text) => tracing::warn!("{text}"),
             Effect::Unresponsive { instance, why } => (self.tell)(Told::Unresponsive(instance, why)),
@@ -197,6 +209,18 @@ impl Local {
         }
     }
 
+    /// Looks after the calls that are sent ahead, while there are any.
+    pub async fn patrol(self: Rc<Self>) {
+        loop {
+            self.patrol.notified().await;
+            while self.core.borrow().is_on_patrol() {
+                tokio::time::sleep(PATROL).await;
+                self.handle([Event::Patrol]);
+            }
+            self.is_patrolling.set(false);
+        }
+    }
+
     /// Polls for a moment instead of sleeping: to be woken costs more than a short call takes.
     /// Whoever else wants the processor gets it first.
     async fn stay_awake(&self, until: Instant) {
@@ -222,13 +246,16 @@ impl Local {
     }
 
     pub fn control(&self, instance: InstanceId, message: &ToControl) {
-        if let Some(link) = self.link(instance) {
-            link.send(message);
-        }
+        self.try_control(instance, message);
     }
 
-    pub fn attach(self: &Rc<Self>, event: Event, instance: InstanceId, control: OwnedFd) {
-        match Link::new(instance, control, self.link_handlers.clone()) {
+    /// False: there is no such instance.
+    pub fn try_control(&self, instance: InstanceId, message: &ToControl) -> bool {
+        self.link(instance).inspect(|link| link.send(message)).is_some()
+    }
+
+    pub fn attach(self: &Rc<Self>, event: Event, instance: InstanceId, lanes: usize, control: OwnedFd) {
+        match Link::new(instance, control, lanes, self.link_handlers.clone()) {
             Ok(link) => {
                 self.links.borrow_mut().insert(instance, link);
                 self.handle([event]);
@@ -247,12 +274,13 @@ impl Local {
         let local = self.clone();
         spawn_local(async move {
             let link = local.link(instance);
-            let unread = match &link {
+            let begun = match &link {
                 Some(link) => link.end().await,
+                // It never had a lane.
                 None => Vec::new(),
             };
             local.links.borrow_mut().remove(&instance);
-            local.handle([Event::Gone { instance, reason, unread }]);
+            local.handle([Event::Gone { instance, reason, begun }]);
         });
     }
 
@@ -287,6 +315,19 @@ impl Local {
 
     pub fn report(&self) -> Vec<ServiceReport> {
         self.core.borrow_mut().report(Instant::now())
+    }
+
+    /// Lets somebody look at the core.
+    pub fn core<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.core.borrow())
+    }
+
+    /// Lets somebody change the core, and does what it answers.
+    pub fn act<T>(self: &Rc<Self>, act: impl FnOnce(&mut Core, &mut Vec<Effect>) -> T) -> T {
+        let mut effects = self.effects.take();
+        let result = act(&mut self.core.borrow_mut(), &mut effects);
+        self.run(effects);
+        result
     }
 
     /// No more root calls; `idle` hears when those that were admitted have ended.
@@ -326,6 +367,7 @@ impl Local {
             FromControl::Stack { call, attempt, text } => {
                 self.handle([Event::Stack { instance, call, attempt, text }]);
             }
+            FromControl::Stacks { nonce, stacks } => self.on_stacks(nonce, stacks),
             hello => (self.tell)(Told::Hello(instance, hello)),
         }
     }

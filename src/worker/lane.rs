@@ -20,27 +20,14 @@ pub struct Lane {
     written: Cell<usize>,
     /// A task is already waiting until the socket takes more.
     blocked: Cell<bool>,
-    /// The worker closed its end with something of ours unread: the kernel resets the connection then.
-    was_reset: Cell<bool>,
 }
 
 impl Lane {
     /// Splits a stream: the lane, and the half that `read` serves.
     pub fn new(stream: UnixStream) -> (Rc<Self>, OwnedReadHalf) {
         let (reader, writer) = stream.into_split();
-        let lane = Self {
-            writer,
-            out: RefCell::default(),
-            written: Cell::new(0),
-            blocked: Cell::new(false),
-            was_reset: Cell::new(false),
-        };
+        let lane = Self { writer, out: RefCell::default(), written: Cell::new(0), blocked: Cell::new(false) };
         (Rc::new(lane), reader)
-    }
-
-    /// Whether the worker, which is gone, left the last message unread.
-    pub fn is_unread(&self) -> bool {
-        self.was_reset.get() || !self.out.borrow().is_empty()
     }
 
     /// Adds a message to the next write. True if a flush is due now, which nobody else has asked for yet.
@@ -97,11 +84,7 @@ impl Lane {
 
 /// Serves the reading end of a lane until it closes: each read's messages are handed over together.
 /// Answers why it ended; `None`: the worker closed it.
-pub async fn read(
-    lane: &Lane,
-    mut reader: OwnedReadHalf,
-    handle: impl Fn(&mut Vec<FromWorker>),
-) -> Option<String> {
+pub async fn read(mut reader: OwnedReadHalf, handle: impl Fn(&mut Vec<FromWorker>)) -> Option<String> {
     let mut buffer = BytesMut::new();
     let mut messages = Vec::new();
     loop {
@@ -109,10 +92,8 @@ pub async fn read(
         match reader.read_buf(&mut buffer).await {
             Ok(0) => return None,
             Ok(_) => (),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                lane.was_reset.set(true);
-                return None;
-            }
+            // It closed its end with something of ours unread.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
             Err(error) => return Some(format!("reading a lane failed: {error}")),
         }
         let result = each_message(&mut buffer, |message, keep| {

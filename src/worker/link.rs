@@ -12,6 +12,7 @@ use tokio::task::{AbortHandle, JoinHandle, spawn_local};
 
 use super::control::Control;
 use super::lane::{self, Lane};
+use super::tally::Tally;
 use crate::model::InstanceId;
 use crate::protocol::worker::{FromControl, FromWorker, ToControl, ToWorker};
 
@@ -34,6 +35,7 @@ const END_BOUND: Duration = Duration::from_millis(200);
 pub struct Link {
     id: InstanceId,
     control: Rc<Control>,
+    tally: Tally,
     handlers: Rc<LinkHandlers>,
     lanes: RefCell<Vec<Rc<Lane>>>,
     /// Those that serve the lanes, in their order.
@@ -44,12 +46,21 @@ pub struct Link {
 }
 
 impl Link {
-    /// Serves the hub's end of a control channel. Must be called on a `LocalSet`.
-    pub fn new(id: InstanceId, control: OwnedFd, handlers: Rc<LinkHandlers>) -> io::Result<Rc<Self>> {
+    /// Serves the hub's end of a control channel, to a worker that will have `lanes` lanes at most. Must be called on a
+    /// `LocalSet`.
+    pub fn new(
+        id: InstanceId,
+        control: OwnedFd,
+        lanes: usize,
+        handlers: Rc<LinkHandlers>,
+    ) -> io::Result<Rc<Self>> {
         let control = Control::new(adopt(control.into())?);
+        let tally = Tally::new(lanes)?;
+        control.send(&ToControl::Tally, Some(tally.share()?));
         let link = Rc::new(Self {
             id,
             control: control.clone(),
+            tally,
             handlers: handlers.clone(),
             lanes: RefCell::default(),
             readers: RefCell::default(),
@@ -83,8 +94,8 @@ impl Link {
         }
     }
 
-    /// The process is gone: hears what it still said, and answers the lanes whose last message it had not read.
-    pub async fn end(&self) -> Vec<u32> {
+    /// The process is gone: hears what it still said, and answers how many messages of each lane it had begun with.
+    pub async fn end(&self) -> Vec<u64> {
         self.control.abandon();
         let readers = self.readers.take();
         let heard = async {
@@ -95,8 +106,7 @@ impl Link {
         };
         // Only a process that inherited the lanes can keep them open.
         let _ = tokio::time::timeout(END_BOUND, heard).await;
-        let lanes = self.lanes.borrow();
-        (0..).zip(lanes.iter()).filter(|(_, lane)| lane.is_unread()).map(|(number, _)| number).collect()
+        self.tally.read()
     }
 
     /// Opens the next lane; messages may be pushed at once.
@@ -107,11 +117,11 @@ impl Link {
         if self.lanes.borrow().len() != number as usize {
             return Err(io::Error::other(format!("lane {number} is out of order")));
         }
-        self.lanes.borrow_mut().push(lane.clone());
+        self.lanes.borrow_mut().push(lane);
         self.control.send(&ToControl::Lane(number), Some(theirs.into()));
         let (id, handlers, weak) = (self.id, self.handlers.clone(), Rc::downgrade(self));
         let reader = spawn_local(async move {
-            let why = lane::read(&lane, reader, |messages| (handlers.messages)(id, number, messages)).await;
+            let why = lane::read(reader, |messages| (handlers.messages)(id, number, messages)).await;
             if let Some(link) = weak.upgrade() {
                 link.tell_closed(why);
             }

@@ -4,6 +4,7 @@
 mod control;
 mod lane;
 mod link;
+mod tally;
 
 pub use lane::Lane;
 pub use link::{Link, LinkHandlers};

@@ -18,6 +18,12 @@ fn nothing_asked() {
       down     End the hub and everything it started
       ps       Show what runs and how it is doing
       call     Call a service and print its result
+      run      Run a script whose calls go to the running hub
+      calls    Show the calls that have not ended, and the root calls that ended lately
+      why      Show what a call waits for, down to what really runs or stands in a queue
+      trace    Show the course of a call and of all calls that it made
+      stack    Show where the Python code of a service or of a call is
+      cancel   End a call, and all calls that it made
       scale    Set how many instances services have
       logs     Show what services printed
       restart  Replace the instances of services without losing a call
@@ -37,7 +43,9 @@ fn nothing_asked() {
       msx up                  start the services of the nearest services.toml, show their logs
       msx up -d pipeline/     start every @microservice found in a folder, in the background
       msx call my_func 1 2    call a service and print its result
+      msx run report.py       run a script whose calls go to the running services
       msx ps                  what runs, and how it is doing
+      msx why 9k2m            what a call waits for; `msx calls` shows the ids
       msx scale a=4 b=auto    four instances of a; b scales itself
       msx logs b -f           follow the log of one service
       msx down                end everything
@@ -60,6 +68,12 @@ fn help_is_data() {
       down     End the hub and everything it started
       ps       Show what runs and how it is doing
       call     Call a service and print its result
+      run      Run a script whose calls go to the running hub
+      calls    Show the calls that have not ended, and the root calls that ended lately
+      why      Show what a call waits for, down to what really runs or stands in a queue
+      trace    Show the course of a call and of all calls that it made
+      stack    Show where the Python code of a service or of a call is
+      cancel   End a call, and all calls that it made
       scale    Set how many instances services have
       logs     Show what services printed
       restart  Replace the instances of services without losing a call
@@ -79,7 +93,9 @@ fn help_is_data() {
       msx up                  start the services of the nearest services.toml, show their logs
       msx up -d pipeline/     start every @microservice found in a folder, in the background
       msx call my_func 1 2    call a service and print its result
+      msx run report.py       run a script whose calls go to the running services
       msx ps                  what runs, and how it is doing
+      msx why 9k2m            what a call waits for; `msx calls` shows the ids
       msx scale a=4 b=auto    four instances of a; b scales itself
       msx logs b -f           follow the log of one service
       msx down                end everything
@@ -206,7 +222,8 @@ fn help_of_call() {
 
 #[test]
 fn help_of_the_other_verbs() {
-    for verb in ["down", "ps", "scale", "logs", "restart", "config", "version"] {
+    let verbs = ["down", "ps", "scale", "logs", "restart", "config", "version"];
+    for verb in verbs.into_iter().chain(["calls", "why", "trace", "stack", "cancel"]) {
         let output = Sandbox::new().run(&[verb, "--help"]);
         assert!(output.starts_with("exit: 0\n--- stdout\n") && output.ends_with("--- stderr\n"), "{output}");
         let widest = output.lines().map(|line| line.chars().count()).max();
@@ -266,6 +283,28 @@ fn missing_arguments() {
       <NAME>
 
     Usage: msx call <NAME> [ARGUMENTS]...
+
+    For more information, try '--help'.
+    ");
+    assert_output!(Sandbox::new(), ["why"], @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the following required arguments were not provided:
+      <ID>
+
+    Usage: msx why <ID>
+
+    For more information, try '--help'.
+    ");
+    assert_output!(Sandbox::new(), ["stack"], @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the following required arguments were not provided:
+      <NAME|ID>
+
+    Usage: msx stack <NAME|ID>
 
     For more information, try '--help'.
     ");

@@ -22,16 +22,21 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 9] = [
+const GUIDES: [&str; 14] = [
     "autoscaling",
+    "calls",
+    "connect",
     "gateway",
     "getting-started",
     "manifest",
     "options",
     "replay",
     "running",
+    "seeing-calls",
     "services",
     "supervision",
+    "testing",
+    "values",
 ];
 const REFERENCES: [&str; 2] = ["performance", "protocol"];
 
@@ -43,6 +48,16 @@ fn readme() {
 #[test]
 fn autoscaling() {
     follow(&Sandbox::new(), "docs/autoscaling.md");
+}
+
+#[test]
+fn calls() {
+    follow(&Sandbox::new(), "docs/calls.md");
+}
+
+#[test]
+fn connect() {
+    follow(&Sandbox::new(), "docs/connect.md");
 }
 
 #[test]
@@ -76,6 +91,11 @@ fn running() {
 }
 
 #[test]
+fn seeing_calls() {
+    follow(&Sandbox::new(), "docs/seeing-calls.md");
+}
+
+#[test]
 fn services() {
     follow(&Sandbox::new(), "docs/services.md");
 }
@@ -83,6 +103,18 @@ fn services() {
 #[test]
 fn supervision() {
     follow(&Sandbox::new(), "docs/supervision.md");
+}
+
+/// With the libraries that the page speaks of.
+#[test]
+fn values() {
+    let python = crate::sdk::environment();
+    follow(&Sandbox::new().env("VIRTUAL_ENV", python.to_str().unwrap()), "docs/values.md");
+}
+
+#[test]
+fn testing() {
+    follow(&Sandbox::new(), "docs/testing.md");
 }
 
 #[test]

@@ -5,22 +5,32 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What the SDK's tests need.
-const PACKAGES: [&str; 5] =
-    ["msgspec>=0.19,<1", "pytest>=8,<10", "hypothesis>=6,<7", "mypy>=1.18,<2", "typing_extensions>=4"];
+const PACKAGES: [&str; 9] = [
+    "msgspec>=0.19,<1",
+    "pytest>=8,<10",
+    "hypothesis>=6,<7",
+    "mypy>=1.18,<2",
+    "typing_extensions>=4",
+    "numpy>=2,<3",
+    "pandas>=2.2,<3",
+    "pydantic>=2.7,<3",
+    "ruff>=0.14,<1",
+];
 
 #[test]
 fn the_sdk_passes_its_tests() {
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/python");
     let mut pytest = Command::new(environment().join("bin/python"));
-    pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "tests"]).current_dir(&sdk);
+    pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "-rs", "tests"]).current_dir(&sdk);
     pytest.env("PYTHONPATH", sdk.join("src")).env("PYTHONDONTWRITEBYTECODE", "1");
     let output = pytest.output().unwrap();
     assert!(output.status.success(), "{}", shown(&output));
     assert!(shown(&output).contains(" passed"), "no test ran: {}", shown(&output));
+    assert!(!shown(&output).contains("could not import"), "tests were skipped: {}", shown(&output));
 }
 
 /// A virtual environment in the target folder, made once for this list of packages.
-fn environment() -> PathBuf {
+pub fn environment() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let folder = tmp.join("sdk-venv");
     let lock = File::create(tmp.join("sdk-venv.lock")).unwrap();

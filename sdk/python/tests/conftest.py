@@ -3,6 +3,8 @@ from hypothesis import HealthCheck, settings
 
 from fake_hub import FakeHub
 
+pytest_plugins = ["msx.testing"]
+
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 

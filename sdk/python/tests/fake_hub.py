@@ -28,8 +28,10 @@ SERVICES = Path(__file__).parent / "services"
 TIMEOUT = 30.0
 LIMIT = 32 * 1024 * 1024
 
-HELLO, PONG, STACK, LANE, PING, INTERRUPT, DRAIN = 1, 2, 3, 16, 17, 18, 19
-RUN, RESUME, EVICT, CALLS, RETURN, RAISE, EVICTED, MEMO = 32, 33, 34, 48, 49, 50, 51, 52
+HELLO, PONG, STACK, STACKS, LANE, PING, INTERRUPT, DRAIN = 1, 2, 3, 4, 16, 17, 18, 19
+ASK_BACK, TALLY, ASK_STACKS = 20, 21, 22
+RUN, RESUME, EVICT, CALLS, RETURN, RAISE, EVICTED, MEMO, GIVE_BACK = 32, 33, 34, 48, 49, 50, 51, 52, 53
+SUMMARY, LISTEN, ALARM = 54, 56, 57
 
 
 class Channel:
@@ -72,6 +74,8 @@ class Channel:
 
     def expect(self, tag: int) -> list[Any]:
         got, fields = self.recv()
+        while got == ALARM != tag:  # it tells of the clock, between any others
+            got, fields = self.recv()
         assert got == tag, (got, fields)
         return fields
 
@@ -118,10 +122,17 @@ class RawWorker:
         self._lanes.append(ours)
         return Channel(ours)
 
+    def tally(self) -> int:
+        """A descriptor of the file in which the worker says how far its lanes have come."""
+        descriptor = os.memfd_create("tally")
+        os.write(descriptor, b"\xff" * 64)
+        self.control.send(TALLY, fd=descriptor)
+        return descriptor
+
     def run(
         self, lane: Channel, *args: Any, call: int = 1, attempt: int = 1, results: Any = (), **kwargs: Any
     ) -> None:
-        lane.send(RUN, call, attempt, arguments(*args, **kwargs), None, list(results), LIMIT)
+        lane.send(RUN, call, attempt, arguments(*args, **kwargs), None, list(results), LIMIT, f"id{call}")
 
     def wait(self) -> tuple[int, str]:
         _, errors = self.process.communicate(timeout=TIMEOUT)
@@ -156,6 +167,8 @@ class HubCall:
         self.results: list[list[Any]] = []  # in the order in which they became known
         self.delivered: set[int] = set()
         self.wait: tuple[int, list[int]] | None = None
+        self.listens = False
+        self.alarm: tuple[float, list[Any]] | None = None  # when, and what to record then
         self.lane: Channel | None = None
         self.outcome: tuple[bool, bytes] | None = None
 
@@ -188,6 +201,7 @@ class FakeHub:
         self.calls: dict[int, HubCall] = {}
         self.ids = itertools.count(1)
         self.made = 0  # children
+        self.alarmed: set[HubCall] = set()
         self.evictions = 0
         self.selector = selectors.DefaultSelector()
 
@@ -234,12 +248,23 @@ class FakeHub:
         raise decode_error(payload)
 
     def _turn(self) -> None:
-        for key, _ in self.selector.select(1.0):
+        self._ring()
+        for key, _ in self.selector.select(0.02):
             instance, lane = key.data
             assert lane.read(), f"a lane of {instance.worker.process.args} was closed"
             while lane.messages:
                 self._handle(instance, lane, *lane.messages.popleft())
         self._dispatch()
+
+    def _ring(self) -> None:
+        """Alarms of calls that are in no worker."""
+        for call in self.alarmed:
+            if call.alarm is not None and call.state == "suspended" and not call.is_ready():
+                due, result = call.alarm
+                if time.monotonic() >= due:
+                    call.alarm = None
+                    call.results.append(result)
+                    self.instances[call.service].ready.append(call)
 
     # --- the call machine ---
 
@@ -272,10 +297,11 @@ class FakeHub:
             self.selector.register(lane.sock, selectors.EVENT_READ, (instance, lane))
         call.lane = instance.idle[0] if instance.is_async else instance.idle.pop()
         call.attempt += 1
+        call.alarm = None
         call.state = "running"
         call.delivered = {result[0] for result in call.results}
         via = call.parent.service if call.parent else None
-        call.lane.send(RUN, call.id, call.attempt, call.payload, via, call.results, LIMIT)
+        call.lane.send(RUN, call.id, call.attempt, call.payload, via, call.results, LIMIT, f"id{call.id}")
 
     def _resume(self, call: HubCall) -> None:
         assert call.lane is not None
@@ -294,6 +320,14 @@ class FakeHub:
             seq, ident, ok, payload, known = fields[2:]
             call.results.insert(known, [seq, "msx.run", ident, ok, payload])
             call.delivered.add(seq)
+        elif tag == ALARM:
+            seq, ident, payload, after_ms = fields[2:]
+            call.alarm = time.monotonic() + after_ms / 1000, [seq, "msx.run", ident, True, payload]
+            self.alarmed.add(call)
+        elif tag == LISTEN:
+            call.wait = (1, fields[2])
+            call.listens = call.state == "running"
+            self._wake(call)
         elif tag == EVICTED:
             assert call.state == "evicting"
             call.state = "suspended"
@@ -321,9 +355,12 @@ class FakeHub:
                 call.children[seq] = self._make(service, payload, call, seq, crc)
             else:
                 assert (known.service, known.crc) == (service, crc), "non-determinism"
-        if wait is None:
+        if wait is None or call.state == "evicting":
             return
-        call.wait = tuple(wait)
+        call.wait, call.listens, call.alarm = tuple(wait), False, None
+        if call.state == "running" and call.is_ready():
+            self._resume(call)
+            return
         if call.state == "running":
             instance.running -= 1
             call.state = "parked"
@@ -341,6 +378,9 @@ class FakeHub:
     def _wake(self, call: HubCall) -> None:
         """A call that waits no longer gets in line."""
         instance = self.instances[call.service]
+        if call.state == "running" and call.listens and call.is_ready():
+            call.listens = False
+            self._resume(call)
         if call.state in ("parked", "suspended") and call.is_ready() and call not in instance.ready:
             instance.ready.append(call)
 

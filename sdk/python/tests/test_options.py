@@ -89,11 +89,12 @@ def test_options_travel_with_the_entry(service):
         assert [entry[4] for entry in entries] == [{"timeout": 1500}]
 
 
-def test_the_deadline_of_a_call_is_what_remains_for_its_caller():
-    with RawWorker("options.remaining") as worker:
+@pytest.mark.parametrize("service", ["options.remaining", "options.remaining_by_context"])
+def test_the_deadline_of_a_call_is_what_remains_for_its_caller(service):
+    with RawWorker(service) as worker:
         worker.hello()
         lane = worker.lane()
-        lane.send(RUN, 1, 1, arguments(), None, [], LIMIT, 60_000)
+        lane.send(RUN, 1, 1, arguments(), None, [], LIMIT, "", 60_000)
         assert 55 < returned(lane) <= 60
         worker.run(lane, call=2)
         assert returned(lane) is None

@@ -1,5 +1,6 @@
 """The framing, and the golden bytes that the hub's tests read as well."""
 
+import importlib
 import json
 import socket
 from pathlib import Path
@@ -116,6 +117,18 @@ def test_golden_values(golden):
     assert _codec.decode(bytes.fromhex(golden["bytes"])) == value
 
 
+@pytest.mark.parametrize("golden", GOLDEN["shown"], ids=lambda golden: golden["python"])
+def test_golden_values_of_libraries(golden):
+    for short, library in {"np.": "numpy", "pd.": "pandas", "Model": "pydantic", "Root": "pydantic"}.items():
+        if short in golden["python"]:
+            pytest.importorskip(library)
+    value = eval(golden["python"], NAMES)
+    assert _codec.encode(value).hex() == golden["bytes"]
+    arrived = _codec.decode(bytes.fromhex(golden["bytes"]))
+    assert type(arrived) is type(value)
+    assert _codec.encode(arrived).hex() == golden["bytes"]
+
+
 @pytest.mark.parametrize("golden", GOLDEN["arguments"], ids=lambda golden: golden["python"])
 def test_golden_arguments(golden):
     args, kwargs = eval(golden["python"], NAMES)
@@ -130,7 +143,13 @@ def _names():
 
     import golden
 
-    return {"datetime": datetime, "Decimal": decimal.Decimal, "UUID": uuid.UUID, "golden": golden}
+    names = {"datetime": datetime, "Decimal": decimal.Decimal, "UUID": uuid.UUID, "golden": golden}
+    for short, library in {"np": "numpy", "pd": "pandas"}.items():
+        try:
+            names[short] = importlib.import_module(library)
+        except ModuleNotFoundError:  # its values are skipped
+            continue
+    return names
 
 
 NAMES = _names()

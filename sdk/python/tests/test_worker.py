@@ -5,15 +5,19 @@ import os
 import signal
 import struct
 import time
+from contextlib import suppress
 
 import pytest
 
 import msx
 from fake_hub import (
+    ALARM,
+    ASK_BACK,
     CALLS,
     DRAIN,
     EVICT,
     EVICTED,
+    GIVE_BACK,
     INTERRUPT,
     LANE,
     LIMIT,
@@ -34,7 +38,8 @@ from msx._remote import decode_error
 
 
 def returned(lane):
-    call, attempt, payload = lane.expect(RETURN)
+    call, attempt, payload, micros = lane.expect(RETURN)
+    assert 0 <= micros < 60_000_000
     return _codec.decode(payload)
 
 
@@ -79,10 +84,10 @@ def test_many_messages_in_one_read_and_one_in_many():
         worker.hello()
         lane = worker.lane()
         lane.send_bytes(b"".join(
-            message_bytes(RUN, [call, 1, arguments(call), None, [], LIMIT]) for call in range(200)
+            message_bytes(RUN, [call, 1, arguments(call), None, [], LIMIT, ""]) for call in range(200)
         ))  # fmt: skip
         assert [returned(lane) for _ in range(200)] == list(range(200))
-        for byte in message_bytes(RUN, [1, 1, arguments("x"), None, [], LIMIT]):
+        for byte in message_bytes(RUN, [1, 1, arguments("x"), None, [], LIMIT, ""]):
             lane.send_bytes(bytes([byte]))
         assert returned(lane) == "x"
 
@@ -100,7 +105,7 @@ def test_unknown_trailing_fields_are_ignored():
     with RawWorker("life.echo") as worker:
         worker.hello()
         lane = worker.lane()
-        lane.send(RUN, 1, 1, arguments(5), None, [], LIMIT, None, "new", 1)
+        lane.send(RUN, 1, 1, arguments(5), None, [], LIMIT, "", None, "new", 1)
         assert returned(lane) == 5
 
 
@@ -108,7 +113,7 @@ def test_the_limit_is_the_hubs():
     with RawWorker("life.echo") as worker:
         worker.hello()
         lane = worker.lane()
-        lane.send(RUN, 1, 1, arguments("x" * 2000), None, [], 1000)
+        lane.send(RUN, 1, 1, arguments("x" * 2000), None, [], 1000, "")
         assert "the limit is 1000" in str(raised(lane))
 
 
@@ -223,7 +228,7 @@ def test_an_interrupt_of_a_coroutine_that_is_evicted(tmp_path):
         interrupted(worker, 3, 1)
         released.touch()
         while (message := lane.recv()) != (EVICTED, [3, 1]):
-            assert message[0] == MEMO
+            assert message[0] in (MEMO, ALARM)
 
 
 def until_parked(lane, call):
@@ -289,6 +294,68 @@ def test_park_resume_and_old_attempts():
         lane.send(EVICT, 5, 1)
         lane.send(RESUME, 5, 2, [[0, True, _codec.encode("new")]])
         assert returned(lane) == "new"
+
+
+def sent_ahead(lane, *runs):
+    """Runs in one write, with calls numbered from 1."""
+    fields = [[call, 1, arguments(*args), None, [], LIMIT, ""] for call, args in enumerate(runs, 1)]
+    lane.send_bytes(b"".join(message_bytes(RUN, run) for run in fields))
+
+
+def test_what_waits_behind_a_long_call_is_given_back_when_the_hub_asks(tmp_path):
+    with RawWorker("life.spin") as worker:
+        worker.hello()
+        lane, started = worker.lane(), tmp_path / "started"
+        sent_ahead(lane, [0], [60, str(started)], [0], [0])
+        until(started.exists)
+        worker.run(lane, 0, call=5)  # the process has not read this one
+        worker.control.send(ASK_BACK, 0)
+        assert returned(lane) == "end"  # the first, which waited for others to go out with it
+        assert [lane.expect(GIVE_BACK) for _ in range(3)] == [[5, 1], [4, 1], [3, 1]]
+
+
+def test_to_ask_an_idle_lane_back_changes_nothing():
+    with RawWorker("life.echo") as worker:
+        worker.hello()
+        lane = worker.lane()
+        for round in range(200):
+            sent_ahead(lane, [1], [2], [3])
+            worker.control.send(ASK_BACK, 0)
+            got = [lane.recv() for _ in range(3)]
+            assert sorted(fields[0] for _, fields in got) == [1, 2, 3], round
+            assert [fields[0] for tag, fields in got if tag == RETURN][:1] in ([1], []), round
+
+
+def test_what_waits_behind_a_call_that_parks_is_given_back():
+    with RawWorker("life.either") as worker:
+        worker.hello()
+        lane = worker.lane()
+        sent_ahead(lane, [True], [False], [False])
+        assert [lane.expect(GIVE_BACK) for _ in range(2)] == [[3, 1], [2, 1]]
+        assert lane.expect(CALLS)[0] == 1
+        worker.run(lane, False, call=4)
+        assert lane.expect(GIVE_BACK) == [4, 1]
+        lane.send(RESUME, 1, 1, [[0, True, _codec.encode("there")]])
+        assert returned(lane) == "there"
+        worker.run(lane, False, call=2, attempt=1)
+        assert returned(lane) == "end"
+
+
+@pytest.mark.parametrize("service", ["life.spin", "alife.spin"])
+def test_a_killed_worker_leaves_word_of_what_it_had_begun_with(service, tmp_path):
+    with RawWorker(service) as worker:
+        tally, started = worker.tally(), tmp_path / "started"
+        worker.hello()
+        lane = worker.lane()
+        worker.run(lane, 0)
+        assert returned(lane) == "end"
+        worker.run(lane, 60, str(started), call=2)
+        until(started.exists)
+        worker.run(lane, 0, call=3)
+        worker.process.kill()
+        worker.process.wait()
+        assert struct.unpack("<2Q", os.pread(tally, 16, 0)) == (2, 2**64 - 1)
+        os.close(tally)
 
 
 def test_evict_and_replay():
@@ -397,6 +464,10 @@ def test_forked_processes_have_no_part_in_it(service, lanes):
 @pytest.mark.parametrize(
     ("service", "texts"),
     [
+        (
+            "classes.Fails",
+            ["classes.py", "no model here", "classes.Fails: its class cannot be constructed"],
+        ),
         ("broken.f", ["broken.py", "JSONDecodeError", "broken.f: its module 'broken' cannot be imported"]),
         ("no_module.f", ["No module named 'no_module'"]),
         ("exits.f", ["SystemExit: no config"]),
@@ -450,8 +521,9 @@ def test_more_lanes_than_the_system_allows(limit, room, reason):
     lane = worker.lane()
     worker.run(lane, limit, room)
     assert returned(lane) is None
-    for _ in range(5):
-        worker.lane()
+    with suppress(BrokenPipeError):  # it may end before all of them are sent
+        for _ in range(5):
+            worker.lane()
     status, errors = worker.wait()
     assert status == 1
     assert f"msx worker: it cannot open another lane: {reason}; " in errors

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::core::Filter;
+use crate::protocol::calls::CallStatus;
 use crate::protocol::worker::CallOptions;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -79,7 +81,7 @@ fn an_expired_call_is_an_error_at_once_and_what_runs_is_interrupted() {
     assert_eq!((error.kind.as_str(), error.service.as_str()), (RemoteError::TIMEOUT, "s.callee"));
     // The slot is held until the worker is done with it; what it says then changes nothing.
     bench.says(CALLEE, FromWorker::Raise { call: child, attempt: 1, error: error.encode() });
-    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new() });
+    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new(), run: Duration::ZERO });
     assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(_)))));
     assert_eq!((bench.core.unfinished(), bench.core.next_timer()), (0, None));
 }
@@ -102,7 +104,10 @@ fn a_queued_call_that_has_expired_is_not_dispatched() {
     bench.ask_within(SECOND);
     bench.now += SECOND;
     // The slot becomes free in the very moment.
-    bench.says(CALLER, FromWorker::Return { call: running, attempt: 1, value: Bytes::new() });
+    bench.says(
+        CALLER,
+        FromWorker::Return { call: running, attempt: 1, value: Bytes::new(), run: Duration::ZERO },
+    );
     let started = |effect: &Effect| matches!(effect, Effect::Send { message: ToWorker::Run { .. }, .. });
     assert!(!bench.effects.iter().any(started));
     assert!(bench.effects.iter().any(|e| matches!(e, Effect::Answer { answer: Answer::Expired, .. })));
@@ -202,7 +207,7 @@ fn a_call_that_ran_too_long_is_tried_again_once_its_slot_is_free() {
     bench.raises(call, 1, "msx.Cancelled");
     bench.timer();
     assert_eq!(bench.started(), Some(call));
-    bench.says(CALLER, FromWorker::Return { call, attempt: 2, value: Bytes::new() });
+    bench.says(CALLER, FromWorker::Return { call, attempt: 2, value: Bytes::new(), run: Duration::ZERO });
     assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(_)))));
 }
 
@@ -231,7 +236,7 @@ fn a_retry_drops_the_child_that_failed_and_makes_it_again() {
 fn a_call_whose_instance_died_is_tried_again_if_it_may() {
     let mut bench = Bench::new(256);
     let call = bench.ask_with(with_retries(1));
-    bench.event(Event::Gone { instance: instance(CALLER), reason: "killed".into(), unread: vec![] });
+    bench.event(Event::Gone { instance: instance(CALLER), reason: "killed".into(), begun: vec![] });
     let replacement = InstanceId { generation: Generation(1), ..instance(CALLER) };
     bench.event(Event::Attached { instance: replacement, kind: WorkerKind::Def, slots: 1, max_parked: 1 });
     bench.event(Event::Ready(replacement));
@@ -264,7 +269,10 @@ fn a_call_under_the_key_of_another_one_is_that_one() {
     let mut bench = Bench::new(256);
     let call = bench.ask_with(keyed());
     bench.ask_again(b"", keyed());
-    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"once") });
+    bench.says(
+        CALLER,
+        FromWorker::Return { call, attempt: 1, value: Bytes::from_static(b"once"), run: Duration::ZERO },
+    );
     // While it ran, and after it.
     bench.ask_again(b"", keyed());
     let answers = bench.answers();
@@ -296,16 +304,45 @@ fn an_error_is_told_to_all_and_not_kept() {
     assert_eq!(bench.started(), Some(again));
 }
 
+impl Bench {
+    fn cancel_by_id(&mut self, call: CallKey) {
+        let id = self.core.id_of(call).expect("it is live");
+        let cancelled = self.core.cancel_call(self.now, &id, &|_, _| String::new(), &mut self.effects);
+        assert!(cancelled.is_ok());
+    }
+
+    /// What people are told of the root calls, the oldest first.
+    fn statuses(&self) -> Vec<CallStatus> {
+        let filter = Filter { status: None, service: None, limit: 10 };
+        let listed = self.core.list(self.now, &filter, &|_, _| String::new());
+        listed.live.iter().map(|call| call.status).collect()
+    }
+}
+
+#[test]
+fn what_waits_for_a_retry_a_turn_or_another_call_is_listed_as_such() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask_with(CallOptions { retries: Some(1), ..keyed() });
+    bench.ask_again(b"", keyed());
+    assert_eq!(bench.statuses(), [CallStatus::Running, CallStatus::Following]);
+    bench.raises(call, 1, "builtins.OSError");
+    assert_eq!(bench.statuses(), [CallStatus::Backoff, CallStatus::Following]);
+    bench.cancel_by_id(call);
+    assert_eq!(bench.statuses(), [CallStatus::Running]);
+    assert_eq!(bench.core.next_timer(), None);
+}
+
 #[test]
 fn who_leaves_leaves_the_work_to_a_follower() {
-    for expires in [false, true] {
+    for leaves in ["expires", "cancel", "msx cancel"] {
         let mut bench = Bench::new(256);
-        let timeout = expires.then_some(SECOND);
+        let timeout = (leaves == "expires").then_some(SECOND);
         let call = bench.ask_with(CallOptions { timeout, ..keyed() });
         let follower = bench.ask_again(b"", keyed());
-        match expires {
-            true => bench.timer(),
-            false => bench.event(Event::Cancel(call)),
+        match leaves {
+            "expires" => bench.timer(),
+            "cancel" => bench.event(Event::Cancel(call)),
+            _ => bench.cancel_by_id(call),
         }
         assert!(bench.answers().iter().all(|(token, _)| *token == TOKEN));
         bench.says(CALLER, FromWorker::Raise { call, attempt: 1, error: error("msx.Cancelled") });
@@ -321,7 +358,7 @@ fn a_follower_may_leave() {
     bench.timer();
     let answers = bench.answers();
     assert!(matches!(answers.as_slice(), [(_, Answer::Expired)]), "{answers:?}");
-    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new() });
+    bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new(), run: Duration::ZERO });
     assert_eq!((bench.answers().len(), bench.core.unfinished()), (1, 0));
 }
 
@@ -348,10 +385,16 @@ fn a_call_waits_for_its_turn_beside_the_queue() {
     let third = bench.ask_again(b"", under("a"));
     let other = bench.ask_again(b"", under("b"));
     bench.event(Event::Cancel(second));
-    bench.says(CALLER, FromWorker::Return { call: first, attempt: 1, value: Bytes::new() });
+    bench.says(
+        CALLER,
+        FromWorker::Return { call: first, attempt: 1, value: Bytes::new(), run: Duration::ZERO },
+    );
     // Of the two that may run now, the older one does.
     assert_eq!(bench.started(), Some(third));
-    bench.says(CALLER, FromWorker::Return { call: third, attempt: 1, value: Bytes::new() });
+    bench.says(
+        CALLER,
+        FromWorker::Return { call: third, attempt: 1, value: Bytes::new(), run: Duration::ZERO },
+    );
     assert_eq!(bench.started(), Some(other));
 }
 
@@ -373,7 +416,7 @@ fn a_call_under_another_key_goes_on() {
     assert_eq!(queued(&mut bench), 1);
     for _ in 0..3 {
         let call = running.take().expect("one runs");
-        bench.says(CALLEE, FromWorker::Return { call, attempt: 1, value: Bytes::new() });
+        bench.says(CALLEE, FromWorker::Return { call, attempt: 1, value: Bytes::new(), run: Duration::ZERO });
         let started = bench.effects.drain(..).find_map(|effect| match effect {
             Effect::Send { message: ToWorker::Run { call, .. }, .. } => Some(call),
             _ => None,

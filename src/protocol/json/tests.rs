@@ -123,7 +123,7 @@ fn damage_is_an_error() {
         (vec![0xc0, 0xc0], DecodeError::Trailing(1)),
         (vec![0xc1], DecodeError::Malformed("MessagePack")),
         (vec![0xa1, 0xff], DecodeError::Utf8),
-        (ext(16, &[0xc0]), DecodeError::Extension(16)),
+        (ext(25, &[0xc0]), DecodeError::Extension(25)),
         (ext(-1, &[0, 0, 0, 0]), DecodeError::Extension(-1)),
         (ext(1, &[0x90, 0x90]), DecodeError::Trailing(1)),
         (ext(4, &text("1,\"evil\":1")), DecodeError::Malformed("an integer")),
@@ -230,11 +230,76 @@ proptest! {
     }
 
     #[test]
+    fn garbage_in_extensions_is_an_error_or_well_formed_json(
+        tag in 1i8..30,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        at in any::<prop::sample::Index>(),
+        junk in prop::collection::vec(prop_oneof![any::<u8>(), 0x80u8..0x9f, 0xc4u8..=0xdf], 0..80),
+    ) {
+        let vectors: Value = serde_json::from_str(include_str!("../../../tests/conformance/values.json")).unwrap();
+        let golden = vectors["shown"].as_array().unwrap();
+        let mut payload = golden_bytes(&at.get(golden)["bytes"]);
+        for (place, byte) in damage {
+            let place = place.index(payload.len());
+            payload[place] = byte;
+        }
+        for payload in [payload, ext(tag, &junk)] {
+            if let Ok(json) = shown(&payload) {
+                prop_assert!(serde_json::from_str::<&RawValue>(&json).is_ok(), "{}", json);
+            }
+        }
+    }
+
+    #[test]
     fn garbage_as_json_never_panics(text in "[\\[\\]{}:,\"\\\\ 0-9eE.+tnf-]{0,60}") {
         if let Ok(payload) = from_json(text.as_bytes()) {
             prop_assert!(shown(&payload).is_ok());
         }
     }
+}
+
+#[test]
+fn values_of_libraries_have_their_json_form() {
+    let vectors = include_str!("../../../tests/conformance/values.json");
+    let vectors: Value = serde_json::from_str(vectors).unwrap();
+    for vector in vectors["shown"].as_array().unwrap() {
+        let shown = shown(&golden_bytes(&vector["bytes"]));
+        assert_eq!(shown.as_deref(), Ok(vector["json"].as_str().unwrap()), "{}", vector["python"]);
+    }
+}
+
+/// `[dtype, shape, order, bytes]`
+fn array(dtype: &str, shape: &[u64], data: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x94];
+    write_str(&mut out, dtype).unwrap();
+    rmp::encode::write_array_len(&mut out, shape.len() as u32).unwrap();
+    for length in shape {
+        rmp::encode::write_uint(&mut out, *length).unwrap();
+    }
+    write_str(&mut out, "C").unwrap();
+    rmp::encode::write_bin(&mut out, data).unwrap();
+    ext(18, &out)
+}
+
+#[test]
+fn what_arrays_and_tables_take_as_json_is_bounded() {
+    let many = 1 << 40;
+    let range = [text("range"), vec![0x91, 0xc0, 0x93, 0], vec![0xcf, 0, 0, 1, 0, 0, 0, 0, 0, 1]].concat();
+    let cases = [
+        array("<f8", &[many, 0, many], &[]),
+        [vec![0x93], [array("<f8", &[1 << 25, 0], &[]), array("<f8", &[1 << 25, 0], &[])].concat(), vec![1]]
+            .concat(),
+        ext(22, &[vec![0x93], range].concat()),
+    ];
+    for payload in cases {
+        assert_eq!(shown(&payload), Err(DecodeError::Room), "{payload:02x?}");
+    }
+    let deep = array("<f8", &[1; 65], &[0; 8]);
+    assert_eq!(shown(&deep), Err(DecodeError::Malformed("a shape")));
+    assert!(shown(&array("|S0", &[many], &[])).is_err());
+    assert!(shown(&array("<f8", &[2], &[0; 8])).is_err());
+    assert_eq!(shown(&array("<f16", &[1], &[0; 16])), Err(DecodeError::Dtype("<f16".into())));
+    assert_eq!(shown(&array("|O", &[1], &[0; 8])), Err(DecodeError::Dtype("|O".into())));
 }
 
 #[test]

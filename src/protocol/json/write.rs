@@ -3,14 +3,23 @@
 use rmp::Marker;
 use serde::Serialize;
 
-use super::{DEPTH_MAX, EXT_BIG_INT};
+use super::array::Array;
+use super::{ARRAY, COLUMN, DEPTH_MAX, EXT_BIG_INT, INDEX};
 
 // Extension types of `docs/protocol.md`, "Values", that need more than their content.
 const TIMEDELTA: i8 = 8;
 const ENUM: i8 = 11;
 const NAMED_TUPLE: i8 = 13;
-/// The last one there is.
 const BYTEARRAY: i8 = 15;
+const STRUCT: i8 = 16;
+const MODEL: i8 = 17;
+const SCALAR: i8 = 19;
+const FRAME: i8 = 20;
+const SERIES: i8 = 21;
+const MOMENT: i8 = 24;
+
+/// What the arrays and tables of a value may take as JSON: their elements are shorter as bytes.
+const ROOM_BYTES: usize = 128 << 20;
 
 /// Why a payload cannot be shown as JSON.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,24 +34,30 @@ pub enum DecodeError {
     Utf8,
     #[error("a value has the unknown extension type {0}")]
     Extension(i8),
+    #[error("an array of the dtype {0} has no form in JSON: convert it with `.astype(…)`")]
+    Dtype(String),
+    #[error("its arrays and tables take more than {} MiB as JSON: return a part of them", ROOM_BYTES >> 20)]
+    Room,
     #[error("a value is not {0}")]
     Malformed(&'static str),
 }
 
 /// Appends the JSON form of one value to `out`. After an error `out` holds a part of it.
 pub fn to_json(payload: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let mut writer = JsonWriter { rest: payload, out };
+    let mut writer = JsonWriter { rest: payload, out, room: ROOM_BYTES };
     writer.value(0)?;
     writer.end()
 }
 
-struct JsonWriter<'a, 'o> {
-    rest: &'a [u8],
-    out: &'o mut Vec<u8>,
+pub(super) struct JsonWriter<'a, 'o> {
+    pub(super) rest: &'a [u8],
+    pub(super) out: &'o mut Vec<u8>,
+    /// What is left of `ROOM_BYTES`.
+    pub(super) room: usize,
 }
 
 impl<'a> JsonWriter<'a, '_> {
-    fn value(&mut self, depth: u32) -> Result<(), DecodeError> {
+    pub(super) fn value(&mut self, depth: u32) -> Result<(), DecodeError> {
         if depth == DEPTH_MAX {
             return Err(DecodeError::Depth);
         }
@@ -117,10 +132,14 @@ impl<'a> JsonWriter<'a, '_> {
         Ok(())
     }
 
-    /// A key is written like any value; what did not become text is then put into quotes.
     fn key(&mut self, depth: u32) -> Result<(), DecodeError> {
         let start = self.out.len();
         self.value(depth)?;
+        self.quote(start)
+    }
+
+    /// A key is written like any value; what did not become text is then put into quotes.
+    pub(super) fn quote(&mut self, start: usize) -> Result<(), DecodeError> {
         if self.out.get(start) != Some(&b'"') {
             let written = self.out.split_off(start);
             let text = std::str::from_utf8(&written).map_err(|_| DecodeError::Utf8)?;
@@ -136,34 +155,42 @@ impl<'a> JsonWriter<'a, '_> {
     }
 
     fn binary(&mut self, len: usize) -> Result<(), DecodeError> {
-        let content = self.take(len)?;
-        self.out.push(b'"');
-        base64(content, self.out);
-        self.out.push(b'"');
+        base64_text(self.take(len)?, self.out);
         Ok(())
     }
 
     fn extension(&mut self, len: usize, depth: u32) -> Result<(), DecodeError> {
         let [tag] = self.array()?;
-        let mut content = JsonWriter { rest: self.take(len)?, out: &mut *self.out };
+        let mut content = JsonWriter { rest: self.take(len)?, out: &mut *self.out, room: self.room };
         match i8::from_be_bytes([tag]) {
             EXT_BIG_INT => content.big_int()?,
             TIMEDELTA => content.seconds()?,
-            ENUM..=NAMED_TUPLE => content.named(depth + 1)?,
+            ENUM..=NAMED_TUPLE | STRUCT | MODEL => content.named(depth + 1)?,
+            ARRAY | SCALAR => Array::read(&mut content)?.write(content.out, &mut content.room)?,
+            FRAME => content.frame(depth + 1)?,
+            SERIES => content.series(depth + 1)?,
+            tag @ (INDEX | COLUMN) => content.column(tag, depth + 1)?,
+            MOMENT => content.moment(depth + 1)?,
             // The rest say in their content what they are in JSON: an array, a text, bytes.
             1..=BYTEARRAY => content.value(depth + 1)?,
             unknown => return Err(DecodeError::Extension(unknown)),
         }
-        content.end()
+        content.end()?;
+        self.room = content.room;
+        Ok(())
     }
 
-    /// `["module:Qual.Name", value]`: JSON shows the value alone.
+    /// `["module:Qual.Name", value, …]`: JSON shows the value alone.
     fn named(&mut self, depth: u32) -> Result<(), DecodeError> {
-        if Marker::from_u8(self.byte()?) != Marker::FixArray(2) {
+        let is_pair = self.list().is_ok_and(|len| len == 2 || len == 4);
+        if !is_pair {
             return Err(DecodeError::Malformed("a pair of type name and value"));
         }
         self.short_text()?;
-        self.value(depth)
+        self.value(depth)?;
+        // What a pydantic model has besides: which fields were given, and its private ones.
+        self.rest = &[];
+        Ok(())
     }
 
     fn big_int(&mut self) -> Result<(), DecodeError> {
@@ -182,19 +209,13 @@ impl<'a> JsonWriter<'a, '_> {
         if Marker::from_u8(self.byte()?) != Marker::FixArray(3) {
             return Err(DecodeError::Malformed("a timedelta"));
         }
-        let (days, seconds, micros) = (self.integer()?, self.integer()?, self.integer()?);
-        let total = (days * 86_400 + seconds) * 1_000_000 + micros;
-        let sign = if total < 0 { "-" } else { "" };
-        let (whole, part) = (total.unsigned_abs() / 1_000_000, total.unsigned_abs() % 1_000_000);
-        self.out.extend_from_slice(format!("{sign}{whole}").as_bytes());
-        if part > 0 {
-            self.out.extend_from_slice(format!(".{part:06}").trim_end_matches('0').as_bytes());
-        }
+        let (days, seconds_of_day, micros) = (self.integer()?, self.integer()?, self.integer()?);
+        seconds((days * 86_400 + seconds_of_day) * 1_000_000 + micros, 6, self.out);
         Ok(())
     }
 
     /// An integer of at most 64 bits, wide enough for the arithmetic that follows.
-    fn integer(&mut self) -> Result<i128, DecodeError> {
+    pub(super) fn integer(&mut self) -> Result<i128, DecodeError> {
         Ok(match Marker::from_u8(self.byte()?) {
             Marker::FixPos(number) => number.into(),
             Marker::FixNeg(number) => number.into(),
@@ -210,7 +231,7 @@ impl<'a> JsonWriter<'a, '_> {
         })
     }
 
-    fn short_text(&mut self) -> Result<&'a str, DecodeError> {
+    pub(super) fn short_text(&mut self) -> Result<&'a str, DecodeError> {
         let len = match Marker::from_u8(self.byte()?) {
             Marker::FixStr(len) => len.into(),
             Marker::Str8 => self.length8()?,
@@ -220,10 +241,52 @@ impl<'a> JsonWriter<'a, '_> {
         self.utf8(len)
     }
 
-    fn comma(&mut self, index: usize) {
+    pub(super) fn comma(&mut self, index: usize) {
         if index > 0 {
             self.out.push(b',');
         }
+    }
+
+    /// The length of a list that comes next.
+    pub(super) fn list(&mut self) -> Result<usize, DecodeError> {
+        match Marker::from_u8(self.byte()?) {
+            Marker::FixArray(len) => Ok(len.into()),
+            Marker::Array16 => self.length16(),
+            Marker::Array32 => self.length32(),
+            _ => Err(DecodeError::Malformed("a list")),
+        }
+    }
+
+    /// The bytes that come next.
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+        let len = match Marker::from_u8(self.byte()?) {
+            Marker::Bin8 => self.length8()?,
+            Marker::Bin16 => self.length16()?,
+            Marker::Bin32 => self.length32()?,
+            _ => return Err(DecodeError::Malformed("bytes")),
+        };
+        self.take(len)
+    }
+
+    /// Type and content of an extension, if one comes next.
+    pub(super) fn extension_if_any(&mut self) -> Result<Option<(i8, &'a [u8])>, DecodeError> {
+        let before = self.rest;
+        let len = match Marker::from_u8(self.byte()?) {
+            Marker::FixExt1 => 1,
+            Marker::FixExt2 => 2,
+            Marker::FixExt4 => 4,
+            Marker::FixExt8 => 8,
+            Marker::FixExt16 => 16,
+            Marker::Ext8 => self.length8()?,
+            Marker::Ext16 => self.length16()?,
+            Marker::Ext32 => self.length32()?,
+            _ => {
+                self.rest = before;
+                return Ok(None);
+            }
+        };
+        let [tag] = self.array()?;
+        Ok(Some((i8::from_be_bytes([tag]), self.take(len)?)))
     }
 
     fn utf8(&mut self, len: usize) -> Result<&'a str, DecodeError> {
@@ -266,8 +329,32 @@ impl<'a> JsonWriter<'a, '_> {
     }
 }
 
-fn scalar<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+/// Takes so much of the room that is left.
+pub(super) fn charge(room: &mut usize, bytes: usize) -> Result<(), DecodeError> {
+    *room = room.checked_sub(bytes).ok_or(DecodeError::Room)?;
+    Ok(())
+}
+
+/// Units of 10⁻ⁿ seconds as one exact decimal number of seconds.
+pub(super) fn seconds(units: i128, digits: u32, out: &mut Vec<u8>) {
+    let second = 10u128.pow(digits);
+    let sign = if units < 0 { "-" } else { "" };
+    let (whole, part) = (units.unsigned_abs() / second, units.unsigned_abs() % second);
+    out.extend_from_slice(format!("{sign}{whole}").as_bytes());
+    if part > 0 {
+        let width = digits as usize;
+        out.extend_from_slice(format!(".{part:0width$}").trim_end_matches('0').as_bytes());
+    }
+}
+
+pub(super) fn scalar<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("numbers and texts can always be written to memory");
+}
+
+pub(super) fn base64_text(content: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    base64(content, out);
+    out.push(b'"');
 }
 
 fn base64(content: &[u8], out: &mut Vec<u8>) {

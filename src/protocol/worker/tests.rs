@@ -64,9 +64,16 @@ fn kind(name: &str) -> &str {
 fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
     let (call, attempt) = call_of(fields);
     match kind(name) {
-        "return" => FromWorker::Return { call, attempt, value: payload_of(&fields["value"]) },
+        "return" => FromWorker::Return {
+            call,
+            attempt,
+            value: payload_of(&fields["value"]),
+            run: Duration::from_micros(number_of(&fields["micros"]).into()),
+        },
+        "giveback" => FromWorker::GiveBack { call, attempt },
         "raise" => FromWorker::Raise { call, attempt, error: payload_of(&fields["error"]) },
         "evicted" => FromWorker::Evicted { call, attempt },
+        "summary" => FromWorker::Summary { call, attempt, text: text_of(&fields["text"]) },
         "memo" => FromWorker::Memo {
             call,
             attempt,
@@ -77,6 +84,17 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
                 known: number_of(&fields["known"]),
             },
         },
+        "alarm" => FromWorker::Alarm {
+            call,
+            attempt,
+            alarm: Alarm {
+                seq: number_of(&fields["seq"]),
+                ident: number_of(&fields["ident"]),
+                value: payload_of(&fields["value"]),
+                after: Duration::from_millis(fields["after"].as_u64().unwrap()),
+            },
+        },
+        "listen" => FromWorker::Listen { call, attempt, seqs: list(&fields["seqs"], number_of) },
         _ => FromWorker::Calls {
             call,
             attempt,
@@ -115,6 +133,16 @@ fn control_messages_of_workers_are_read_as_the_vectors_say() {
                 kind: text_of(&fields["kind"]),
                 signature: payload_of(&fields["signature"]),
             },
+            "stacks" => FromControl::Stacks {
+                nonce: fields["nonce"].as_u64().unwrap(),
+                stacks: list(&fields["stacks"], |stack| TaskStack {
+                    name: text_of(&stack[0]),
+                    call: (stack[2] != 0)
+                        .then(|| (CallKey(stack[1].as_u64().unwrap()), number_of(&stack[2]))),
+                    state: text_of(&stack[3]),
+                    text: text_of(&stack[4]),
+                }),
+            },
             "pong" => FromControl::Pong(fields["nonce"].as_u64().unwrap()),
             _ => {
                 let (call, attempt) = call_of(&fields);
@@ -147,6 +175,7 @@ fn messages_to_workers_are_written_as_the_vectors_say() {
                     ident: number_of(&r[2]),
                     outcome: outcome_of(&r[3], &r[4]),
                 }),
+                id: text_of(&fields["id"]),
                 remaining: fields["remaining"].as_u64().map(Duration::from_millis),
             },
         };
@@ -163,6 +192,9 @@ fn control_messages_to_workers_are_written_as_the_vectors_say() {
             "lane" => ToControl::Lane(number_of(&fields["lane"])),
             "ping" => ToControl::Ping(fields["nonce"].as_u64().unwrap()),
             "drain" => ToControl::Drain,
+            "askback" => ToControl::AskBack(number_of(&fields["lane"])),
+            "tally" => ToControl::Tally,
+            "askstacks" => ToControl::Stacks(fields["nonce"].as_u64().unwrap()),
             _ => {
                 let (call, attempt) = call_of(&fields);
                 ToControl::Interrupt { call, attempt, reason: text_of(&fields["reason"]) }

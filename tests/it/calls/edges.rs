@@ -144,7 +144,7 @@ fn a_service_that_does_not_exist(project: &Project) {
         let answers = project.call(&[asks]);
         assert_eq!(answers[0]["type"], "ServiceUnavailable", "{answers}");
         assert_eq!(answers[0]["service"], stranger);
-        assert!(text(&answers[0], "message").contains(&format!("no service {stranger}")), "{answers}");
+        assert!(text(&answers[0], "message").contains(&format!("no service `{stranger}`")), "{answers}");
         assert_eq!(answers[1], "and on");
     }
 }

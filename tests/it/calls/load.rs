@@ -53,7 +53,7 @@ fn call_all(gateway: &str, numbers: Range<u32>) {
 
 /// An instance is killed again and again; a crash loop would begin with the fifth time.
 #[test]
-fn a_kill_costs_no_more_than_what_runs() {
+fn a_kill_costs_no_more_than_what_has_begun() {
     let sandbox = sandbox(&["plain"]);
     let project = Project::up(&sandbox);
     let (gateway, next, ended) = (project.hub.gateway(), AtomicU32::new(0), AtomicBool::new(false));
@@ -75,7 +75,7 @@ fn a_kill_costs_no_more_than_what_runs() {
             }
             failed
         };
-        let callers: Vec<_> = (0..8).map(|_| scope.spawn(call)).collect();
+        let callers: Vec<_> = (0..40).map(|_| scope.spawn(call)).collect();
         for _ in 0..4 {
             let goal = next.load(Ordering::Relaxed) + 300;
             wait_for("calls to go on", || (next.load(Ordering::Relaxed) > goal).then_some(()));
@@ -86,7 +86,8 @@ fn a_kill_costs_no_more_than_what_runs() {
         drop(until);
         callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect()
     });
-    assert!(failed.len() <= 4 * 2, "{failed:?} failed, but each kill can hit one call per slot");
+    // One may run on each lane, and behind it go those whose answers were about to be sent with its own.
+    assert!(failed.len() <= 4 * 2 * 17, "{failed:?} failed, but each kill can hit only what had begun");
     let begun = std::fs::read_to_string(sandbox.path("begun")).unwrap();
     let begun: Vec<u32> = begun.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(begun.len(), begun.iter().collect::<BTreeSet<_>>().len(), "none began twice");

@@ -3,13 +3,17 @@
 //! The functions are those of `projects/`: each test starts a hub for one of these projects, and checks many things
 //! there, because a hub takes longer to start than most of them take.
 
+mod ahead;
 mod callers;
 mod edges;
+mod fans;
 mod gates;
 mod limits;
 mod load;
 mod options;
+mod seeing;
 mod trees;
+mod values;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,8 @@
-//! A shell that knows what the pages use: `msx`, `curl`, `python`, `echo $?`, variables before a command, `$(…)`.
+//! A shell that knows what the pages use: `msx`, `curl`, `python`, `pytest`, `echo $?`, variables before a command, `$(…)`.
 //!
 //! What differs from a real one: `msx up` runs in the background, so that the page can go on; the gateway that a page
-//! calls `127.0.0.1:8080` may listen elsewhere; paths of the sandbox are shown as `/home/you/shop`; `cargo run --release --`
+//! calls `127.0.0.1:8080` may listen elsewhere; a line that ends in `&` runs until the page ends; the call that is first in
+//! the last `msx calls` is shown as `9k2m4xq7`; paths of the sandbox are shown as `/home/you/shop`; `cargo run --release --`
 //! is the binary under test; `cargo build`, `cargo install`, `cargo test` and `pip` are the reader's business.
 
 use std::fs;
@@ -10,18 +11,24 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::Sandbox;
 use crate::support::hub::BOUND;
+use crate::support::{Running, Sandbox};
 
 /// Where the pages say the gateway listens.
 const GATEWAY: &str = "127.0.0.1:8080";
 /// Where the pages say the project is.
 const PROJECT: &str = "/home/you/shop";
+/// What the pages call a call, in full and by its beginning.
+const CALL: &str = "9k2m4xq7";
+const CALL_START: &str = "9k2m";
 
 pub struct Console<'a> {
     sandbox: &'a Sandbox,
     /// Where the gateway really listens, as `up` said.
     gateway: Option<String>,
+    /// The id of the call that the page speaks of.
+    call: Option<String>,
+    background: Vec<Running>,
     last_code: i32,
 }
 
@@ -33,7 +40,7 @@ pub struct Printed {
 
 impl<'a> Console<'a> {
     pub fn new(sandbox: &'a Sandbox) -> Self {
-        Self { sandbox, gateway: None, last_code: 0 }
+        Self { sandbox, gateway: None, call: None, background: Vec::new(), last_code: 0 }
     }
 
     pub fn run(&mut self, line: &str) -> Printed {
@@ -41,6 +48,7 @@ impl<'a> Console<'a> {
             .strip_prefix("cargo run --release -- ")
             .map_or(line.to_owned(), |verb| format!("msx {verb}"));
         let line = self.substituted(line);
+        let line = self.with_call(line);
         let words = words(&line);
         let is_setting =
             |word: &&String| word.split_once('=').is_some_and(|(name, _)| name == name.to_uppercase());
@@ -50,8 +58,13 @@ impl<'a> Console<'a> {
         let (code, text) = match words.as_slice() {
             ["echo", "$?"] => (0, self.last_code.to_string()),
             ["cargo" | "pip" | "export" | "sudo", ..] => (0, String::new()),
+            ["msx", args @ .., "&"] => {
+                self.background.push(self.sandbox.start(args));
+                (0, String::new())
+            }
             ["msx", args @ ..] => self.msx(args, &env),
             ["python" | "python3", args @ ..] => self.python(args, &env),
+            ["pytest", args @ ..] => self.pytest(args),
             ["curl", args @ ..] => (0, self.curl(args)),
             _ => panic!("the pages' console does not know `{line}`"),
         };
@@ -71,6 +84,14 @@ impl<'a> Console<'a> {
         line
     }
 
+    /// The line with the id of the call that is meant.
+    fn with_call(&self, line: String) -> String {
+        match &self.call {
+            Some(id) => line.replace(CALL, id).replace(CALL_START, &id[..CALL_START.len()]),
+            None => line,
+        }
+    }
+
     fn msx(&mut self, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
         let mut args = args.to_vec();
         let is_up = args.first() == Some(&"up");
@@ -80,6 +101,10 @@ impl<'a> Console<'a> {
         let (code, text) = ended(self.sandbox.msx(&args).envs(env.iter().copied()));
         if is_up && let Some((_, rest)) = text.split_once("gateway: http://") {
             self.gateway = rest.split_once('/').map(|(address, _)| address.to_owned());
+        }
+        if args.first() == Some(&"calls") {
+            let first = text.lines().nth(1).and_then(|row| row.split_whitespace().next());
+            self.call = first.filter(|id| id.len() == CALL.len()).map(str::to_owned);
         }
         (code, text)
     }
@@ -92,6 +117,15 @@ impl<'a> Console<'a> {
         python.args(args).current_dir(self.sandbox.root());
         python.env("PYTHONPATH", path).env("PYTHONDONTWRITEBYTECODE", "1");
         ended(python.envs(env.iter().copied()))
+    }
+
+    /// As where the SDK was installed together with its plugin.
+    fn pytest(&self, args: &[&str]) -> (i32, String) {
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/python/src");
+        let mut pytest = Command::new(crate::sdk::environment().join("bin/python"));
+        pytest.args(["-m", "pytest", "-p", "msx.testing", "-p", "no:cacheprovider"]).args(args);
+        pytest.env("PYTHONPATH", sdk).env("PYTHONDONTWRITEBYTECODE", "1").env("COLUMNS", "80");
+        ended(pytest.current_dir(self.sandbox.root()))
     }
 
     /// What msx has fetched for itself, which the SDK needs.
@@ -129,6 +163,7 @@ impl<'a> Console<'a> {
             Some(gateway) => text.replace(gateway, GATEWAY),
             None => text,
         };
+        let text = self.call.as_ref().map_or(text.clone(), |id| text.replace(id, CALL));
         let lines = text.lines().filter(|line| !line.starts_with("note: port 8080 is taken"));
         lines.collect::<Vec<_>>().join("\n")
     }

@@ -56,7 +56,7 @@ fn on_a_class() {
     Traceback (most recent call last):
       File "[ROOT]/a.py", line 3, in <module>
         @microservice
-    TypeError: @microservice cannot make a service of Shop: classes are not yet supported; decorate a function
+    TypeError: @microservice cannot make a service of Shop: it has no __call__; define what a call of the service does as `def __call__(self, …)`
 
     help: the traceback above is the module's own: correct it there
     "#);

@@ -5,5 +5,6 @@ mod decorators;
 mod manifest;
 mod modules;
 mod python;
+mod seeing;
 mod state;
 mod verbs;

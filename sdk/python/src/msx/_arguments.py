@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from . import _codec
+from . import _arrays, _codec, _models
 
 _PLAIN = {NoneType, bool, int, float, str, bytes, list, dict, object, Any}
 
@@ -71,6 +71,28 @@ def _convert(value: Any, kind: Any) -> Any:
     if type(value) is kind:
         return value
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, kind, dec_hook=_from_plain)
+    except _Invalid as error:
+        raise error.__cause__ or error from None
     except (msgspec.ValidationError, TypeError, ValueError):
         return value
+
+
+class _Invalid(Exception):
+    """Carries the verdict of a pydantic model past msgspec: it is made to be heard."""
+
+
+def _from_plain(hint: Any, value: Any) -> Any:
+    """What msgspec does not know: classes of libraries that are imported, if the annotation names them."""
+    kind = typing.get_origin(hint) or hint
+    if isinstance(value, kind):
+        return value
+    if _models.is_model(kind):
+        try:
+            return kind.model_validate(value)
+        except ValueError as error:
+            raise _Invalid from error
+    library = kind.__module__.partition(".")[0]
+    if library == "numpy":
+        return _arrays.from_plain(kind, hint, value)
+    return kind(value) if library == "pandas" else value

@@ -25,6 +25,7 @@ _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
 TUPLE, SET, FROZENSET, INT, DATETIME, DATE, TIME, TIMEDELTA = range(1, 9)
 DECIMAL, UUID, ENUM, DATACLASS, NAMEDTUPLE, COMPLEX, BYTEARRAY = range(9, 16)
+STRUCT, MODEL, ARRAY, SCALAR, FRAME, SERIES, INDEX, COLUMN, MOMENT = range(16, 25)
 
 _SCALARS = frozenset({NoneType, bool, int, float, str, bytes})
 _are_scalars = _SCALARS.issuperset
@@ -32,6 +33,14 @@ _are_scalars = _SCALARS.issuperset
 
 class CannotTravel(TypeError):
     """A value has no encoding. The message says why, and what to do."""
+
+
+class TooLarge(ValueError):
+    """A value takes so many bytes that no message can hold it."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"a value of {size} bytes is larger than any message")
+        self.size = size
 
 
 # --- encoding ---------------------------------------------------------------------------------------------
@@ -50,10 +59,10 @@ def _key_content(key: _Key) -> Ext:
     return key.ext
 
 
-_pack = msgspec.msgpack.Encoder(enc_hook=_key_content).encode
+pack = msgspec.msgpack.Encoder(enc_hook=_key_content).encode
 
 
-class _Walk:
+class Walk:
     """One rewriting of a value into plain types and extensions."""
 
     __slots__ = ("canonical", "plain", "saw_dict")
@@ -82,69 +91,69 @@ class _Walk:
         return _Key(rewritten) if type(rewritten) is Ext else rewritten
 
 
-def _int(_walk: _Walk, value: int, _depth: int) -> Any:
-    return value if _INT_MIN <= value <= _INT_MAX else Ext(INT, _pack(str(value)))
+def _int(_walk: Walk, value: int, _depth: int) -> Any:
+    return value if _INT_MIN <= value <= _INT_MAX else Ext(INT, pack(str(value)))
 
 
-def _list(walk: _Walk, value: list[Any], depth: int) -> Any:
+def _list(walk: Walk, value: list[Any], depth: int) -> Any:
     return walk.all(value, depth)
 
 
-def _dict(walk: _Walk, value: dict[Any, Any], depth: int) -> Any:
+def _dict(walk: Walk, value: dict[Any, Any], depth: int) -> Any:
     is_plain = walk.plain.issuperset
     if not (is_plain(map(type, value)) and is_plain(map(type, value.values()))):
         value = {walk.key(key, depth): walk(item, depth) for key, item in value.items()}
     if len(value) > 1:
         walk.saw_dict = True
         if walk.canonical:
-            return dict(sorted(value.items(), key=lambda entry: _pack(entry[0])))
+            return dict(sorted(value.items(), key=lambda entry: pack(entry[0])))
     return value
 
 
-def _tuple(walk: _Walk, value: tuple[Any, ...], depth: int) -> Ext:
-    return Ext(TUPLE, _pack(walk.all(value, depth)))
+def _tuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Ext:
+    return Ext(TUPLE, pack(walk.all(value, depth)))
 
 
-def _set(walk: _Walk, value: set[Any] | frozenset[Any], depth: int) -> Ext:
-    members = sorted(_pack(walk(member, depth)) for member in value)
+def _set(walk: Walk, value: set[Any] | frozenset[Any], depth: int) -> Ext:
+    members = sorted(pack(walk(member, depth)) for member in value)
     code = SET if type(value) is set else FROZENSET
-    return Ext(code, _pack([msgspec.Raw(member) for member in members]))
+    return Ext(code, pack([msgspec.Raw(member) for member in members]))
 
 
 def _iso(code: int) -> _Rewrite:
-    return lambda _walk, value, _depth: Ext(code, _pack(value.isoformat()))
+    return lambda _walk, value, _depth: Ext(code, pack(value.isoformat()))
 
 
 def _text(code: int) -> _Rewrite:
-    return lambda _walk, value, _depth: Ext(code, _pack(str(value)))
+    return lambda _walk, value, _depth: Ext(code, pack(str(value)))
 
 
-def _timedelta(_walk: _Walk, value: datetime.timedelta, _depth: int) -> Ext:
-    return Ext(TIMEDELTA, _pack((value.days, value.seconds, value.microseconds)))
+def _timedelta(_walk: Walk, value: datetime.timedelta, _depth: int) -> Ext:
+    return Ext(TIMEDELTA, pack((value.days, value.seconds, value.microseconds)))
 
 
-def _complex(_walk: _Walk, value: complex, _depth: int) -> Ext:
-    return Ext(COMPLEX, _pack((value.real, value.imag)))
+def _complex(_walk: Walk, value: complex, _depth: int) -> Ext:
+    return Ext(COMPLEX, pack((value.real, value.imag)))
 
 
-def _bytearray(_walk: _Walk, value: bytearray, _depth: int) -> Ext:
-    return Ext(BYTEARRAY, _pack(value))
+def _bytearray(_walk: Walk, value: bytearray, _depth: int) -> Ext:
+    return Ext(BYTEARRAY, pack(value))
 
 
-def _enum(walk: _Walk, value: enum.Enum, depth: int) -> Ext:
-    return Ext(ENUM, _pack((_type_name(type(value)), walk(value.value, depth))))
+def _enum(walk: Walk, value: enum.Enum, depth: int) -> Ext:
+    return Ext(ENUM, pack((type_name(type(value)), walk(value.value, depth))))
 
 
-def _dataclass(walk: _Walk, value: Any, depth: int) -> Ext:
-    fields = {name: walk(getattr(value, name), depth) for name in value.__dataclass_fields__}
-    return Ext(DATACLASS, _pack((_type_name(type(value)), fields)))
+def _dataclass(walk: Walk, value: Any, depth: int) -> Ext:
+    fields = {name: walk(getattr(value, name), depth) for name in _field_names(type(value))}
+    return Ext(DATACLASS, pack((type_name(type(value)), fields)))
 
 
-def _namedtuple(walk: _Walk, value: tuple[Any, ...], depth: int) -> Ext:
-    return Ext(NAMEDTUPLE, _pack((_type_name(type(value)), walk.all(value, depth))))
+def _namedtuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Ext:
+    return Ext(NAMEDTUPLE, pack((type_name(type(value)), walk.all(value, depth))))
 
 
-_Rewrite = Callable[[_Walk, Any, int], Any]
+_Rewrite = Callable[[Walk, Any, int], Any]
 
 _REWRITES: dict[type, _Rewrite] = {
     int: _int,
@@ -165,7 +174,15 @@ _REWRITES: dict[type, _Rewrite] = {
 
 
 def _classify(kind: type) -> _Rewrite:
-    """The rewriting of a class of the user's, remembered; raises CannotTravel."""
+    """The rewriting of a class that is not Python's own, remembered; raises CannotTravel."""
+    from . import _arrays, _frames  # they build on this module
+
+    rewrite = _arrays.rewrite_of(kind) or _frames.rewrite_of(kind) or _of_users(kind)
+    _REWRITES[kind] = rewrite
+    return rewrite
+
+
+def _of_users(kind: type) -> _Rewrite:
     rewrite = _kind_of(kind)
     name = f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
     if rewrite is None:
@@ -174,9 +191,8 @@ def _classify(kind: type) -> _Rewrite:
             f"convert it with {base}(…)" if base else "send plain data, a dataclass, a NamedTuple or an Enum"
         )
         raise CannotTravel(f"a value of type {name} cannot travel; {advice}")
-    if resolve(_type_name(kind)) is not kind:
+    if resolve(type_name(kind)) is not kind:
         raise CannotTravel(f"a value of type {name} cannot travel: the class cannot be found by that name")
-    _REWRITES[kind] = rewrite
     return rewrite
 
 
@@ -190,7 +206,9 @@ def _kind_of(kind: type) -> _Rewrite | None:
         return _namedtuple
     if _is_dataclass(kind):
         return _dataclass
-    return None
+    from . import _models
+
+    return _models.rewrite_of(kind)
 
 
 def _is_namedtuple(kind: type) -> bool:
@@ -198,23 +216,35 @@ def _is_namedtuple(kind: type) -> bool:
 
 
 def _is_dataclass(kind: type) -> bool:
-    return "__dataclass_fields__" in kind.__dict__ and not issubclass(kind, BaseException)
+    """Not one with a base that keeps a state of its own, like an exception or a dict."""
+    is_plain = all(base is object or base.__flags__ & HEAP_TYPE for base in kind.__mro__)
+    return is_plain and "__dataclass_fields__" in kind.__dict__
 
 
-def _type_name(kind: type) -> str:
+HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that was made at run time
+
+
+def _field_names(kind: type) -> list[str]:
+    """Without its ClassVars and InitVars, which are no part of a value."""
+    import dataclasses
+
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def type_name(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _encode_with(walk: _Walk, value: Any) -> bytes:
-    return _pack(walk(value, 0))
+def _encode_with(walk: Walk, value: Any) -> bytes:
+    return pack(walk(value, 0))
 
 
 def encode(value: Any) -> bytes:
     """The bytes of a value; raises CannotTravel."""
     try:
-        return _pack(value if type(value) in _SCALARS else _Walk()(value, 0))
+        return pack(value if type(value) in _SCALARS else Walk()(value, 0))
     except OverflowError:
-        return _pack(_Walk(exact_ints=True)(value, 0))
+        return pack(Walk(exact_ints=True)(value, 0))
     except UnicodeEncodeError:
         raise CannotTravel("a str with lone surrogates cannot travel; encode it to bytes") from None
     except RecursionError:
@@ -225,14 +255,14 @@ def encode_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[byt
     """The payload of arguments, and their ident: its CRC-32, with dict entries in canonical order."""
     if not kwargs and _are_scalars(map(type, args)):
         try:
-            payload = _pack((args, kwargs))
+            payload = pack((args, kwargs))
         except (OverflowError, UnicodeEncodeError):
             payload = encode([list(args), kwargs])
         return payload, crc32(payload)
     value = [list(args), kwargs]
-    walk = _Walk()
+    walk = Walk()
     try:
-        payload = _pack(walk(value, 0))
+        payload = pack(walk(value, 0))
     except (OverflowError, UnicodeEncodeError, RecursionError):
         payload = encode(value)
         walk.saw_dict = True
@@ -240,7 +270,7 @@ def encode_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[byt
 
 
 def _canonical(value: Any) -> bytes:
-    return _pack(_Walk(canonical=True, exact_ints=True)(value, 0))
+    return pack(Walk(canonical=True, exact_ints=True)(value, 0))
 
 
 # --- decoding ---------------------------------------------------------------------------------------------
@@ -265,7 +295,7 @@ def resolve(name: str) -> Any:
     return found
 
 
-def _named(name: Any, is_kind: Callable[[type], bool], what: str) -> Any:
+def named(name: Any, is_kind: Callable[[type], bool], what: str) -> Any:
     kind = resolve(name) if isinstance(name, str) else None
     if isinstance(kind, type) and is_kind(kind):
         return kind
@@ -277,19 +307,19 @@ def _is_enum(kind: type) -> bool:
 
 
 def _to_enum(content: Any) -> Any:
-    return _named(content[0], _is_enum, "Enum")(content[1])
+    return named(content[0], _is_enum, "Enum")(content[1])
 
 
 def _to_dataclass(content: Any) -> Any:
     """Neither `__init__` nor `__post_init__` runs: the fields are a state, not arguments."""
-    kind = _named(content[0], _is_dataclass, "dataclass")
+    import dataclasses
+
+    kind: Any = named(content[0], _is_dataclass, "dataclass")
     value = object.__new__(kind)
     given = content[1]
-    for name, field in kind.__dataclass_fields__.items():
-        if name in given:
-            object.__setattr__(value, name, given[name])
-        else:
-            object.__setattr__(value, name, _default(content[0], field))
+    for field in dataclasses.fields(kind):
+        name = field.name
+        object.__setattr__(value, name, given[name] if name in given else _default(content[0], field))
     return value
 
 
@@ -305,7 +335,7 @@ def _default(kind_name: str, field: Any) -> Any:
 
 
 def _to_namedtuple(content: Any) -> Any:
-    return _named(content[0], _is_namedtuple, "NamedTuple")._make(content[1])
+    return named(content[0], _is_namedtuple, "NamedTuple")._make(content[1])
 
 
 _BUILDERS: dict[int, Callable[[Any], Any]] = {
@@ -318,7 +348,7 @@ _BUILDERS: dict[int, Callable[[Any], Any]] = {
     TIME: datetime.time.fromisoformat,
     TIMEDELTA: lambda content: datetime.timedelta(*content),
     DECIMAL: decimal.Decimal,
-    UUID: uuid.UUID,
+    UUID: lambda content: uuid.UUID(str(content)),
     ENUM: _to_enum,
     DATACLASS: _to_dataclass,
     NAMEDTUPLE: _to_namedtuple,
@@ -329,9 +359,22 @@ _BUILDERS: dict[int, Callable[[Any], Any]] = {
 
 def _build(code: int, content: memoryview) -> Any:
     build = _BUILDERS.get(code)
-    if build is None:
+    return build(_unpack(content)) if build is not None else _build_foreign(code, content)
+
+
+def _build_foreign(code: int, content: memoryview) -> Any:
+    from . import _arrays, _frames, _models  # they build on this module
+
+    build = _models.BUILDERS.get(code) or _frames.BUILDERS.get(code)
+    raw = _arrays.RAW_BUILDERS.get(code)
+    if build is None and raw is None:
         raise TypeError(f"received a value of the unknown extension type {code}; is this msx too old?")
-    return build(_unpack(content))
+    try:
+        return raw(content) if raw is not None else build(_unpack(content))  # type: ignore[misc]
+    except (TypeError, ValueError):
+        raise
+    except Exception as error:  # of the library, which is given nonsense
+        raise ValueError(f"not a value of the extension type {code}: {error!r}") from None
 
 
 _unpack = msgspec.msgpack.Decoder(ext_hook=_build).decode

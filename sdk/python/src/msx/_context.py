@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from ._errors import NoCallContext, UsageError
 
 if TYPE_CHECKING:
+    from ._fanout import Race
     from ._futures import Future
+    from ._info import CallInfo
     from ._service import Service
 
 
 class LiveCall(Protocol):
     """What a stub needs of the call that it is used in."""
 
-    deadline: float | None  # when its caller stops waiting, by time.monotonic()
+    @property
+    def deadline(self) -> float | None:
+        """When its caller stops waiting, by time.monotonic()."""
 
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls and waits, blocking."""
@@ -34,8 +38,17 @@ class LiveCall(Protocol):
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         """All results: a list, or on an event loop an awaitable of one."""
 
+    def race(self) -> Race:
+        """For futures that are wanted in the order in which they are done."""
+
+    def info(self) -> CallInfo:
+        """What the code may know about its call."""
+
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Runs a function once per call, however often the call is run again."""
+
+    def summarise(self, text: str) -> None:
+        """Says what the call is about."""
 
 
 class Runtime(Protocol):

@@ -14,6 +14,8 @@ from typing import Protocol
 from ._process import die, die_of_lanes
 from ._protocol import (
     VERSION,
+    AskBack,
+    AskStacks,
     Decoder,
     Drain,
     Interrupt,
@@ -24,8 +26,12 @@ from ._protocol import (
     ProtocolError,
     Reader,
     Stack,
+    Stacks,
+    Tally,
+    TaskStack,
     frame,
 )
+from ._tally import Numbers, open_numbers
 
 FDS_MAX = 64
 
@@ -37,7 +43,11 @@ class Worker(Protocol):
 
     def stack_of(self, interrupt: Interrupt) -> str: ...
 
+    def stacks(self) -> list[TaskStack]: ...
+
     def interrupt(self, interrupt: Interrupt) -> None: ...
+
+    def give_back(self, number: int) -> None: ...
 
     def drain(self) -> None: ...
 
@@ -49,7 +59,8 @@ class Control:
         self._reader = Reader(sock)
         self._sending = threading.Lock()
         self._descriptors: list[int] = []
-        self._decode = Decoder(NewLane, Ping, Interrupt, Drain)
+        self._decode = Decoder(NewLane, Ping, Interrupt, Drain, AskBack, Tally, AskStacks)
+        self.numbers: Numbers = {}  # without a file of the hub's they are for nobody
 
     def send(self, message: Message) -> None:
         with self._sending:
@@ -95,10 +106,20 @@ class Control:
             case Interrupt():
                 self.send(Stack(message.call, message.attempt, self._worker.stack_of(message)))
                 self._worker.interrupt(message)
+            case AskBack():
+                self._worker.give_back(message.lane)
+            case Tally():
+                self.numbers = open_numbers(self._descriptor("the tally"))
+            case AskStacks():
+                self.send(Stacks(message.nonce, self._worker.stacks()))
             case Drain():
                 self._worker.drain()
 
     def _lane(self, lane: NewLane) -> None:
+        descriptor = self._descriptor(f"lane {lane.number}")
+        self._worker.add_lane(lane.number, socket.socket(fileno=descriptor))
+
+    def _descriptor(self, of: str) -> int:
         if not self._descriptors:
-            raise ProtocolError(f"lane {lane.number} came without a descriptor")
-        self._worker.add_lane(lane.number, socket.socket(fileno=self._descriptors.pop(0)))
+            raise ProtocolError(f"{of} came without a descriptor")
+        return self._descriptors.pop(0)

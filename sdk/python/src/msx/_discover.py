@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import os
 import sys
 import sysconfig
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 from msx import _context, _registry, _signature
+from msx._classes import constructor_of
 from msx._remote import full_traceback
 from msx._service import Service
 from msx._traceback import user_frames
@@ -41,12 +43,13 @@ def _services_of(module: str) -> list[Service[..., Any]]:
 
 
 def _service(service: Service[..., Any]) -> dict[str, Any]:
-    module, _, function = service.name.rpartition(".")
-    code = service.fn.__code__
+    module, _, name = service.name.rpartition(".")
+    function: Any = inspect.unwrap(service.fn) if constructor_of(service.fn) else service.fn
+    code = function.__code__
     return {
         "name": service.name,
         "module": module,
-        "function": function,
+        "function": name,
         "kind": "async" if service.is_async else "def",
         "file": os.path.abspath(code.co_filename),
         "line": code.co_firstlineno,

@@ -14,12 +14,13 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
-from . import _context, _hooks
+from . import _context, _hooks, _timers
 from ._errors import Cancelled
 from ._interrupts import Kept
 from ._process import die
-from ._protocol import Decoder, Evict, Interrupt, Message, Reader, Resume, Run, frame
-from ._tasks import LoopCall, LoopRuntime, current_call, task_factory
+from ._protocol import Decoder, Evict, Interrupt, Message, Reader, Resume, Run, TaskStack, frame
+from ._tally import Numbers
+from ._tasks import CallTask, LoopCall, LoopRuntime, call_of, current_call, stack_of_steps, task_factory
 from ._watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class LoopEngine:
     def run(self, worker: WorkerProcess) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.set_task_factory(task_factory)
+        _timers.watch(self.loop, call_of)
         _run_until_done(self.loop, self.loop.create_task(self._main(worker)))
         left = asyncio.all_tasks(self.loop)
         for task in left:
@@ -68,12 +70,32 @@ class LoopEngine:
 
     # --- for the control thread ---
 
-    def add_lane(self, number: int, sock: socket.socket) -> None:
-        self.loop.call_soon_threadsafe(self._open, number, sock)
+    def add_lane(self, number: int, sock: socket.socket, numbers: Numbers) -> None:
+        self.loop.call_soon_threadsafe(self._open, number, sock, numbers)
+
+    def give_back(self, number: int) -> None:
+        """Nothing waits for its turn here."""
 
     def stack_of(self, interrupt: Interrupt) -> str:
         call = self._calls.get((interrupt.call, interrupt.attempt))
         return call.stack(self._thread) if call is not None else ""
+
+    def stacks(self) -> list[TaskStack]:
+        """Of each call its main task, then those that it made."""
+        calls = list(self._calls.items())
+        tasks: set[asyncio.Task[Any]] = set()
+        with suppress(RuntimeError):  # the loop makes tasks faster than they can be looked at
+            tasks = asyncio.all_tasks(self.loop)
+        of_calls = [task for task in tasks if isinstance(task, CallTask)]
+        stacks: list[TaskStack] = []
+        for key, call in calls:
+            state = "parked" if call.parked else "running"
+            stacks.append(TaskStack("call", *key, state, call.stack(self._thread)))
+            for task in of_calls:
+                if task.msx_call == key:
+                    text = stack_of_steps(task.get_coro(), self._thread)
+                    stacks.append(TaskStack(task.get_name(), *key, state, text))
+        return stacks
 
     def interrupt(self, interrupt: Interrupt) -> None:
         self.loop.call_soon_threadsafe(self._interrupt, interrupt)
@@ -83,10 +105,10 @@ class LoopEngine:
 
     # --- on the loop ---
 
-    def _open(self, number: int, sock: socket.socket) -> None:
+    def _open(self, number: int, sock: socket.socket, numbers: Numbers) -> None:
         if self._lane is not None:
             die(f"lane {number}: an async def worker has one lane")
-        self._lane = Lane(self.loop, sock, self)
+        self._lane = Lane(number, sock, self, numbers)
 
     def take(self, message: Message) -> None:
         if isinstance(message, Run):
@@ -165,9 +187,11 @@ class LoopEngine:
 class Lane:
     """The lane's socket on the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, engine: LoopEngine) -> None:
+    def __init__(self, number: int, sock: socket.socket, engine: LoopEngine, numbers: Numbers) -> None:
         sock.setblocking(False)
+        loop = engine.loop
         self._loop, self._socket, self._engine = loop, sock, engine
+        self._number, self._numbers, self._ordinal = number, numbers, 0
         self._reader = Reader(sock)
         self._decode = Decoder(Run, Resume, Evict)
         self._unsent: deque[memoryview] = deque()
@@ -178,7 +202,7 @@ class Lane:
             if not self._reader.fill():
                 self._close()
             while (message := self._reader.take()) is not None:
-                self._engine.take(self._decode(*message))
+                self._take(self._decode(*message))
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -186,6 +210,12 @@ class Lane:
         except Exception as error:  # a ProtocolError, or a mistake of ours: calls would hang
             die(f"lane: {error!r}")
         self._engine.flush_soon()  # behind the first steps of the tasks that this has started or woken
+
+    def _take(self, message: Message) -> None:
+        if not isinstance(message, Evict):
+            self._ordinal += 1
+            self._numbers[self._number] = self._ordinal
+        self._engine.take(message)
 
     def write(self, data: bytes) -> None:
         self._unsent.append(memoryview(data))

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import msgspec
 
-from . import __version__, _context, _protocol, _registry, _signature
+from . import __version__, _context, _hooks, _protocol, _registry, _signature
+from ._classes import constructor_of
 from ._control import Control
 from ._process import die
-from ._protocol import Hello, Interrupt
+from ._protocol import Hello, Interrupt, TaskStack
 from ._remote import full_traceback
+from ._tally import Numbers
+from ._traceback import stack_of_thread
 
 if TYPE_CHECKING:
     from ._service import Service
@@ -29,11 +32,17 @@ Lane = tuple[int, socket.socket]
 class Engine(Protocol):
     """Runs the calls of a service: `_threads` for a `def`, `_loop` for an `async def`."""
 
-    def add_lane(self, number: int, sock: socket.socket) -> None: ...
+    def add_lane(self, number: int, sock: socket.socket, numbers: Numbers) -> None:
+        """Serves a lane, and keeps its number of `numbers`."""
 
     def stack_of(self, interrupt: Interrupt) -> str: ...
 
+    def stacks(self) -> list[TaskStack]: ...
+
     def interrupt(self, interrupt: Interrupt) -> None: ...
+
+    def give_back(self, number: int) -> None:
+        """Gives back what was sent ahead on this lane and has not begun."""
 
     def drain(self) -> None:
         """No more calls will come: `run` returns."""
@@ -58,6 +67,7 @@ class WorkerProcess:
     def run(self) -> None:
         self._control.start()
         service = _load(self._name)
+        _hooks.starting.append(lambda: _construct(service))
         engine = _engine(service)
         try:
             engine.run(self)
@@ -76,7 +86,7 @@ class WorkerProcess:
             self._control.send(hello)
             self._engine = engine
             for number, sock in self._early:
-                engine.add_lane(number, sock)
+                engine.add_lane(number, sock, self._control.numbers)
             if self._drained:
                 engine.drain()
 
@@ -89,15 +99,27 @@ class WorkerProcess:
             if self._engine is None:
                 self._early.append((number, sock))
             else:
-                self._engine.add_lane(number, sock)
+                self._engine.add_lane(number, sock, self._control.numbers)
 
     def stack_of(self, interrupt: Interrupt) -> str:
         return self._engine.stack_of(interrupt) if self._engine is not None else ""
+
+    def stacks(self) -> list[TaskStack]:
+        """Of all lanes and tasks; before there are any, of the import or the hook that goes on."""
+        if self._engine is not None:
+            return self._engine.stacks()
+        main = threading.main_thread()
+        return [TaskStack(main.name, 0, 0, "running", stack_of_thread(main))]
 
     def interrupt(self, interrupt: Interrupt) -> None:
         with self._changing:
             if self._engine is not None:
                 self._engine.interrupt(interrupt)
+
+    def give_back(self, number: int) -> None:
+        with self._changing:
+            if self._engine is not None:
+                self._engine.give_back(number)
 
     def drain(self) -> None:
         with self._changing:
@@ -125,6 +147,15 @@ def _load(name: str) -> Service[..., Any]:
     if service is None:
         die(f"{name}: the module {module!r} has no @microservice of that name")
     return service
+
+
+def _construct(service: Service[..., Any]) -> None:
+    construct = constructor_of(service.fn)
+    try:
+        if construct is not None:
+            construct()
+    except BaseException as error:
+        _fail(f"{service.name}: its class cannot be constructed", error)
 
 
 def _engine(service: Service[..., Any]) -> Engine:

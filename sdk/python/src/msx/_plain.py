@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _codec, _context
 from ._errors import RemoteError, UsageError
-from ._futures import Future, all_outcomes
+from ._futures import Composite, Future, all_outcomes
+from ._info import PLAIN, CallInfo
 from ._protocol import MESSAGE_BYTES_MAX
-from ._remote import encode_error, from_map
+from ._races import PlainRace
+from ._registry import imported
+from ._remote import encode_error, from_map, raise_as_it_is
 from ._replay import encode_arguments, encode_result
 
 if TYPE_CHECKING:
@@ -38,14 +41,14 @@ def _raise(service: Service[..., Any], error: BaseException) -> NoReturn:
         raise error
     content = _codec.decode(encode_error(error, service.name, MESSAGE_BYTES_MAX))
     remote = from_map(content, local=True)
-    raise remote.with_traceback(error.__traceback__) from remote.__cause__
+    raise_as_it_is(remote.with_traceback(error.__traceback__))
 
 
 def _check_runs_here(service: Service[..., Any]) -> None:
     if service.needs_hub:
         raise UsageError(
-            f"{service.name} is answered by a running hub: call it from a service that `msx up` runs, "
-            f"or by `msx call {service.name}`"
+            f"{service.name} is answered by a running hub: call it in a `with msx.connect():`, from a "
+            f"script of `msx run`, from a service that `msx up` runs, or by `msx call {service.name}`"
         )
 
 
@@ -72,12 +75,12 @@ async def run_async(service: Service[..., Any], args: Any, kwargs: Any) -> Any:
 
 
 class PlainFuture(Future[Any]):
-    __slots__ = ("_args", "_kwargs", "_service", "_task")
+    __slots__ = ("_args", "_kwargs", "_service", "seq", "task")
 
     def __init__(self, service: Service[..., Any], args: Any, kwargs: Any) -> None:
         super().__init__(service.name)
         self._service, self._args, self._kwargs = service, args, kwargs
-        self._task: Any = None
+        self.task: Any = None
 
     def begin(self) -> None:
         if self.begun:
@@ -87,7 +90,7 @@ class PlainFuture(Future[Any]):
         if loop is None:
             self._run_now()
         else:
-            self._task = loop.create_task(self._steps_on_loop())
+            self.task = loop.create_task(self._steps_on_loop())
 
     def _run_now(self) -> None:
         """There is nothing to run it beside, so it runs while it is started."""
@@ -124,8 +127,26 @@ class PlainFuture(Future[Any]):
     def __await__(self) -> Generator[Any, Any, Any]:
         if not self.done:
             self.begin()
-            yield from self._task.__await__()
+            yield from self.task.__await__()
         return self.outcome()
+
+
+class PlainGather(Composite[list[Any]]):
+    """What `gather` returns on an event loop."""
+
+    __slots__ = ("_futures",)
+
+    def __init__(self, futures: Sequence[Future[Any]]) -> None:
+        super().__init__("gather")
+        self._futures = futures
+
+    def complete(self) -> Generator[Any, Any, None]:
+        import asyncio
+
+        if not self.done:
+            if self._futures:
+                yield from asyncio.gather(*self._futures, return_exceptions=True).__await__()
+            self.settle_by(lambda: all_outcomes(self._futures))
 
 
 class PlainCall:
@@ -133,18 +154,24 @@ class PlainCall:
 
     deadline: float | None = None
 
+    def summarise(self, text: str) -> None:
+        """There is nobody to see it."""
+
     def current(self) -> PlainCall:
         return self
 
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _context.refuse_on_loop(service.name)
+        service = imported(service)
+        if service.is_async:
+            return PlainFuture(service, args, kwargs).result()
         return run_def(service, args, kwargs)
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        return PlainFuture(service, args, kwargs)
+        return PlainFuture(imported(service), args, kwargs)
 
     def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        future = PlainFuture(service, args, kwargs)
+        future = PlainFuture(imported(service), args, kwargs)
         future.begin()
         return future
 
@@ -152,20 +179,20 @@ class PlainCall:
         for future in futures:
             future.begin()
         if _context.running_loop() is not None:
-            return _gather_on_loop(futures)
+            return PlainGather(futures)
+        for future in futures:
+            future.wait()
         return all_outcomes(futures)
+
+    def race(self) -> PlainRace:
+        return PlainRace()
+
+    def info(self) -> CallInfo:
+        return PLAIN
 
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         value = fn(*args, **kwargs)
         return _memo_async(value) if isinstance(value, Coroutine) else _memo_value(value)
-
-
-async def _gather_on_loop(futures: Sequence[Future[Any]]) -> list[Any]:
-    import asyncio
-
-    if futures:
-        await asyncio.gather(*futures, return_exceptions=True)
-    return all_outcomes(futures)
 
 
 async def _memo_async(steps: Coroutine[Any, Any, Any]) -> Any:

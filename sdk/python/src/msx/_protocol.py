@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import msgspec
 
@@ -60,6 +60,22 @@ class Stack(Message):
     text: str
 
 
+class TaskStack(Part):
+    """Where a lane, or a task of an event loop, is."""
+
+    name: str
+    call: int
+    attempt: int  # 0: there is no call
+    state: str
+    text: str
+
+
+class Stacks(Message):
+    TAG = 4
+    nonce: int
+    stacks: list[TaskStack]
+
+
 class NewLane(Message):
     TAG = 16
     number: int
@@ -81,6 +97,20 @@ class Drain(Message):
     TAG = 19
 
 
+class AskBack(Message):
+    TAG = 20
+    lane: int
+
+
+class Tally(Message):
+    TAG = 21
+
+
+class AskStacks(Message):
+    TAG = 22
+    nonce: int
+
+
 class Recorded(Part):
     """A result of an earlier attempt, with what was asked for then."""
 
@@ -99,6 +129,7 @@ class Run(Message):
     via: str | None
     results: list[Recorded]
     limit: int
+    id: str = ""  # what `msx calls` calls it
     remaining: int | None = None  # milliseconds that its caller still waits
 
 
@@ -147,6 +178,7 @@ class Return(Message):
     call: int
     attempt: int
     payload: bytes
+    micros: int = 0
 
 
 class Raise(Message):
@@ -173,16 +205,66 @@ class Memo(Message):
     known: int
 
 
+class GiveBack(Message):
+    TAG = 53
+    call: int
+    attempt: int
+
+
+class Listen(Message):
+    TAG = 56
+    call: int
+    attempt: int
+    seqs: list[int]
+
+
+class Summary(Message):
+    TAG = 54
+    call: int
+    attempt: int
+    text: str
+
+
+class Alarm(Message):
+    TAG = 57
+    call: int
+    attempt: int
+    seq: int
+    ident: int
+    payload: bytes
+    after_ms: int
+
+
 _HEAD = struct.Struct("<IB")
 _pack_head = _HEAD.pack
 _unpack_head = _HEAD.unpack_from
 _encode = msgspec.msgpack.Encoder().encode
+_encode_into = msgspec.msgpack.Encoder().encode_into
 
 
 def frame(message: Message) -> bytes:
     """The bytes of one message."""
+    if _is_large(message):
+        return _large_frame(message)
     body = _encode(message)
     return _pack_head(len(body) + 1, message.TAG) + body
+
+
+def _is_large(message: Message) -> bool:
+    """By its payload, of several by the first one: only speed depends on it."""
+    if isinstance(message, Return):
+        return len(message.payload) > READ_BYTES
+    if isinstance(message, Calls) and message.entries:
+        return len(message.entries[0].payload) > READ_BYTES
+    return False
+
+
+def _large_frame(message: Message) -> bytes:
+    """Slower for small ones, but the payload is copied once."""
+    data = bytearray(_HEAD.size)
+    _encode_into(message, data, _HEAD.size)
+    _HEAD.pack_into(data, 0, len(data) - 4, message.TAG)
+    return cast(bytes, data)  # it is sent, and nothing else
 
 
 class Decoder:

@@ -12,19 +12,21 @@ every further use of msx by a suspended or failed call raises again (`_bar`), an
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from time import monotonic
+from time import monotonic, time
 from typing import Any, NoReturn
 from zlib import crc32
 
 from . import _codec
 from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
+from ._info import CallInfo
 from ._options import CallOptions
 from ._process import die
 from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
 from ._registry import parameter_name
-from ._remote import decode_error, encode_error
+from ._remote import decode_error, encode_error, raise_as_it_is
 from ._traceback import caller_line
 
 Outcome = tuple[bool, bytes]  # ok, payload
@@ -40,13 +42,15 @@ class Call:
 
     __slots__ = (
         "_arguments", "_identities", "_unwound", "attempt", "deadline", "failure", "id", "inbox", "known",
-        "limit", "next_seq", "recorded", "service", "suspended",
+        "limit", "next_seq", "public_id", "recorded", "service", "suspended", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
         self.id = run.call
         self.attempt = run.attempt
+        self.public_id = run.id
         self.service = service
+        self.via = run.via
         self.limit = run.limit
         # When its caller stops waiting, by time.monotonic().
         self.deadline = None if run.remaining is None else monotonic() + run.remaining / 1000
@@ -63,6 +67,11 @@ class Call:
         if run.results:
             self.inbox = {result.seq: (result.ok, result.payload) for result in run.results}
 
+    def info(self) -> CallInfo:
+        via = () if self.via is None else (self.via,)
+        deadline = None if self.deadline is None else time() + self.deadline - monotonic()
+        return CallInfo(self.public_id, via, self.attempt, deadline, is_replay=self.attempt > 1)
+
     def new_identity(self) -> tuple[int, int]:
         """For what is hashed by identity: the same in every attempt, on any instance."""
         self._identities += 1
@@ -72,14 +81,21 @@ class Call:
         self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions | None
     ) -> Entry:
         """The next child call. It is already answered if its seq is in the inbox."""
-        if self.suspended or self.failure is not None or _in_memo.get():
-            self._bar(service)
+        self.check(service)
         payload, ident = encode_arguments(service, args, kwargs, self.limit)
         seq = self.next_seq
         self.next_seq = seq + 1
+        self.identify(seq, service, ident)
+        return Entry(seq, service, ident, payload, options)
+
+    def check(self, service: str) -> None:
+        """Raises if the call can make no others now."""
+        if self.suspended or self.failure is not None or _in_memo.get():
+            self._bar(service)
+
+    def identify(self, seq: int, service: str, ident: int) -> None:
         if self.recorded is not None:
             self._identify(seq, service, ident)
-        return Entry(seq, service, ident, payload, options)
 
     def unwind(self) -> NoReturn:
         """Raises Suspend; not for ever, if the code catches it in a loop: its place is needed."""
@@ -101,7 +117,7 @@ class Call:
     def _identify(self, seq: int, service: str, ident: int) -> None:
         assert self.recorded is not None
         known = self.recorded.pop(seq, None)
-        if known is None or (known.service, known.ident) == (service, ident):
+        if known is None or (known.ident == ident and _means(service, known.service)):
             return
         self.failure = NonDeterminismError(
             f"{self.service} was run again and did something else: its call number {seq} was "
@@ -173,6 +189,13 @@ class Call:
     def send_memo(self, memo: Memo) -> None:
         raise NotImplementedError
 
+    def summarise(self, text: str) -> None:
+        if not self.suspended:
+            self.send_summary(text)
+
+    def send_summary(self, text: str) -> None:
+        raise NotImplementedError
+
     def answer(self, error: BaseException | None, value: Any) -> Message:
         """The message that ends this attempt; however the function ended, it gets one."""
         if self.suspended:
@@ -195,6 +218,11 @@ def _describe_error(error: BaseException, service: str, limit: int) -> bytes:
         return encode_error(RuntimeError(text), service, limit)
 
 
+def _means(asked: str, canonical: str) -> bool:
+    """A stub of `msx.services` may ask by the short name; what is recorded has the canonical one."""
+    return asked == canonical or ("." not in asked and canonical.rpartition(".")[2] == asked)
+
+
 def _describe(service: str, ident: int) -> str:
     return f"{service or MEMO} (arguments {ident:08x})"
 
@@ -202,9 +230,7 @@ def _describe(service: str, ident: int) -> str:
 def read(outcome: Outcome) -> Any:
     """Returns the value of an outcome, or raises its error."""
     ok, payload = outcome
-    if ok:
-        return _codec.decode(payload)
-    raise decode_error(payload)
+    return _codec.decode(payload) if ok else raise_as_it_is(decode_error(payload))
 
 
 # --- payloads, with errors that name the service ----------------------------------------------------------
@@ -217,8 +243,10 @@ def encode_arguments(
         payload, ident = _codec.encode_arguments(args, kwargs)
     except _codec.CannotTravel as error:
         raise TypeError(f"{service}: {_culprit(service, args, kwargs)}: {error}") from None
-    if len(payload) > limit:
-        raise LimitExceeded(f"{service}: its arguments take {len(payload)} bytes; the limit is {limit}")
+    except _codec.TooLarge as error:
+        raise _too_large(service, "arguments take", error.size, limit) from None
+    if len(payload) > limit // 2:
+        _weigh(service, "arguments take", len(payload), limit)
     return payload, ident
 
 
@@ -238,6 +266,31 @@ def encode_result(service: str, value: Any, limit: int) -> bytes:
         payload = _codec.encode(value)
     except _codec.CannotTravel as error:
         raise TypeError(f"{service}: its result: {error}") from None
-    if len(payload) > limit:
-        raise LimitExceeded(f"{service}: its result takes {len(payload)} bytes; the limit is {limit}")
+    except _codec.TooLarge as error:
+        raise _too_large(service, "result takes", error.size, limit) from None
+    if len(payload) > limit // 2:
+        _weigh(service, "result takes", len(payload), limit)
     return payload
+
+
+_SMALLER = "pass a path or a key instead of the data, or send it in parts"
+_warned: set[str] = set()  # services that were told that their messages grow
+
+
+def _too_large(service: str, what: str, size: int, limit: int) -> LimitExceeded:
+    return LimitExceeded(
+        f"{service}: its {what} {size} bytes; the limit is {limit} for one message: {_SMALLER}"
+    )
+
+
+def _weigh(service: str, what: str, size: int, limit: int) -> None:
+    """Refuses what no message can hold; warns of what comes near it, once for each service."""
+    if size > limit:
+        raise _too_large(service, what, size, limit)
+    if service not in _warned:
+        _warned.add(service)
+        print(
+            f"msx: {service}: its {what} {size} bytes, more than half of the limit of {limit} for one "
+            f"message; beyond it the call fails: {_SMALLER}",
+            file=sys.stderr,
+        )

@@ -10,14 +10,15 @@ import copy
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, overload
 
 import msgspec
 
-from . import _context, _registry
+from . import _classes, _context, _registry
 from ._arguments import argument_decoder
+from ._fanout import Mapped
 from ._options import CallOptions, RetryOn, call_options
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+A_contra = TypeVar("A_contra", contravariant=True)
+B_contra = TypeVar("B_contra", contravariant=True)
 
 
 class Options(TypedDict, total=False):
@@ -59,6 +62,34 @@ class Options(TypedDict, total=False):
     watch: list[str]
     server: str
     python: str
+
+
+class _Callable(Protocol[P, R_co]):
+    """An object of a class that can be a service."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
+class _Decorator(Protocol):
+    """`@microservice(…)`"""
+
+    @overload
+    def __call__(self, fn: type[_Callable[P, R]], /) -> Service[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Service[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any: ...
+
+
+class Takes1(Protocol[A_contra, T]):
+    """A service that can be called with one argument. For type checkers, as `Concatenate` infers nothing."""
+
+    def start(self, x: A_contra, /) -> Future[T]: ...
+
+
+class Takes2(Protocol[A_contra, B_contra, T]):
+    """The same with two."""
+
+    def start(self, x: A_contra, y: B_contra, /) -> Future[T]: ...
 
 
 class Service(Generic[P, R_co]):
@@ -139,6 +170,29 @@ class Service(Generic[P, R_co]):
         other.__dict__.update(self.__dict__)
         return other
 
+    @overload
+    def map(self: Takes1[A_contra, T], xs: Iterable[A_contra], /, *, limit: int = 64) -> Mapped[T]: ...
+    @overload
+    def map(
+        self: Takes2[A_contra, B_contra, T],
+        xs: Iterable[A_contra],
+        ys: Iterable[B_contra],
+        /,
+        *,
+        limit: int = 64,
+    ) -> Mapped[T]: ...
+    def map(self, /, *iterables: Iterable[Any], limit: int = 64) -> Mapped[Any]:
+        """Calls it with each item: `for y in a.map(xs)`, `list(a.map(xs))`. Results keep the items' order.
+
+        As with `concurrent.futures`, calls start at once, and several iterables give several arguments.
+        Unlike there, at most `limit` of them are unfinished at a time: whenever one ends while you iterate,
+        the next one starts, so `xs` may be long. An exception is raised where its result would stand, and
+        is the last that the iteration gives.
+
+        In an `async def`: `async for y in a.map(xs)`, or `await a.map(xs)` for the list.
+        """
+        return Mapped(self, zip(*iterables), limit)  # noqa: B905  (as `map` does)
+
     def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Runs the function right here, as part of the current call."""
         return self.fn(*args, **kwargs)
@@ -152,11 +206,13 @@ class Service(Generic[P, R_co]):
 
 
 @overload
+def microservice(fn: type[_Callable[P, R]], /) -> Service[P, R]: ...
+@overload
 def microservice(fn: Callable[P, R], /) -> Service[P, R]: ...
 @overload
-def microservice(**options: Unpack[Options]) -> Callable[[Callable[P, R]], Service[P, R]]: ...
+def microservice(**options: Unpack[Options]) -> _Decorator: ...
 def microservice(fn: Any = None, /, **options: Any) -> Any:
-    """Makes a service of a function: `@microservice`, or `@microservice(threads=4)`."""
+    """Makes a service of a function, or of a class: `@microservice`, or `@microservice(threads=4)`."""
     _check_options(options)
     if fn is None:
         return functools.partial(_decorate, options=options)
@@ -165,6 +221,8 @@ def microservice(fn: Any = None, /, **options: Any) -> Any:
 
 def _decorate(fn: Any, *, options: Any) -> Service[..., Any]:
     _check_function(fn)
+    if isinstance(fn, type):
+        fn = _classes.function_of(fn)
     service: Service[..., Any] = Service(fn, f"{fn.__module__}.{fn.__name__}", options)
     _registry.services[service.name] = service
     return service
@@ -194,7 +252,9 @@ def _why_not(fn: Any) -> str | None:
     if isinstance(fn, Service):
         return "it is one already"
     if isinstance(fn, type):
-        return "classes are not yet supported; decorate a function"
+        return _classes.why_not(fn) or _why_not_reachable(
+            fn, "defined inside of a class; move it to the module"
+        )
     if isinstance(fn, (staticmethod, classmethod)):
         return "it is a method; decorate a function of the module"
     if not inspect.isfunction(fn):
@@ -204,12 +264,12 @@ def _why_not(fn: Any) -> str | None:
     return _why_not_reachable(fn)
 
 
-def _why_not_reachable(fn: Any) -> str | None:
+def _why_not_reachable(fn: Any, as_member: str = "a method; decorate a function of the module") -> str | None:
     """A worker imports the module and takes the function by its name."""
     if fn.__name__ == "<lambda>":
         return "a lambda has no name; write it with def"
     if "<locals>" in fn.__qualname__:
         return "it is defined inside of a function, where a worker cannot find it; move it to the module"
     if fn.__qualname__ != fn.__name__:
-        return "it is a method; decorate a function of the module"
+        return f"it is {as_member}"
     return None

@@ -20,19 +20,24 @@ What a suspended call has running besides (tasks that nobody awaits) goes on; wh
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import _context
+from . import _codec, _context
 from ._errors import NoCallContext
-from ._futures import Future, all_outcomes
+from ._futures import Composite, Future, all_outcomes
 from ._options import CallOptions
-from ._protocol import WAIT_ALL, WAIT_ANY, Calls, Entry, Memo, Message, Resume, Run, Wait
+from ._protocol import WAIT_ALL, WAIT_ANY, Alarm, Calls, Entry, Memo, Message, Resume, Run, Summary, Wait
+from ._races import LoopRace
 from ._replay import MEMO, Call, read
+from ._timers import IDENT as TIMER
+from ._timers import Timer
 from ._traceback import format_frame, user_frames
 
 if TYPE_CHECKING:
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
 
 # A result passes a task, its callbacks, a gather and whoever awaits it in 4 turns; nested ones take more.
 SETTLE_TURNS = 8
+# Cancelled timers are forgotten this often.
+TIMERS_KEPT = 256
 
 current_call: ContextVar[LoopCall | None] = ContextVar("msx_call", default=None)
 
@@ -77,8 +84,9 @@ class LoopCall(Call):
     """A call on the loop (`_context.LiveCall`)."""
 
     __slots__ = (
-        "_asked", "_dirty", "_engine", "_entries", "_futures", "_memos", "_quiet_turns", "_settling",
-        "_tasks", "_waiters", "begun", "ended", "reason", "steps", "task",
+        "_alarmed", "_asked", "_dirty", "_due", "_engine", "_entries", "_futures", "_memos", "_quiet_turns",
+        "_settling", "_strikes", "_tasks", "_timers_made", "_waiters", "begun", "ended", "reason", "steps",
+        "task", "timers",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str, engine: Engine) -> None:
@@ -92,12 +100,27 @@ class LoopCall(Call):
         self.reason: str | None = None  # why it was interrupted
         self._entries: list[Entry] = []  # not sent yet
         self._futures: dict[int, LoopFuture] = {}  # made, and not settled
-        self._waiters: dict[Waiter, None] = {}
+        self._waiters: dict[Waiter | LoopRace, None] = {}
         self._memos: dict[asyncio.Task[Any] | None, asyncio.Future[None]] = {}  # in the making, by their task
         self._asked: Wait | None = None  # what the hub knows that it waits for
         self._dirty = False
         self._settling = False
         self._quiet_turns = 0
+        self.timers: dict[int, Timer] = {}
+        self._timers_made = 0
+        self._due: deque[Timer] = deque()  # their time has come, their turn has not
+        self._alarmed: Any = None  # what the hub knows of the timers
+        self._strikes = self._recorded_strikes() if run.results else {}
+
+    def _recorded_strikes(self) -> dict[int, int]:
+        """By their seq, the numbers of timers that struck in an earlier attempt."""
+        assert self.recorded is not None
+        strikes = [
+            known for known in self.recorded.values() if known.service == MEMO and known.ident == TIMER
+        ]
+        for known in strikes:
+            del self.recorded[known.seq]
+        return {known.seq: _codec.decode(known.payload) for known in strikes}
 
     # --- for stubs ---
 
@@ -118,9 +141,16 @@ class LoopCall(Call):
             future.begin()
         return GatherFuture(self, futures)
 
+    def race(self) -> LoopRace:
+        return LoopRace(self)
+
     def send_memo(self, memo: Memo) -> None:
         self.emit(None)  # the hub hears of calls and memos in the order of their numbers
         self._engine.send(memo)
+        self._touch()
+
+    def send_summary(self, text: str) -> None:
+        self._engine.send(Summary(self.id, self.attempt, text))
         self._touch()
 
     async def memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -164,30 +194,60 @@ class LoopCall(Call):
         """Waits for all of them."""
         if self.suspended:
             self.unwind()
-        if not self._tasks:
+        if not self._is_ordered():
             for future in futures:
                 self._deliver(future.seq)
         missing = [future for future in futures if not future.done]
         if missing:
             yield from self._wait(Waiter(missing, self._engine.loop))
 
+    def settle_one(self, race: LoopRace) -> Generator[Any, Any, None]:
+        """Returns when one of a race is settled, the one whose result was recorded first."""
+        if _context.runtime.current() is not self:
+            raise NoCallContext("these calls were started by another call")
+        if self.suspended:
+            self.unwind()
+        if not self._is_ordered():
+            seq = next(filter(race.waiting.__contains__, self.inbox), None)
+            if seq is not None:
+                self._deliver(seq)
+                return
+        race.missing = 1
+        race.woken = self._engine.loop.create_future()
+        race.task = asyncio.current_task(self._engine.loop)
+        try:
+            yield from self._sleep(race, race.woken)
+        finally:
+            race.missing = 0
+
     def _wait(self, waiter: Waiter) -> Generator[Any, Any, None]:
-        self._waiters[waiter] = None
         for future in waiter.futures:
             future.waiters.append(waiter)
-        self._touch()
         try:
-            yield from waiter.woken.__await__()
+            yield from self._sleep(waiter, waiter.woken)
         finally:
-            del self._waiters[waiter]
             for future in waiter.futures:
                 future.waiters.remove(waiter)
+
+    def _sleep(self, waiter: Waiter | LoopRace, woken: asyncio.Future[None]) -> Generator[Any, Any, None]:
+        self._waiters[waiter] = None
+        self._touch()
+        try:
+            yield from woken.__await__()
+        finally:
+            del self._waiters[waiter]
         if self.suspended:
             self.unwind()
         if self.ended:
             raise NoCallContext(
                 "the call that this task belongs to has ended: await the task before returning"
             )
+
+    def _deliver_awaited(self, seq: int) -> None:
+        """Others wait for their turn, so that nothing is done earlier than on a replay."""
+        future = self._futures.get(seq)
+        if future is not None and any(waiter.missing > 0 for waiter in future.waiters):
+            self._deliver(seq)
 
     def _deliver(self, seq: int) -> bool:
         """Settles a future whose result is known. True if that woke a task."""
@@ -214,11 +274,11 @@ class LoopCall(Call):
         return self._asked is not None
 
     def resume(self, resume: Resume) -> None:
-        self._asked = None
+        self._asked = self._alarmed = None
         self.learn(resume)
-        if not self._tasks:
+        if not self._is_ordered():
             for result in resume.results:
-                self._deliver(result.seq)
+                self._deliver_awaited(result.seq)
         self._touch()
 
     def evict(self) -> None:
@@ -263,7 +323,7 @@ class LoopCall(Call):
         self._dirty = False
         if self.ended:
             return
-        if self._tasks or self._settling:
+        if self._is_ordered() or self._settling:
             self.emit(None)
             if not self._settling:
                 self._settling = True
@@ -278,7 +338,7 @@ class LoopCall(Call):
             self._settling = False
         elif self._quiet_turns <= SETTLE_TURNS:
             self._engine.loop.call_soon(self._settle)
-        elif self._deliver_next():
+        elif self._deliver_next() or self._strike_next():
             self._quiet_turns = 0
             self._engine.loop.call_soon(self._settle)
         else:
@@ -286,12 +346,76 @@ class LoopCall(Call):
             self.emit(self._wanted())
             self._engine.flush()
 
+    def _is_ordered(self) -> bool:
+        """Whether results are handed over one at a time."""
+        return bool(self._tasks or self._strikes or self._due)
+
     def _deliver_next(self) -> bool:
-        """The next result that wakes a task, in the order of the record."""
-        while (seq := next(filter(self._futures.__contains__, self.inbox), None)) is not None:
+        """The next result that wakes a task, or the strike of a timer, in the order of the record."""
+        strikes, futures = self._strikes, self._futures
+        while (
+            seq := next((seq for seq in self.inbox if seq in futures or seq in strikes), None)
+        ) is not None:
+            if seq in strikes:
+                return self._strike_again(seq)
             if self._deliver(seq):
                 return True
         return False
+
+    def _strike_again(self, seq: int) -> bool:
+        """Unless the program has not come that far; what follows in the record waits, too."""
+        if seq != self.next_seq:
+            return False
+        self.next_seq += 1
+        del self.inbox[seq]
+        timer = self.timers.pop(self._strikes.pop(seq), None)
+        if timer is not None:
+            timer.strike(self._engine.loop)
+        return True
+
+    def _strike_next(self) -> bool:
+        """A timer whose time has come, when there is nothing else to hand over."""
+        while self._due:
+            timer = self._due.popleft()
+            if self.timers.pop(timer.number, None) is not None and not timer.was_cancelled:
+                outcome = (True, _codec.encode(timer.number))
+                self.send_memo(Memo(self.id, self.attempt, self.next_seq, TIMER, *outcome, self.known))
+                self.next_seq += 1
+                self.known += 1
+                timer.strike(self._engine.loop)
+                return True
+        return False
+
+    def new_timer(self, callback: Any, args: Any, context: Context) -> Timer:
+        timer = self.timers[self._timers_made] = Timer(self, self._timers_made, callback, args, context)
+        self._timers_made += 1
+        if self._timers_made % TIMERS_KEPT == 0:
+            self._forget_cancelled()
+        return timer
+
+    def _forget_cancelled(self) -> None:
+        self.timers = {number: timer for number, timer in self.timers.items() if not timer.was_cancelled}
+
+    def defers(self, timer: Timer) -> bool:
+        """Whether it strikes later, in its turn among results: when tasks wait for calls."""
+        if self.ended or self.suspended or not any(waiter.missing > 0 for waiter in self._waiters):
+            return False
+        self._due.append(timer)
+        self._touch()
+        return True
+
+    def _tell_alarm(self) -> None:
+        """Which timer strikes next, in case that the call is then in no worker."""
+        self._forget_cancelled()
+        armed = [timer for timer in self.timers.values() if timer.number not in self._strikes.values()]
+        if not armed or self._strikes:
+            return
+        first = min(armed, key=lambda timer: timer.when)
+        if (news := (first.number, self.next_seq)) != self._alarmed:
+            self._alarmed = news
+            after = max(0, math.ceil((first.when - self._engine.loop.time()) * 1000))
+            payload = _codec.encode(first.number)
+            self._engine.send(Alarm(self.id, self.attempt, self.next_seq, TIMER, payload, after))
 
     def _wanted(self) -> Wait | None:
         """What the tasks wait for that have not been woken."""
@@ -299,13 +423,21 @@ class LoopCall(Call):
         if not waiting:
             return None
         seqs = {future.seq: None for waiter in waiting for future in waiter.futures if not future.done}
+        if self._strikes and not self.inbox.keys().isdisjoint(seqs):
+            return None  # it is here, and waits for its turn: not for the hub
         return (WAIT_ALL if len(waiting) == 1 else WAIT_ANY), list(seqs)
 
     def emit(self, wait: Wait | None) -> None:
         """Tells the hub about new children, and what the call waits for if that is news."""
         if self.suspended or wait == self._asked:
             wait = None
-        if self.suspended or not (self._entries or wait):
+        if self._entries or wait:
+            self._emit(wait)
+        if self._asked is not None and self.timers and not self.suspended:
+            self._tell_alarm()
+
+    def _emit(self, wait: Wait | None) -> None:
+        if self.suspended:
             return
         *full, last = _batches(self._entries, self.limit)
         self._entries = []
@@ -315,15 +447,19 @@ class LoopCall(Call):
         self._asked = wait or self._asked
 
     def stack(self, thread: int) -> str:
-        """Of its main task: where it runs, or what it awaits."""
-        steps = self.steps
-        if steps is not None and steps.cr_running:
-            return format_frame(sys._current_frames().get(thread))
-        frames: list[traceback.FrameSummary] = []
-        while steps is not None and getattr(steps, "cr_frame", None) is not None:
-            frames += traceback.extract_stack(steps.cr_frame, limit=1)
-            steps = steps.cr_await
-        return "".join(user_frames(frames).format())
+        """Of its main task."""
+        return stack_of_steps(self.steps, thread)
+
+
+def stack_of_steps(steps: Any, thread: int) -> str:
+    """Where a coroutine of the loop of this thread runs, or what it awaits."""
+    if getattr(steps, "cr_running", False):
+        return format_frame(sys._current_frames().get(thread))
+    frames: list[traceback.FrameSummary] = []
+    while steps is not None and getattr(steps, "cr_frame", None) is not None:
+        frames += traceback.extract_stack(steps.cr_frame, limit=1)
+        steps = steps.cr_await
+    return "".join(user_frames(frames).format())
 
 
 def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
@@ -351,7 +487,7 @@ class LoopFuture(Future[Any]):
         self._args, self._kwargs, self._options = args, kwargs, options
         self.begun = seq >= 0
         self.seq = seq
-        self.waiters: list[Waiter] = []
+        self.waiters: list[Waiter | LoopRace] = []
 
     def begin(self) -> None:
         if not self.begun:
@@ -372,7 +508,7 @@ class LoopFuture(Future[Any]):
         return self.outcome()
 
 
-class GatherFuture(Future[list[Any]]):
+class GatherFuture(Composite[list[Any]]):
     """What `msx.gather` returns on a loop."""
 
     __slots__ = ("_call", "_futures")
@@ -380,11 +516,23 @@ class GatherFuture(Future[list[Any]]):
     def __init__(self, call: LoopCall, futures: Sequence[Future[Any]]) -> None:
         super().__init__("gather")
         self._call, self._futures = call, futures
-        self.begun = True
 
-    def __await__(self) -> Generator[Any, Any, list[Any]]:
-        yield from self._call.until([future for future in self._futures if isinstance(future, LoopFuture)])
-        return all_outcomes(self._futures)
+    def leaves(self) -> Iterator[LoopFuture]:
+        """The calls that it waits for, those of inner gathers too."""
+        for future in self._futures:
+            if isinstance(future, GatherFuture):
+                yield from future.leaves()
+            elif isinstance(future, LoopFuture):
+                yield future
+
+    def complete(self) -> Generator[Any, Any, None]:
+        if self.done:
+            return
+        yield from self._call.until(list(self.leaves()))
+        for future in self._futures:
+            if isinstance(future, Composite):
+                yield from future.complete()
+        self.settle_by(lambda: all_outcomes(self._futures))
 
 
 class LoopRuntime:
@@ -415,10 +563,15 @@ class CallTask(asyncio.Task[Any]):
 
     def __init__(self, steps: Any, call: LoopCall, **options: Any) -> None:
         self._msx_hash = hash(call.new_identity())
+        self.msx_call = call.id, call.attempt
         super().__init__(steps, **options)
 
     def __hash__(self) -> int:
         return self._msx_hash
+
+
+def call_of(context: Context) -> LoopCall | None:
+    return context.get(current_call)
 
 
 def task_factory(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> asyncio.Task[Any]:

@@ -1,7 +1,9 @@
 """Workers of `def` services: a lane is a thread, and a call runs in it from its first line to its last.
 
-A call that waits for another blocks reading its lane; that is all there is to parking. Replies are gathered
-and go out when the lane has nothing more to do, before it reads; a call that is started goes out at once.
+A call that waits for another blocks reading its lane; that is all there is to parking. The hub sends short
+calls before the lane is free: they are `_pending`, and their replies are gathered for a moment and go out
+before the lane reads. What is pending when a call parks goes back to the hub, and when a call takes long,
+the hub asks for it: then the control thread gives it back, and sends the replies that it finds.
 
 `interrupt` raises `Cancelled` inside of a thread, at whatever instruction it is. It must only ever hit the
 user's code: `_running` says whether the thread is there, `_leave` and `_enter` are its ways out and in. The
@@ -15,33 +17,45 @@ import ctypes
 import socket
 import sys
 import threading
-from collections.abc import Generator, Sequence
-from contextvars import Context, copy_context
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from contextvars import Context, ContextVar, copy_context
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from . import _context, _hooks
 from ._errors import Cancelled, NoCallContext
-from ._futures import Future, all_outcomes
+from ._futures import Future, all_outcomes, ready
+from ._guests import Guests, check_all_asked
 from ._interrupts import Kept
 from ._options import CallOptions
 from ._process import die, die_of_lanes
 from ._protocol import (
     WAIT_ALL,
+    WAIT_ANY,
     Calls,
     Decoder,
     Entry,
     Evict,
+    GiveBack,
     Interrupt,
     Memo,
     Message,
     ProtocolError,
     Reader,
     Resume,
+    Return,
     Run,
+    Summary,
+    TaskStack,
+    Wait,
     frame,
 )
+from ._races import ThreadRace
 from ._replay import Call, read
-from ._traceback import format_frame
+from ._tally import Numbers
+from ._traceback import format_frame, stack_of_thread
 
 if TYPE_CHECKING:
     from ._main import WorkerProcess
@@ -49,16 +63,48 @@ if TYPE_CHECKING:
 
 # What Python's recursion limit is made for; only what a thread touches costs memory.
 STACK_BYTES = 8 * 1024 * 1024
+# How long a reply waits for others that go out with it.
+GATHER_NS = 100_000
+
+# For the threads that a call starts and hands its context to.
+current_call: ContextVar[ThreadCall | None] = ContextVar("msx_call", default=None)
+_making_guests = threading.Lock()
 
 
 class ThreadCall(Call):
     """A call in a lane's thread (`_context.LiveCall`)."""
 
-    __slots__ = ("_lane",)
+    __slots__ = ("_lane", "guests", "parked_for")
 
     def __init__(self, run: Run, lane: Lane) -> None:
         super().__init__(run, lane.service.name)
         self._lane = lane
+        self.guests: Guests | None = None  # made when the first thread of the user's comes
+        self.parked_for: Wait | None = None  # what its own thread waits for
+
+    @property
+    def root(self) -> ThreadCall:
+        return self
+
+    @property
+    def ended(self) -> bool:
+        return self._lane.call is not self
+
+    def for_guest(self) -> Guests:
+        """The call, for a thread that is not its own."""
+        with _making_guests:
+            if self.guests is None:
+                self.guests = Guests(self, self._lane)
+        if self.ended:  # its thread first says so, and then looks for guests
+            raise NoCallContext(
+                "the call of this thread has ended: join the thread before the function returns"
+            )
+        return self.guests
+
+    def future(
+        self, asking: ThreadCall | Guests, service: Service[..., Any], args: Any, kwargs: Any
+    ) -> ThreadFuture:
+        return ThreadFuture(asking, service.name, args, kwargs, service.call_options)
 
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _context.refuse_on_loop(service.name)
@@ -83,13 +129,19 @@ class ThreadCall(Call):
         self.wait([future for future in futures if isinstance(future, ThreadFuture)])
         for future in futures:
             future.wait()
-        return all_outcomes(futures) if _context.running_loop() is None else _ready(futures)
+        return all_outcomes(futures) if _context.running_loop() is None else ready(futures)
+
+    def race(self) -> ThreadRace:
+        return ThreadRace(self)
 
     def send_entry(self, entry: Entry) -> None:
         self._lane.send_now(self, Calls(self.id, self.attempt, [entry], None))
 
     def send_memo(self, memo: Memo) -> None:
         self._lane.send_now(self, memo)
+
+    def send_summary(self, text: str) -> None:
+        self._lane.send_now(self, Summary(self.id, self.attempt, text))
 
     def wait(self, futures: Sequence[ThreadFuture]) -> None:
         """Parks until all of them are answered."""
@@ -99,18 +151,22 @@ class ThreadCall(Call):
         if missing:
             self._lane.park(self, [], missing)
 
-
-async def _ready(futures: Sequence[Future[Any]]) -> list[Any]:
-    return all_outcomes(futures)
+    def settle_one(self, waiting: Mapping[int, ThreadFuture]) -> None:
+        """Parks until one of them is answered, and settles the one whose result was recorded first."""
+        if self.suspended:
+            self.unwind()
+        while (seq := next(filter(waiting.__contains__, self.inbox), None)) is None:
+            self._lane.park(self, [], list(waiting), WAIT_ANY)
+        waiting[seq].take()
 
 
 class ThreadFuture(Future[Any]):
     __slots__ = ("_args", "_call", "_kwargs", "_options", "seq")
 
     def __init__(
-        self, call: ThreadCall, name: str, args: Any, kwargs: Any, options: CallOptions | None
+        self, call: ThreadCall | Guests, name: str, args: Any, kwargs: Any, options: CallOptions | None
     ) -> None:
-        super().__init__(name, call.new_identity())
+        super().__init__(name, call.root.new_identity() if call is call.root else None)
         self._call = call
         self._args, self._kwargs, self._options = args, kwargs, options
         self.seq = -1
@@ -123,21 +179,27 @@ class ThreadFuture(Future[Any]):
         entry = self._call.claim(self.__name__, self._args, self._kwargs, self._options)
         self.seq = entry.seq
         self._args, self._kwargs = (), {}
-        if entry.seq not in self._call.inbox:
+        if entry.seq not in self._call.root.inbox:
             self._call.send_entry(entry)
 
     def wait(self) -> None:
         if not self.done:
-            self._check()
-            self._call.wait([self])
-            try:
-                self.settle(True, read(self._call.inbox.pop(self.seq)))
-            except BaseException as error:  # Cancelled too: the result is taken all the same
-                self.settle(False, error)
+            self._check().wait([self])
+            self.take()
 
-    def _check(self) -> None:
-        if _context.runtime.current() is not self._call:
+    def take(self) -> None:
+        """Its result is in the inbox."""
+        try:
+            self.settle(True, read(self._call.root.inbox.pop(self.seq)))
+        except BaseException as error:  # Cancelled too: the result is taken all the same
+            self.settle(False, error)
+
+    def _check(self) -> ThreadCall | Guests:
+        """The call as this thread may use it: a call's own thread and its guests share futures."""
+        current: ThreadCall | Guests = _context.runtime.current()  # type: ignore[assignment]
+        if current.root is not self._call.root:
             raise NoCallContext(f"this call of {self.__name__} was started by a call that has ended")
+        return current
 
     def __await__(self) -> Generator[Any, Any, Any]:
         self.begin()
@@ -152,12 +214,16 @@ class ThreadRuntime:
     def __init__(self) -> None:
         self.local = threading.local()
 
-    def current(self) -> ThreadCall:
+    def current(self) -> ThreadCall | Guests:
         lane: Lane | None = getattr(self.local, "lane", None)
         if lane is None:
+            call = current_call.get()
+            if call is not None:
+                return call.for_guest()
             raise NoCallContext(
-                "a service was called on a thread that msx did not start; call it on the thread of the "
-                "service's function (with a.start(x) and msx.gather) and hand the results to your threads"
+                "a service was called on a thread that msx did not start, and that has no call; hand it the "
+                "context of the call: Thread(target=contextvars.copy_context().run, args=(fn, …)), a copy "
+                "for each thread"
             )
         if lane.call is None:
             raise NoCallContext("a service was called when the call on this thread had ended")
@@ -175,7 +241,9 @@ class Lane:
         runtime: ThreadRuntime,
         base: Context,
         kept: Kept,
+        numbers: Numbers,
     ) -> None:
+        self.number = number
         self._thread = threading.Thread(target=self._live, name=f"lane-{number}", daemon=True)
         self.service = service
         self.call: ThreadCall | None = None
@@ -186,7 +254,13 @@ class Lane:
         self._interrupting = threading.Lock()
         self._socket = sock
         self._reader = Reader(sock)
-        self._out: list[bytes] = []
+        self._reading = threading.Lock()
+        self._told = 0  # `run` and `resume` messages that were read; each is called by its number
+        self._pending: deque[tuple[int, Message]] = deque()
+        self._numbers = numbers
+        self._out: deque[bytes] = deque()
+        self._sending = threading.Lock()
+        self._gathering = 0  # since when
         self._runtime = runtime
         self._base = base
         self._decode = Decoder(Run, Resume, Evict)
@@ -210,28 +284,58 @@ class Lane:
         self._socket.close()
 
     def _serve_all(self) -> None:
-        while (message := self._receive()) is not None:
-            if isinstance(message, Run):
-                self._serve(message)
-            else:
+        while (received := self._receive()) is not None:
+            ordinal, message = received
+            if isinstance(message, Resume):
+                continue  # a guest has asked for it, and it comes too late
+            if not isinstance(message, Run):
                 raise ProtocolError(f"{type(message).__name__} came on an idle lane")
+            self._numbers[self.number] = ordinal
+            self._serve(message)
 
-    def _receive(self) -> Message | None:
-        """The next message, None at the end of the lane."""
-        reader = self._reader
-        while (received := reader.take()) is None:
-            if self._out:
-                self._flush()
-            if not reader.fill():
-                return None
-        return self._decode(*received)
+    def _receive(self) -> tuple[int, Message] | None:
+        """The next message and its number, None at the end of the lane."""
+        pending = self._pending
+        while True:
+            while not pending:
+                if self._out:
+                    self._flush()
+                if not self._fill():
+                    return None
+            try:
+                return pending.popleft()
+            except IndexError:  # the control thread was faster
+                continue
+
+    def _fill(self) -> bool:
+        with self._reading:
+            return bool(self._pending) or self._read_with(self._socket.recv_into)
+
+    def _read_with(self, recv_into: Callable[[memoryview], int]) -> bool:
+        if not self._reader.fill_from(recv_into):
+            return False
+        while (received := self._reader.take()) is not None:
+            message = self._decode(*received)
+            self._told += not isinstance(message, Evict)
+            self._pending.append((self._told, message))
+        return True
 
     def _flush(self) -> None:
-        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-        self._out.clear()
-        self._socket.sendall(data)
+        """Whoever finds the lock taken may rely on its owner, who looks again when it has let it go."""
+        while self._out and self._sending.acquire(blocking=False):
+            try:
+                frames = [self._out.popleft()]
+                while self._out:
+                    frames.append(self._out.popleft())
+                self._socket.sendall(frames[0] if len(frames) == 1 else b"".join(frames))
+            finally:
+                self._sending.release()
+
+    def _give_back(self, run: Run) -> None:
+        self._out.append(frame(GiveBack(run.call, run.attempt)))
 
     def _serve(self, run: Run) -> None:
+        began = perf_counter_ns()
         call = self.call = ThreadCall(run, self)
         value, error = None, None
         try:
@@ -250,44 +354,82 @@ class Lane:
             self._reason = ""
         self._kept.take(call.id, call.attempt)
         self.call = None
-        self._out.append(frame(call.answer(error, value)))
+        if call.guests is not None:
+            call.guests.close()
+        if error is None and call.recorded and not call.suspended:
+            check_all_asked(call)
+        self._reply(call.answer(error, value), began)
         del error  # its traceback refers to this frame
+
+    def _reply(self, answer: Message, began: int) -> None:
+        now = perf_counter_ns()
+        if isinstance(answer, Return):
+            answer.micros = (now - began) // 1000
+        if not self._out:
+            self._gathering = now
+        self._out.append(frame(answer))
+        if now - self._gathering > GATHER_NS:
+            self._flush()
 
     def _execute(self, call: ThreadCall, payload: bytes) -> Any:
         args, kwargs = self.service.decode_arguments(payload)
         try:
+            context = self._base.copy()
+            context.run(current_call.set, call)
             self._enter(call)
-            return self._base.copy().run(self.service.fn, *args, **kwargs)
+            return context.run(self.service.fn, *args, **kwargs)
         finally:
             self._running = None
 
     # --- what a call does on its lane ---
 
-    def park(self, call: ThreadCall, entries: list[Entry], seqs: list[int]) -> None:
-        """Returns when all the seqs are answered; raises Suspend when the call has to give up its place."""
+    def park(self, call: ThreadCall, entries: list[Entry], seqs: list[int], mode: int = WAIT_ALL) -> None:
+        """Returns when the seqs are answered; raises Suspend when the call has to give up its place."""
+        is_enough = all if mode == WAIT_ALL else any
+
+        def is_over() -> bool:
+            return is_enough(seq in call.inbox for seq in seqs)
+
         self._leave(call)
-        self._out.append(frame(Calls(call.id, call.attempt, entries, (WAIT_ALL, seqs))))
-        while not (call.suspended or all(seq in call.inbox for seq in seqs)):
-            self._hear(call)
+        # Said before it looks for guests, as they come before they look for this.
+        call.parked_for = (mode, seqs)
+        self.give_back()
+        if entries or call.guests is None:  # they tell what is waited for, together with what they do
+            wait = call.parked_for if call.guests is None else None
+            self._out.append(frame(Calls(call.id, call.attempt, entries, wait)))
+        while not (call.suspended or is_over()):
+            if call.guests is not None:
+                self._flush()
+                call.guests.park(is_over)
+            else:
+                self.hear(call)
+        call.parked_for = None
+        if call.guests is not None:
+            call.guests.unparked()
         if call.suspended:
             call.unwind()
         self._enter(call)
 
-    def _hear(self, call: ThreadCall) -> None:
+    def hear(self, call: ThreadCall) -> None:
         try:
-            message = self._receive()
-            if message is None:
+            received = self._receive()
+            if received is None:
                 call.suspended = True
             else:
-                self._take(call, message)
+                self._take(call, *received)
         except OSError:
             call.suspended = True
         except ProtocolError as error:  # the user's code must not get to see this
             die(f"{self._thread.name}: {error!r}")
 
-    def _take(self, call: ThreadCall, message: Message) -> None:
+    def _take(self, call: ThreadCall, ordinal: int, message: Message) -> None:
+        if isinstance(message, Run):
+            self._give_back(message)
+            return
         if not isinstance(message, (Resume, Evict)):
             raise ProtocolError(f"{type(message).__name__} came on the lane of a parked call")
+        if isinstance(message, Resume):
+            self._numbers[self.number] = ordinal
         if (message.call, message.attempt) != (call.id, call.attempt):
             return
         if isinstance(message, Evict):
@@ -295,11 +437,64 @@ class Lane:
         else:
             call.learn(message)
 
+    # --- for guests ---
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def hear_buffered(self, call: ThreadCall) -> bool:
+        """Whether there was a message that needed no reading."""
+        try:
+            received = self._pending.popleft()
+        except IndexError:
+            return False
+        self._take(call, *received)
+        return True
+
+    def send_from_guest(self, message: Message) -> None:
+        self._out.append(frame(message))
+        self._flush()
+
     def send_now(self, call: ThreadCall, message: Message) -> None:
         self._leave(call)
         self._out.append(frame(message))
         self._flush()
         self._enter(call)
+
+    # --- what was sent ahead ---
+
+    def give_back(self) -> None:
+        """Gives back what has not begun. For the thread when it parks, and for the control thread."""
+        if not self._reading.acquire(blocking=False):
+            return  # the thread reads: it has begun with everything
+        try:
+            kept = []
+            while self._pending:
+                with suppress(IndexError):  # the thread was faster
+                    received = self._pending.pop()
+                    if isinstance(received[1], Run):
+                        self._give_back(received[1])
+                    else:
+                        kept.append(received)
+            self._pending.extend(reversed(kept))
+        finally:
+            self._reading.release()
+
+    def ask_back(self) -> None:
+        """Gives back what waits behind a long call, and sends replies that wait. For the control thread."""
+        if self._reading.acquire(blocking=False):
+            try:
+                with suppress(OSError):  # BlockingIOError: that is all; the thread finds out about any other
+                    while self._read_with(self._read_now):
+                        pass
+            finally:
+                self._reading.release()
+        self.give_back()
+        with suppress(OSError):
+            self._flush()
+
+    def _read_now(self, view: memoryview) -> int:
+        return self._socket.recv_into(view, 0, socket.MSG_DONTWAIT)
 
     # --- interrupts ---
 
@@ -309,6 +504,15 @@ class Lane:
         if call is None or (call.id, call.attempt) != (interrupt.call, interrupt.attempt):
             return None
         return format_frame(sys._current_frames().get(self._thread.ident or 0))
+
+    def stack(self) -> TaskStack:
+        """Where the thread is, whatever it does. For the control thread."""
+        call, running = self.call, self._running
+        if call is None:
+            return TaskStack(self._thread.name, 0, 0, "idle", "")
+        state = "parked" if running is None else "running"
+        text = stack_of_thread(self._thread)
+        return TaskStack(self._thread.name, call.id, call.attempt, state, text)
 
     def interrupt(self, interrupt: Interrupt) -> None:
         """Raises Cancelled in a call, if its code is running here. For the control thread."""
@@ -379,8 +583,8 @@ class ThreadEngine:
         _context.install(_context.IMPORTING)
         _hooks.run(_hooks.stopping)
 
-    def add_lane(self, number: int, sock: socket.socket) -> None:
-        lane = Lane(number, sock, self._service, self._runtime, self._base, self._kept)
+    def add_lane(self, number: int, sock: socket.socket, numbers: Numbers) -> None:
+        lane = Lane(number, sock, self._service, self._runtime, self._base, self._kept, numbers)
         self._lanes = [known for known in self._lanes if known.is_alive()]
         try:
             lane.start()
@@ -391,10 +595,18 @@ class ThreadEngine:
     def stack_of(self, interrupt: Interrupt) -> str:
         return next((stack for lane in self._lanes if (stack := lane.stack_of(interrupt)) is not None), "")
 
+    def stacks(self) -> list[TaskStack]:
+        return [lane.stack() for lane in self._lanes]
+
     def interrupt(self, interrupt: Interrupt) -> None:
         self._kept.keep(interrupt)
         for lane in self._lanes:
             lane.interrupt(interrupt)
+
+    def give_back(self, number: int) -> None:
+        for lane in self._lanes:
+            if lane.number == number:
+                lane.ask_back()
 
     def drain(self) -> None:
         self._drained.set()

@@ -33,6 +33,14 @@ async def echo(x):
 
 
 @microservice
+async def spin(seconds, started=None):
+    if started:
+        open(started, "w").close()
+    time.sleep(seconds)
+    return "end"
+
+
+@microservice
 async def sleeps():
     await same_loop()
     await nap()

@@ -2,6 +2,7 @@
 
 import time
 
+import msx
 from msx import _context, microservice
 
 
@@ -24,6 +25,12 @@ async def acalls() -> int:
 def remaining() -> float | None:
     deadline = _context.runtime.current().deadline
     return None if deadline is None else deadline - time.monotonic()
+
+
+@microservice
+def remaining_by_context() -> float | None:
+    deadline = msx.context().deadline
+    return None if deadline is None else deadline - time.time()
 
 
 @microservice

@@ -1,0 +1,111 @@
+"""One ask over the hub's control socket, in bytes: HTTP/1.1 around the payloads of the worker protocol.
+
+Without a connection of its own, because it is the same for a thread that blocks and for an event loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from . import _codec
+from ._errors import LimitExceeded, ServiceUnavailable, UsageError
+from ._options import CallOptions
+from ._remote import decode_error
+from ._replay import encode_arguments
+
+ARGUMENTS_BYTES_MAX = 32 * 1024 * 1024
+# A result may have as many bytes as a message of a worker; the rest is for the head.
+ANSWER_BYTES_MAX = 33 * 1024 * 1024
+PAYLOAD = b"application/vnd.msx+msgpack"
+
+
+def request(
+    service: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    timeout: float | None,
+    options: CallOptions | None,
+) -> bytes:
+    """The whole request; raises what a stub raises for arguments that cannot travel.
+
+    `timeout` is that of the connection: of two, the shorter one counts.
+    """
+    options = options or {}
+    _check(service, options)
+    payload, _ = encode_arguments(service, args, kwargs, ARGUMENTS_BYTES_MAX)
+    bounds = [] if timeout is None else [max(1, round(timeout * 1000))]
+    if "timeout" in options:
+        bounds.append(options["timeout"])
+    head = msgspec.msgpack.encode((service, min(bounds, default=None), options.get("idempotency_key")))
+    length = len(head) + len(payload)
+    return b"POST /v1/ask HTTP/1.1\r\nhost: msx\r\ncontent-length: %d\r\n\r\n%b%b" % (length, head, payload)
+
+
+def _check(service: str, options: CallOptions) -> None:
+    others = [name for name in options if name not in ("timeout", "idempotency_key")]
+    if others:
+        raise UsageError(
+            f"{service}: the option {others[0]} is for calls by a service; a call from outside takes timeout "
+            "and idempotency_key; `retries` in services.toml holds for all calls of a service"
+        )
+
+
+class Answer:
+    """A response, in the making while it is read."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._body = 0  # where it begins, once the head is complete
+        self._end = 0
+        self._head: list[bytes] = []
+
+    def feed(self, data: bytes) -> bool:
+        """Takes what was read; True when the response is complete."""
+        self._data += data
+        if not self._head:
+            head, mark, _ = self._data.partition(b"\r\n\r\n")
+            if not mark:
+                return False
+            self._head = bytes(head).lower().split(b"\r\n")
+            self._body = len(head) + len(mark)
+            self._end = self._body + self._length()
+        return len(self._data) >= self._end
+
+    def _length(self) -> int:
+        length = int(self._field(b"content-length") or b"0")
+        if length > ANSWER_BYTES_MAX:
+            raise LimitExceeded(f"the hub's answer takes {length} bytes; the limit is {ANSWER_BYTES_MAX}")
+        return length
+
+    def _field(self, name: bytes) -> bytes | None:
+        fields = (line.partition(b":") for line in self._head[1:])
+        return next((value.strip() for key, _, value in fields if key == name), None)
+
+    @property
+    def keeps_alive(self) -> bool:
+        return self._field(b"connection") != b"close" and len(self._data) == self._end
+
+    def value(self, service: str) -> Any:
+        """What the call returned; raises what it raised."""
+        body = memoryview(self._data)[self._body : self._end]
+        status = self._head[0].split(b" ")[1]
+        if self._field(b"content-type") == PAYLOAD:
+            if status == b"200":
+                return _codec.decode(body)
+            raise decode_error(body)
+        raise ServiceUnavailable(f"{service} cannot be called: {_problem(bytes(body), status)}")
+
+
+def _problem(body: bytes, status: bytes) -> str:
+    """A refusal that is not about the call: the hub is starting, or of another version."""
+    try:
+        problem = msgspec.json.decode(body)
+        parts = [problem["message"], problem.get("help")]
+        return "; ".join(part for part in parts if part)
+    except (msgspec.DecodeError, LookupError, TypeError, AttributeError):
+        return (
+            f"the hub answered with the HTTP status {status.decode('ascii', 'replace')}; it may be of "
+            "another version than this msx: `msx version`, then `msx down` and `msx up`"
+        )

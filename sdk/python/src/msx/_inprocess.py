@@ -1,0 +1,379 @@
+"""A hub inside of a test's process: the call machine of the real one, as small as it can be.
+
+It talks to the engines of real workers (`_threads`, `_loop`) over socket pairs, in the messages of the
+protocol. So parking, eviction, replay and the order of an event loop are theirs; here are queues, slots and
+records, one instance per service, and the ways in which an instance can be lost.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from collections import Counter, deque
+from concurrent.futures import Future as Waiting
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from . import _registry
+from ._errors import InstanceDied, ServiceUnavailable
+from ._interrupts import Kept
+from ._loop import LoopEngine
+from ._protocol import (
+    Calls,
+    Decoder,
+    Entry,
+    Evict,
+    Evicted,
+    Memo,
+    Message,
+    Raise,
+    Reader,
+    Recorded,
+    Result,
+    Resume,
+    Return,
+    Run,
+    frame,
+)
+from ._remote import encode_error
+from ._replay import Outcome
+from ._tasks import LoopRuntime
+from ._threads import Lane as ThreadLane
+from ._threads import ThreadRuntime
+
+if TYPE_CHECKING:
+    from ._service import Service
+
+LIMIT = 32 * 1024 * 1024
+QUEUED, RUNNING, PARKED, UNWINDING, EVICTED, DONE = range(6)
+
+
+class HubCall:
+    def __init__(
+        self, ident: int, service: str, payload: bytes, parent: tuple[HubCall, Entry] | None
+    ) -> None:
+        self.id, self.service, self.payload, self.parent = ident, service, payload, parent
+        self.attempt = 0
+        self.state = QUEUED
+        self.children: set[int] = set()
+        self.results: list[Recorded] = []  # in the order in which they became known
+        self.told: set[int] = set()
+        self.wait: tuple[int, list[int]] = (0, [])
+        self.lane: Lane | None = None
+        self.answer: Waiting[Outcome] = Waiting()
+
+    def is_over(self) -> bool:
+        """Whether what it waits for has come."""
+        known = {result.seq for result in self.results}
+        mode, seqs = self.wait
+        return any(seq in known for seq in seqs) if mode else known.issuperset(seqs)
+
+
+class Lane:
+    """The hub's end of a lane."""
+
+    def __init__(self, instance: Instance, sock: socket.socket) -> None:
+        self.instance, self.sock = instance, sock
+        self.reader = Reader(sock)
+
+    def send(self, message: Message) -> None:
+        self.sock.sendall(frame(message))
+
+
+class Instance:
+    """The only one of its service."""
+
+    def __init__(self, service: Service[..., Any], threads: ThreadRuntime, slots: int | None) -> None:
+        settings = service.settings
+        default = settings.get("concurrency", 100) if service.is_async else settings.get("threads", 2)
+        self.service, self.slots = service, slots or default
+        self._threads = threads
+        self.running = 0
+        self.parked: list[HubCall] = []
+        self.resumable: deque[HubCall] = deque()
+        self.queue: deque[HubCall] = deque()
+        self.idle: list[Lane] = []
+
+    def open_lane(self) -> Lane:
+        ours, theirs = socket.socketpair()
+        if self.service.is_async:
+            Loop.of(self.service).open(theirs)
+        else:
+            ThreadLane(0, theirs, self.service, self._threads, copy_context(), Kept(), {}).start()
+        return Lane(self, ours)
+
+
+class Loop(LoopEngine):
+    """The event loop of an `async def` service, in a thread; there is one per process, for all tests."""
+
+    _all: dict[str, Loop] = {}  # noqa: RUF012
+    runtimes: dict[int, LoopRuntime] = {}  # noqa: RUF012  (by thread)
+
+    @classmethod
+    def of(cls, service: Service[..., Any]) -> Loop:
+        known = cls._all.get(service.name)
+        if known is None or known.service is not service:
+            made: Waiting[Loop] = Waiting()
+            threading.Thread(target=cls._live, args=(service, made), daemon=True).start()
+            known = cls._all[service.name] = made.result()
+        return known
+
+    @classmethod
+    def _live(cls, service: Service[..., Any], made: Waiting[Loop]) -> None:
+        engine = cls(service)
+        cls.runtimes[threading.get_ident()] = LoopRuntime()
+        engine.run(made)  # type: ignore[arg-type]
+
+    async def _main(self, made: Any) -> None:
+        self._base = copy_context()
+        made.set_result(self)
+        await self._drained.wait()
+
+    def open(self, sock: socket.socket) -> None:
+        self.loop.call_soon_threadsafe(self._reopen, sock)
+
+    def _reopen(self, sock: socket.socket) -> None:
+        self._lane = None  # that of an earlier test
+        self._open(0, sock, {})
+
+
+class Machine:
+    """The hub: one thread, which owns everything but `submit`."""
+
+    def __init__(self) -> None:
+        self.replay, self.max_parked, self.slots = "", None, None
+        self.faults: list[tuple[str, str]] = []
+        self.runs: Counter[str] = Counter()
+        self.threads = ThreadRuntime()
+        self._decode = Decoder(Calls, Return, Raise, Evicted, Memo)
+        self._instances: dict[str, Instance] = {}
+        self._calls: dict[int, HubCall] = {}
+        self._made = 0
+        self._asked: deque[HubCall] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = socket.socketpair()
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name="msx-hub", daemon=True)
+        self._thread.start()
+
+    replay: str
+    max_parked: int | None
+    slots: int | None
+
+    # --- for any thread ---
+
+    def submit(self, service: str, payload: bytes) -> Waiting[Outcome]:
+        call = HubCall(0, service, payload, None)
+        self._asked.append(call)
+        self._wake.send(b"!")
+        return call.answer
+
+    def close(self) -> None:
+        """Lanes end with their sockets; a call that still waits unwinds."""
+        self._closing = True
+        self._wake.send(b"!")
+        self._thread.join()
+        self._wake.close()
+        self._woken.close()
+
+    def under_way(self) -> str:
+        names = ("queued", "running", "waiting", "unwinding", "evicted")
+        calls = [call for call in list(self._calls.values()) if call.state != DONE]
+        return ", ".join(f"{call.service} {names[call.state]}" for call in calls[:20])
+
+    # --- its thread ---
+
+    def _serve(self) -> None:
+        while not self._closing:
+            for key, _ in self._selector.select():
+                if key.data is None:
+                    self._woken.recv(1024)
+                else:
+                    self._read(key.data)
+            while self._asked:
+                self._admit(self._asked.popleft())
+            self._dispatch()
+        for lane in [key.data for key in self._selector.get_map().values() if key.data is not None]:
+            lane.sock.close()
+        self._selector.close()
+
+    def _read(self, lane: Lane) -> None:
+        if not lane.reader.fill():
+            self._selector.unregister(lane.sock)
+        while (received := lane.reader.take()) is not None:
+            message: Any = self._decode(*received)
+            self._handle(lane, self._calls[message.call], message)
+
+    def _admit(self, call: HubCall) -> None:
+        self._made += 1
+        call.id = self._made
+        self._calls[call.id] = call
+        found = _registry.find(call.service)
+        if found is None:
+            known = ", ".join(sorted(_registry.services)) or "none"
+            text = f"{call.service!r} is not the name of one service in what this test has imported: {known}"
+            self._fail(call, ServiceUnavailable(text))
+            return
+        call.service = found.name
+        instance = self._instances.get(found.name)
+        if instance is None:
+            instance = self._instances[found.name] = Instance(found, self.threads, self.slots)
+        instance.queue.append(call)
+
+    def _dispatch(self) -> None:
+        """Until nothing changes: a call that fails here wakes its parent."""
+        waiting = True
+        while waiting:
+            waiting = False
+            for instance in list(self._instances.values()):
+                while instance.running < instance.slots and (instance.resumable or instance.queue):
+                    self._go_on(instance, (instance.resumable or instance.queue).popleft())
+                    waiting = True
+
+    def _go_on(self, instance: Instance, call: HubCall) -> None:
+        if call.state == PARKED:
+            instance.parked.remove(call)
+            instance.running += 1
+            self._resume(call)
+        elif call.parent is not None and call.parent[0].state == DONE:
+            call.state = DONE  # nobody waits for it
+        elif self._is_lost(call, "start"):
+            self._lose(instance, call)
+        else:
+            instance.running += 1
+            self._run(instance, call)
+
+    def _run(self, instance: Instance, call: HubCall) -> None:
+        if not instance.idle:
+            instance.idle.append(instance.open_lane())
+            self._selector.register(instance.idle[0].sock, selectors.EVENT_READ, instance.idle[0])
+        call.lane = instance.idle[0] if instance.service.is_async else instance.idle.pop()
+        call.state, call.attempt = RUNNING, call.attempt + 1
+        call.told = {result.seq for result in call.results}
+        self.runs[call.service] += 1
+        via = call.parent[0].service if call.parent else None
+        call.lane.send(Run(call.id, call.attempt, call.payload, via, call.results, LIMIT, ""))
+
+    def _resume(self, call: HubCall) -> None:
+        assert call.lane is not None
+        call.state = RUNNING
+        fresh = [Result(r.seq, r.ok, r.payload) for r in call.results if r.seq not in call.told]
+        call.told |= {result.seq for result in fresh}
+        call.lane.send(Resume(call.id, call.attempt, fresh))
+
+    # --- messages ---
+
+    def _handle(self, lane: Lane, call: HubCall, message: Any) -> None:
+        is_current = call.state in (RUNNING, PARKED) and message.attempt == call.attempt
+        match message:
+            case Calls():
+                if is_current:
+                    self._on_calls(lane.instance, call, message)
+                elif message.wait is not None:  # it was lost, and nothing will come
+                    lane.send(Evict(message.call, message.attempt))
+            case Memo():
+                if is_current or call.state == UNWINDING:
+                    recorded = Recorded(message.seq, "msx.run", message.ident, message.ok, message.payload)
+                    call.results.insert(message.known, recorded)
+                    call.told.add(message.seq)
+            case Evicted():
+                self._free(lane)
+                if call.state == UNWINDING:
+                    call.state = EVICTED
+                    self._wake_up(call)
+            case Return() | Raise():
+                self._free(lane)
+                # It may have been on its way when the call was told to unwind.
+                if is_current or (call.state == UNWINDING and message.attempt == call.attempt):
+                    self._on_done(lane.instance, call, (isinstance(message, Return), message.payload))
+
+    def _free(self, lane: Lane) -> None:
+        if not lane.instance.service.is_async:
+            lane.instance.idle.append(lane)
+
+    def _on_calls(self, instance: Instance, call: HubCall, message: Calls) -> None:
+        for entry in message.entries:
+            if entry.seq not in call.children:
+                call.children.add(entry.seq)
+                self._admit(HubCall(0, entry.service, entry.payload, (call, entry)))
+        if message.wait is None:
+            return
+        call.wait = message.wait
+        if call.state == RUNNING:
+            instance.running -= 1
+            instance.parked.append(call)
+            call.state = PARKED
+        if self._is_lost(call, "wait"):
+            self._lose(instance, None)
+        elif self.replay == "always":
+            self._evict(instance, call)
+        elif len(instance.parked) > (self.max_parked or instance.service.settings.get("max_parked", 256)):
+            self._evict(instance, max(instance.parked, key=lambda parked: parked.id))
+        else:
+            self._wake_up(call)
+
+    def _evict(self, instance: Instance, call: HubCall) -> None:
+        assert call.lane is not None
+        instance.parked.remove(call)
+        if call in instance.resumable:
+            instance.resumable.remove(call)
+        call.state = UNWINDING
+        call.lane.send(Evict(call.id, call.attempt))
+
+    def _wake_up(self, call: HubCall) -> None:
+        """A call that waits no longer gets in line."""
+        resumable = self._instances[call.service].resumable
+        if call.state in (PARKED, EVICTED) and call.is_over() and call not in resumable:
+            resumable.append(call)
+
+    def _on_done(self, instance: Instance, call: HubCall, outcome: Outcome) -> None:
+        if self._is_lost(call, "answer"):
+            self._lose(instance, call)
+            return
+        self._leave(instance, call)
+        self._finish(call, outcome)
+
+    def _leave(self, instance: Instance, call: HubCall) -> None:
+        """It may be parked: an `async def` may end while some task of its still waits."""
+        if call.state == RUNNING:
+            instance.running -= 1
+        elif call.state == PARKED:
+            instance.parked.remove(call)
+            if call in instance.resumable:
+                instance.resumable.remove(call)
+
+    def _finish(self, call: HubCall, outcome: Outcome) -> None:
+        call.state = DONE
+        if call.parent is None:
+            call.answer.set_result(outcome)
+            return
+        parent, entry = call.parent
+        if parent.state != DONE:
+            parent.results.append(Recorded(entry.seq, call.service, entry.ident, *outcome))
+            self._wake_up(parent)
+
+    def _fail(self, call: HubCall, error: Exception) -> None:
+        self._finish(call, (False, encode_error(error, call.service, LIMIT)))
+
+    # --- faults ---
+
+    def _is_lost(self, call: HubCall, at: str) -> bool:
+        """Whether the test wants the instance to end now; once for each time it said so."""
+        fault = (call.service, at)
+        if fault not in self.faults:
+            return False
+        self.faults.remove(fault)
+        return True
+
+    def _lose(self, instance: Instance, call: HubCall | None) -> None:
+        """What runs there fails, and so does `call`; what is parked there is run again."""
+        text = "its instance ended while it ran this call, as the test wanted"
+        calls = [known for known in self._calls.values() if known.service == instance.service.name]
+        for lost in calls:
+            if lost is call or lost.state == RUNNING:
+                self._leave(instance, lost)
+                self._fail(lost, InstanceDied(f"{lost.service}: {text}"))
+        for parked in list(instance.parked):
+            self._evict(instance, parked)

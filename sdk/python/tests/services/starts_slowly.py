@@ -1,0 +1,5 @@
+"""Its import takes longer than any test."""
+
+import threading
+
+threading.Event().wait()

@@ -1,0 +1,136 @@
+//! `msx calls`
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::table::{Align, Cell, Table};
+use super::terminal::{Style, Terminal, print_json, print_line};
+use super::{session, units};
+use crate::failure::Failure;
+use crate::protocol::calls::{CallInfo, CallStatus, CallsAnswer, CallsRequest};
+
+const EXAMPLES: &str = "\
+Columns:
+  STATUS    queued, running, parked (waits for other calls), resuming (has their answers, waits for a slot),
+            unwinding, evicted; returned, raised, refused, cancelled
+  SINCE     how long it has had this status
+  TOOK      from accepted to answered
+  CHILDREN  calls that it made, and in front those of them that have not ended
+
+Examples:
+  msx calls --status queued          what waits for a slot
+  msx calls --service a --limit 5    the five oldest calls of a, and its last five that ended
+  msx calls --json | jq -r '.live[] | select(.age_s > 60) | .id'";
+
+/// Show the calls that have not ended, and the root calls that ended lately.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Calls {
+    /// Only calls with this status: queued, running, parked, …
+    #[arg(long, value_name = "STATUS", value_parser = status(), hide_possible_values = true)]
+    status: Option<CallStatus>,
+
+    /// Only calls of this service.
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+
+    /// Show at most N live calls and N that ended.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+
+    /// Print everything as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn status() -> impl TypedValueParser<Value = CallStatus> {
+    let names = PossibleValuesParser::new(CallStatus::ALL.map(CallStatus::as_str));
+    names.map(|name| CallStatus::ALL.into_iter().find(|s| s.as_str() == name).unwrap_or(CallStatus::Queued))
+}
+
+impl Calls {
+    pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
+        let client = session::connect(&session::project()?)?;
+        let request = CallsRequest { status: self.status, service: self.service, limit: self.limit };
+        let answer = session::block_on("", async { Ok(client.calls(&request).await?) })?;
+        if self.json {
+            return print_json(&answer);
+        }
+        print_line(&table(&answer).render(terminal.stdout, terminal.width).join("\n"))
+    }
+}
+
+const COLUMNS: [Align; 8] = [
+    Align::Left,
+    Align::Left,
+    Align::Left,
+    Align::Right,
+    Align::Right,
+    Align::Right,
+    Align::Left,
+    Align::Left,
+];
+const HEADINGS: [&str; 8] = ["ID", "SERVICE", "STATUS", "AGE", "SINCE", "CHILDREN", "INSTANCE", "SUMMARY"];
+
+fn table(answer: &CallsAnswer) -> Table {
+    let mut table = Table::new(COLUMNS);
+    if answer.live.is_empty() && answer.ended.is_empty() {
+        table.line(Cell::plain("no calls"));
+        return table;
+    }
+    part(&mut table, &answer.live, answer.more_live, ["AGE", "SINCE"]);
+    if !answer.live.is_empty() && !answer.ended.is_empty() {
+        table.line(Cell::plain(""));
+    }
+    part(&mut table, &answer.ended, answer.more_ended, ["TOOK", "ENDED"]);
+    table
+}
+
+fn part(table: &mut Table, calls: &[CallInfo], more: u64, times: [&str; 2]) {
+    if calls.is_empty() {
+        return;
+    }
+    let mut headings = HEADINGS;
+    headings[3..5].copy_from_slice(&times);
+    table.row(headings.map(|name| Cell::styled(Style::Heading, name)));
+    calls.iter().for_each(|call| table.row(row(call)));
+    if more > 0 {
+        table.line(Cell::styled(Style::Faint, format!("… and {more} more; `--limit` shows more of them")));
+    }
+}
+
+fn row(call: &CallInfo) -> [Cell; 8] {
+    let [first, second] = match call.took_s {
+        Some(took) => [units::span(took), format!("{} ago", units::age(call.since_s))],
+        None => [units::age(call.age_s), units::age(call.since_s)],
+    };
+    [
+        Cell::plain(call.id.as_str()),
+        Cell::plain(call.service.as_str()),
+        Cell::styled(style(call.status), call.status.as_str()),
+        Cell::plain(first),
+        Cell::plain(second),
+        Cell::plain(children(call)),
+        Cell::plain(call.instance.clone().unwrap_or_default()),
+        Cell::plain(call.summary.clone().unwrap_or_default()),
+    ]
+}
+
+/// `3/10`: three of ten have not ended.
+fn children(call: &CallInfo) -> String {
+    match (call.unfinished, call.children) {
+        (_, 0) => "-".to_owned(),
+        (0, made) => made.to_string(),
+        (unfinished, made) => format!("{unfinished}/{made}"),
+    }
+}
+
+pub fn style(status: CallStatus) -> Style {
+    match status {
+        CallStatus::Running | CallStatus::Returned => Style::Good,
+        CallStatus::Queued | CallStatus::Resuming | CallStatus::Unwinding => Style::Warning,
+        CallStatus::Backoff | CallStatus::Held => Style::Warning,
+        CallStatus::Parked | CallStatus::Evicted | CallStatus::Following => Style::Faint,
+        CallStatus::Raised | CallStatus::Refused | CallStatus::Cancelled => Style::Error,
+    }
+}

@@ -1,0 +1,236 @@
+//! How calls are shown: what the control API answers about them. Times are in seconds.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a call is, or how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallStatus {
+    /// Waits for a slot, to begin or to begin again.
+    Queued,
+    Running,
+    /// Waits for other calls, in its instance, without a slot.
+    Parked,
+    /// Parked, its answers are there, and it waits for a slot.
+    Resuming,
+    /// Gives up its place in its instance.
+    Unwinding,
+    /// Waits for other calls, in no instance.
+    Evicted,
+    /// Has failed, and is tried again after a pause.
+    Backoff,
+    /// Waits for its turn among the calls under its key.
+    Held,
+    /// Gets the outcome of another call, under the same idempotency key.
+    Following,
+    Returned,
+    Raised,
+    /// Ended without having run.
+    Refused,
+    Cancelled,
+}
+
+impl CallStatus {
+    pub const ALL: [Self; 13] = [
+        Self::Queued,
+        Self::Running,
+        Self::Parked,
+        Self::Resuming,
+        Self::Unwinding,
+        Self::Evicted,
+        Self::Backoff,
+        Self::Held,
+        Self::Following,
+        Self::Returned,
+        Self::Raised,
+        Self::Refused,
+        Self::Cancelled,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Parked => "parked",
+            Self::Resuming => "resuming",
+            Self::Unwinding => "unwinding",
+            Self::Evicted => "evicted",
+            Self::Backoff => "backoff",
+            Self::Held => "held",
+            Self::Following => "following",
+            Self::Returned => "returned",
+            Self::Raised => "raised",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Which calls; absent: all.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CallsRequest {
+    pub status: Option<CallStatus>,
+    /// A name or an alias.
+    pub service: Option<String>,
+    /// The longest list of live calls, and of ended ones, to answer.
+    pub limit: u32,
+}
+
+/// Everything that `msx calls` shows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CallsAnswer {
+    /// Roots first, the oldest first.
+    pub live: Vec<CallInfo>,
+    /// Root calls that have ended, the last one first.
+    pub ended: Vec<CallInfo>,
+    /// How many more of either there are.
+    pub more_live: u64,
+    pub more_ended: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallInfo {
+    pub id: String,
+    /// Canonical name.
+    pub service: String,
+    pub status: CallStatus,
+    /// `a-1`: where it is, or was last.
+    pub instance: Option<String>,
+    /// Since it was accepted.
+    pub age_s: f64,
+    /// How long it has had this status.
+    pub since_s: f64,
+    /// From accepted to answered, if it has ended.
+    pub took_s: Option<f64>,
+    /// Calls that it made, and those of them that have not ended.
+    pub children: u64,
+    pub unfinished: u64,
+    /// What it says that it is about.
+    pub summary: Option<String>,
+}
+
+/// One call, as a person named it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IdRequest {
+    pub id: String,
+}
+
+/// Why a call has no answer yet: itself, then what it waits for, and so on down to what runs or is queued.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    pub chain: Vec<WhyStep>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WhyStep {
+    pub call: CallInfo,
+    /// The calls that it waits for.
+    pub waits_for: Option<WaitsFor>,
+    /// What stands between it and a slot.
+    pub queue: Option<QueueInfo>,
+}
+
+/// The next step of the chain is the oldest of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitsFor {
+    pub calls: u64,
+    /// Whether the answer of all of them is needed, or of one of them. (`all` counts only what is still missing.)
+    pub all: bool,
+    /// How many of them have which status.
+    pub by_status: Vec<(CallStatus, u64)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueInfo {
+    /// From 1, among `queued`. For a call that resumes: among those that resume in its instance.
+    pub position: u64,
+    pub queued: u64,
+    /// Slots of the instances that it may run in, and those of them that are held.
+    pub busy: u32,
+    pub slots: u32,
+    /// Instances that serve.
+    pub ready: u32,
+    /// Some of the calls that hold the slots, the oldest first.
+    pub holders: Vec<Holder>,
+    /// The last decision of the autoscaler.
+    pub decision: Option<String>,
+}
+
+/// A call that holds a slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Absent: it was answered (cancelled, or out of time), but its code still runs.
+    pub id: Option<String>,
+    pub instance: String,
+    /// How long it has held the slot.
+    pub for_s: f64,
+}
+
+/// The calls of a tree, each before those that it made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// How long ago the first call was accepted. All other times count from then.
+    pub age_s: f64,
+    /// How long it took, or has taken so far.
+    pub took_s: f64,
+    pub calls: Vec<TraceCall>,
+    /// Calls and waits of the whole tree that are not shown: it has more than are kept.
+    pub lost: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceCall {
+    pub id: String,
+    pub service: String,
+    /// Where it ran last.
+    pub instance: Option<String>,
+    pub status: CallStatus,
+    /// 0: the first call.
+    pub depth: u32,
+    pub queued_s: f64,
+    pub started_s: Option<f64>,
+    pub ended_s: Option<f64>,
+    pub waits: Vec<TraceWait>,
+    pub summary: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceWait {
+    pub parked_s: f64,
+    /// When its answers were there.
+    pub over_s: Option<f64>,
+    /// When it had a slot again.
+    pub resumed_s: Option<f64>,
+}
+
+/// A service, an instance or a call.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StackRequest {
+    pub target: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stacks {
+    pub instances: Vec<InstanceStacks>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InstanceStacks {
+    /// `a-1`
+    pub instance: String,
+    /// Why there are no stacks.
+    pub problem: Option<String>,
+    pub stacks: Vec<StackInfo>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StackInfo {
+    /// Of the thread or the task.
+    pub name: String,
+    /// Whose code it runs.
+    pub call: Option<String>,
+    /// `running`, `parked` or `idle`.
+    pub state: String,
+    /// As Python prints it.
+    pub text: String,
+}
