@@ -41,8 +41,8 @@ class Call:
     """The part that `def` and `async def` share."""
 
     __slots__ = (
-        "_arguments", "_identities", "_unwound", "attempt", "deadline", "failure", "id", "inbox", "known",
-        "limit", "next_seq", "public_id", "recorded", "service", "suspended", "via",
+        "_arguments", "_expires", "_identities", "_unwound", "attempt", "deadline", "failure", "id", "inbox",
+        "known", "limit", "next_seq", "public_id", "recorded", "service", "suspended", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
@@ -52,8 +52,12 @@ class Call:
         self.service = service
         self.via = run.via
         self.limit = run.limit
-        # When its caller stops waiting, by time.monotonic().
-        self.deadline = None if run.remaining is None else monotonic() + run.remaining / 1000
+        # When its caller stops waiting, by time.monotonic(), and by time.time().
+        self.deadline: float | None = None
+        self._expires: float | None = None
+        if run.remaining is not None:
+            seconds = run.remaining / 1000
+            self.deadline, self._expires = monotonic() + seconds, time() + seconds
         self.next_seq = 0
         self._arguments = run.payload  # the hub may call this call otherwise when it runs elsewhere
         self._identities = 0
@@ -69,8 +73,7 @@ class Call:
 
     def info(self) -> CallInfo:
         via = () if self.via is None else (self.via,)
-        deadline = None if self.deadline is None else time() + self.deadline - monotonic()
-        return CallInfo(self.public_id, via, self.attempt, deadline, is_replay=self.attempt > 1)
+        return CallInfo(self.public_id, via, self.attempt, self._expires, is_replay=self.attempt > 1)
 
     def new_identity(self) -> tuple[int, int]:
         """For what is hashed by identity: the same in every attempt, on any instance."""
