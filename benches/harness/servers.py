@@ -24,10 +24,12 @@ STOP_S = 10
 # The first `up` of a machine also fetches what msx needs.
 UP_S = 300
 
-# Threads of each Flask service of the chain. A link's thread waits while the next link works, so two would leave the
-# processor idle; of 2, 4, 8, 16, 32 and 64 this was the fastest at 64 connections (README.md). The links are separate
-# pools in a line without a cycle, so no number of threads can deadlock.
-CHAIN_THREADS = 16
+# Threads of each Flask service of the chain: as many as an instance of msx has, and as many as are best for it. A
+# link's thread waits while the next link works, so two leave the processor idle; of 2, 4, 8, 16, 32 and 64 these were
+# the fastest at 64 connections (README.md). The links are separate pools in a line without a cycle, so no number of
+# threads can deadlock.
+FEW_THREADS = 2
+MANY_THREADS = 16
 
 
 def _gunicorn(app: str, port: int, threads: int) -> list[str]:
@@ -55,7 +57,7 @@ def starlette_noop() -> Iterator[list[Target]]:
 
 
 @contextmanager
-def flask_chain(*, session: bool) -> Iterator[list[Target]]:
+def flask_chain(*, session: bool, threads: int) -> Iterator[list[Target]]:
     url = ""
     pids = []
     with ExitStack() as stack:
@@ -63,10 +65,10 @@ def flask_chain(*, session: bool) -> Iterator[list[Target]]:
             port = _free_port()
             env = {"NEXT_URL": url, "SESSION": "1" if session else "0"}
             url = f"http://127.0.0.1:{port}/link"
-            argv = _gunicorn("flask_chain:app", port, CHAIN_THREADS)
+            argv = _gunicorn("flask_chain:app", port, threads)
             pids.append(stack.enter_context(_running(argv, url, answer, env)))
         client = "requests.Session per thread" if session else "requests.post"
-        yield [Target("chain of three", f"Flask × 3, {client}", url, 3, pids)]
+        yield [Target("chain of three", f"Flask × 3, 1 × {threads}, {client}", url, 3, pids)]
 
 
 class Msx:
