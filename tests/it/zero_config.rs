@@ -135,42 +135,48 @@ fn config_tells_where_settings_come_from() {
     modules = ["greeter"]  # services.toml:3
 
     [services."greeter.greet"]
-    server = "native"         # default
-    threads = 8               # services.toml:9
-    instances.min = 1         # default
-    instances.max = 2         # @microservice at src/greeter.py:5
-    scale.utilization = 0.7   # default
-    scale.cpu = 0.8           # default
-    scale.machine = 0.9       # default
-    scale.down_after = "60s"  # default
-    max_parked = 256          # default
-    queue.max = 9             # dev.toml:2
-    queue.timeout = "10s"     # default
-    run_timeout = "5s"        # services.toml:6
-    durability = "none"       # default
-    expose = true             # default
-    cwd = "."                 # default
-    stop.signal = "TERM"      # default
-    stop.grace = "10s"        # default
+    server = "native"          # default
+    threads = 8                # services.toml:9
+    instances.min = 1          # default
+    instances.max = 2          # @microservice at src/greeter.py:5
+    scale.utilization = 0.7    # default
+    scale.cpu = 0.8            # default
+    scale.machine = 0.9        # default
+    scale.down_after = "60s"   # default
+    max_parked = 256           # default
+    queue.max = 9              # dev.toml:2
+    queue.timeout = "10s"      # default
+    run_timeout = "5s"         # services.toml:6
+    retries.max = 0            # default
+    retries.backoff = "100ms"  # default
+    idempotent = false         # default
+    durability = "none"        # default
+    expose = true              # default
+    cwd = "."                  # default
+    stop.signal = "TERM"       # default
+    stop.grace = "10s"         # default
 
     [services."greeter.agreet"]
-    server = "native"         # default
-    concurrency = 7           # @microservice at src/greeter.py:9
-    instances.min = 1         # @microservice at src/greeter.py:9
-    instances.max = 1         # @microservice at src/greeter.py:9
-    scale.utilization = 0.7   # default
-    scale.cpu = 0.8           # default
-    scale.machine = 0.9       # default
-    scale.down_after = "60s"  # default
-    max_parked = 256          # default
-    queue.max = 1024          # default
-    queue.timeout = "10s"     # default
-    run_timeout = "5s"        # services.toml:6
-    durability = "none"       # default
-    expose = false            # @microservice at src/greeter.py:9
-    cwd = "."                 # default
-    stop.signal = "TERM"      # default
-    stop.grace = "10s"        # default
+    server = "native"          # default
+    concurrency = 7            # @microservice at src/greeter.py:9
+    instances.min = 1          # @microservice at src/greeter.py:9
+    instances.max = 1          # @microservice at src/greeter.py:9
+    scale.utilization = 0.7    # default
+    scale.cpu = 0.8            # default
+    scale.machine = 0.9        # default
+    scale.down_after = "60s"   # default
+    max_parked = 256           # default
+    queue.max = 1024           # default
+    queue.timeout = "10s"      # default
+    run_timeout = "5s"         # services.toml:6
+    retries.max = 0            # default
+    retries.backoff = "100ms"  # default
+    idempotent = false         # default
+    durability = "none"        # default
+    expose = false             # @microservice at src/greeter.py:9
+    cwd = "."                  # default
+    stop.signal = "TERM"       # default
+    stop.grace = "10s"         # default
     --- stderr
     "#);
 }
