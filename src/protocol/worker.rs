@@ -3,6 +3,7 @@
 //! Payloads stay unread: `decode` hands each one to a `keep` function, which copies it or takes a slice of the
 //! buffer it stands in.
 
+mod fields;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -11,10 +12,10 @@ mod write;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rmp::decode::{self, RmpRead};
 use rmp::encode;
 
 use crate::model::{CallKey, Outcome, ServiceName};
+use fields::Fields;
 pub use options::{CallOptions, IDEMPOTENCY_KEY_MAX};
 use write::{array, bin, head, message, ok, outcome, text, uint};
 
@@ -353,125 +354,4 @@ impl FromControl {
 
 fn tag_of(message: &[u8]) -> Result<u8, DecodeError> {
     message.get(PREFIX_BYTES - 1).copied().ok_or(DecodeError::Malformed { tag: 0 })
-}
-
-/// Reads the fields of one message from left to right.
-struct Fields<'a> {
-    tag: u8,
-    rest: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    fn malformed(&self) -> DecodeError {
-        DecodeError::Malformed { tag: self.tag }
-    }
-
-    fn array(&mut self) -> Result<u32, DecodeError> {
-        decode::read_array_len(&mut self.rest).map_err(|_| self.malformed())
-    }
-
-    fn uint(&mut self) -> Result<u64, DecodeError> {
-        decode::read_int(&mut self.rest).map_err(|_| self.malformed())
-    }
-
-    fn uint32(&mut self) -> Result<u32, DecodeError> {
-        u32::try_from(self.uint()?).map_err(|_| self.malformed())
-    }
-
-    fn boolean(&mut self) -> Result<bool, DecodeError> {
-        decode::read_bool(&mut self.rest).map_err(|_| self.malformed())
-    }
-
-    fn take(&mut self, length: u32) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self.rest.split_at_checked(length as usize).ok_or_else(|| self.malformed())?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn text(&mut self) -> Result<String, DecodeError> {
-        let length = decode::read_str_len(&mut self.rest).map_err(|_| self.malformed())?;
-        let bytes = self.take(length)?;
-        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| self.malformed())
-    }
-
-    fn payload(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Bytes, DecodeError> {
-        let length = decode::read_bin_len(&mut self.rest).map_err(|_| self.malformed())?;
-        self.take(length).map(keep)
-    }
-
-    fn outcome(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Outcome, DecodeError> {
-        let is_value = self.boolean()?;
-        let payload = self.payload(keep)?;
-        Ok(if is_value { Outcome::Value(payload) } else { Outcome::Error(payload) })
-    }
-
-    /// A count that the remaining bytes can hold (each element takes at least one), so that it bounds an allocation.
-    fn count(&mut self) -> Result<usize, DecodeError> {
-        let count = self.array()? as usize;
-        if count > self.rest.len() { Err(self.malformed()) } else { Ok(count) }
-    }
-
-    fn entries(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Vec<Entry>, DecodeError> {
-        let count = self.count()?;
-        let mut entries = Vec::with_capacity(count.min(1024));
-        for _ in 0..count {
-            let fields = self.array()?;
-            if fields < 4 {
-                return Err(self.malformed());
-            }
-            entries.push(Entry {
-                seq: self.uint32()?,
-                service: self.text()?,
-                ident: self.uint32()?,
-                arguments: self.payload(keep)?,
-                options: if fields > 4 { self.options()? } else { None },
-            });
-        }
-        Ok(entries)
-    }
-
-    fn stacks(&mut self) -> Result<Vec<TaskStack>, DecodeError> {
-        let count = self.count()?;
-        let mut stacks = Vec::with_capacity(count.min(1024));
-        for _ in 0..count {
-            if self.array()? < 5 {
-                return Err(self.malformed());
-            }
-            let (name, call, attempt) = (self.text()?, CallKey(self.uint()?), self.uint32()?);
-            let call = (attempt > 0).then_some((call, attempt));
-            stacks.push(TaskStack { name, call, state: self.text()?, text: self.text()? });
-        }
-        Ok(stacks)
-    }
-
-    fn memo(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Memo, DecodeError> {
-        Ok(Memo {
-            seq: self.uint32()?,
-            ident: self.uint32()?,
-            outcome: self.outcome(keep)?,
-            known: self.uint32()?,
-        })
-    }
-
-    fn wait(&mut self) -> Result<Option<Wait>, DecodeError> {
-        if self.rest.first() == Some(&0xc0) {
-            self.rest.read_u8().map_err(|_| self.malformed())?;
-            return Ok(None);
-        }
-        if self.array()? < 2 {
-            return Err(self.malformed());
-        }
-        let all = self.uint()? == 0;
-        Ok(Some(Wait { all, seqs: self.seqs()? }))
-    }
-
-    fn alarm(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Alarm, DecodeError> {
-        let (seq, ident, value) = (self.uint32()?, self.uint32()?, self.payload(keep)?);
-        Ok(Alarm { seq, ident, value, after: Duration::from_millis(self.uint()?) })
-    }
-
-    fn seqs(&mut self) -> Result<Vec<u32>, DecodeError> {
-        let count = self.count()?;
-        (0..count).map(|_| self.uint32()).collect()
-    }
 }

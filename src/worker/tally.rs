@@ -10,7 +10,6 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// Bytes of one lane's number.
 const NUMBER_BYTES: usize = 8;
-const UNWRITTEN: u64 = u64::MAX;
 
 /// See the module.
 pub struct Tally {
@@ -32,18 +31,13 @@ impl Tally {
     }
 
     /// How many `run` and `resume` messages of each lane the worker has begun with. Lanes that cannot be read are left
-    /// out. Where a worker has written of any lane, it has begun with nothing on those of which it has not.
+    /// out.
     pub fn read(&self) -> Vec<u64> {
         let mut bytes = vec![0; self.lanes * NUMBER_BYTES];
-        if self.file.read_exact_at(&mut bytes, 0).is_err() {
-            return Vec::new();
+        match self.file.read_exact_at(&mut bytes, 0) {
+            Ok(()) => bytes.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number)).collect(),
+            Err(_) => Vec::new(),
         }
-        let numbers = bytes.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number));
-        let mut numbers: Vec<u64> = numbers.collect();
-        if numbers.iter().any(|number| *number != UNWRITTEN) {
-            numbers.iter_mut().filter(|number| **number == UNWRITTEN).for_each(|number| *number = 0);
-        }
-        numbers
     }
 }
 
@@ -55,9 +49,8 @@ mod tests {
     fn what_the_worker_wrote_is_read() {
         let tally = Tally::new(3).unwrap();
         let worker = File::from(tally.share().unwrap());
-        assert_eq!(tally.read(), [UNWRITTEN; 3]);
         worker.write_all_at(&7u64.to_le_bytes(), 8).unwrap();
-        assert_eq!(tally.read(), [0, 7, 0]);
+        assert_eq!(tally.read(), [u64::MAX, 7, u64::MAX]);
         worker.set_len(0).unwrap();
         assert_eq!(tally.read(), [0; 0], "a worker that destroys it is as one that writes nothing");
     }

@@ -354,7 +354,7 @@ def test_a_killed_worker_leaves_word_of_what_it_had_begun_with(service, tmp_path
         worker.run(lane, 0, call=3)
         worker.process.kill()
         worker.process.wait()
-        assert struct.unpack("<2Q", os.pread(tally, 16, 0)) == (2, 2**64 - 1)
+        assert struct.unpack("<2Q", os.pread(tally, 16, 0)) == (2, 0)
         os.close(tally)
 
 

@@ -18,8 +18,10 @@ class Numbers(Protocol):
 
 
 def open_numbers(descriptor: int) -> Numbers:
-    """The numbers in a file of the hub's; the descriptor is closed."""
+    """The numbers in a file of the hub's, all 0; the descriptor is closed."""
     try:
-        return memoryview(mmap.mmap(descriptor, 0)).cast("Q")
+        memory = mmap.mmap(descriptor, 0)
     finally:
         os.close(descriptor)
+    memory[:] = bytes(len(memory))  # also of lanes that this process will not live to see
+    return memoryview(memory).cast("Q")
