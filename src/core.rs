@@ -5,15 +5,21 @@
 //! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
 
 mod alarms;
+mod answer;
 mod closing;
+mod deadline;
 mod ending;
+mod idempotency;
 mod instances;
 mod report;
+mod retry;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod timers;
+mod turns;
 mod view;
 mod workers;
 
@@ -24,13 +30,18 @@ use bytes::Bytes;
 
 use crate::balancer::{Bound, Dispatcher, Work};
 use crate::calls::history::History;
-use crate::calls::{Asked, Calls, Fault, Place};
-use crate::config::spec::QueuePolicy;
+use crate::calls::{Asked, Calls, Place};
+use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
-use crate::protocol::worker::{FromWorker, Recorded, ToWorker};
+use crate::protocol::worker::{CallOptions, FromWorker, Recorded, ToWorker};
 use crate::registry::Names;
 use closing::Stage;
+use idempotency::Keys;
+use retry::{Budget, Jitter};
+use timers::Timers;
+use turns::Turns;
 
+pub use answer::{Answer, Reason, Refusal};
 pub use report::ServiceReport;
 pub use view::list::Filter;
 pub use view::{Labels, NotFound, Whereabouts};
@@ -94,6 +105,8 @@ pub enum Event {
     Abandon,
     /// Time passed; due every `TICK`.
     Tick,
+    /// What `Core::next_timer` names has come.
+    Timer,
     /// Time passed; due every `PATROL` from `Effect::Patrol` on, until `is_on_patrol` ends.
     Patrol,
 }
@@ -144,41 +157,6 @@ pub enum Effect {
     Log(String),
 }
 
-/// What a root call ends with.
-#[derive(Debug)]
-pub enum Answer {
-    Done(Outcome),
-    Refused(Refusal),
-}
-
-/// Why a call was not run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
-    pub reason: Reason,
-    /// One sentence.
-    pub message: String,
-    /// Text of the service itself, such as the last lines of its log.
-    pub detail: Option<String>,
-}
-
-impl Refusal {
-    /// The same for a call that another call waits for.
-    fn fault(self) -> Fault {
-        let Self { message, detail, .. } = self;
-        Fault::ServiceUnavailable(detail.map_or(message.clone(), |detail| format!("{message}\n{detail}")))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    QueueFull,
-    QueueTimeout,
-    ScaledToZero,
-    CrashLoop,
-    /// The hub takes no new root calls.
-    Stopping,
-}
-
 /// How often `Event::Tick` is due while there are calls.
 pub const TICK: Duration = Duration::from_millis(100);
 /// How often `Event::Patrol` is due while calls are sent ahead. Together with `AHEAD_BOUND` it stays within the 5 ms
@@ -193,6 +171,9 @@ pub struct ServiceSetup {
     pub name: ServiceName,
     pub queue: QueuePolicy,
     pub run_timeout: Duration,
+    pub retries: RetryPolicy,
+    /// Calls under one key that may run at once.
+    pub per_key: Option<u32>,
     /// Answered by the hub itself (`msx.orchestrator`).
     pub is_hub: bool,
 }
@@ -201,13 +182,15 @@ impl ServiceSetup {
     /// A function that the hub answers itself, which needs no bounds.
     pub fn of_hub(name: ServiceName) -> Self {
         let queue = QueuePolicy { max: u32::MAX, timeout: Duration::MAX };
-        Self { name, queue, run_timeout: Duration::MAX, is_hub: true }
+        let (run_timeout, retries) = (Duration::MAX, RetryPolicy::NONE);
+        Self { name, queue, run_timeout, retries, per_key: None, is_hub: true }
     }
 }
 
 struct Service {
     setup: ServiceSetup,
     dispatcher: Dispatcher,
+    budget: Budget,
     /// Why calls fail at once: it crash-loops and nothing of it is ready.
     down: Option<String>,
     is_zero: bool,
@@ -222,6 +205,10 @@ pub struct Core {
     /// What a memo is called on the wire.
     memo_name: ServiceName,
     calls: Calls,
+    timers: Timers,
+    jitter: Jitter,
+    keys: Keys,
+    turns: Turns,
     history: History,
     /// `MSX_REPLAY=always`: evict right after parking.
     replays_always: bool,
@@ -245,6 +232,7 @@ impl Core {
         let services = services.into_iter().map(|setup| Service {
             setup,
             dispatcher: Dispatcher::default(),
+            budget: Budget::default(),
             down: None,
             is_zero: false,
         });
@@ -254,6 +242,10 @@ impl Core {
             names,
             memo_name: ServiceName::new("msx.run"),
             calls: Calls::default(),
+            timers: Timers::default(),
+            jitter: Jitter::default(),
+            keys: Keys::default(),
+            turns: Turns::default(),
             history: History::default(),
             replays_always,
             dirty: Vec::new(),
@@ -269,13 +261,15 @@ impl Core {
         now: Instant,
         service: ServiceId,
         arguments: Bytes,
+        options: Option<Box<CallOptions>>,
         token: u64,
         out: &mut Vec<Effect>,
     ) -> Result<CallKey, Refusal> {
         self.admit(service)?;
         let call = self.calls.add_root(service, arguments, token, now);
         self.note_queued(call, now);
-        self.queue_new(call, now, out);
+        self.give_options(now, call, options);
+        self.begin(now, call, out);
         self.pump(now, out);
         Ok(call)
     }
@@ -341,6 +335,8 @@ impl Core {
             Event::Close => self.close(),
             Event::Abandon => self.abandon(now, out),
             Event::Tick => self.on_tick(now, out),
+            // Whatever comes, `pump` looks for what is due.
+            Event::Timer => (),
             Event::Patrol => self.on_patrol(now, out),
         }
         self.pump(now, out);
@@ -364,18 +360,19 @@ impl Core {
 
     /// Binds whatever can run now in the services that changed.
     fn pump(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.fire_timers(now, out);
         while let Some(service) = self.dirty.pop() {
             while let Some(bound) = self.dispatcher(service).next(now) {
                 if !matches!(bound.work, Work::RunNext(_)) {
                     self.note_started(bound.call, bound.instance, now);
                 }
-                self.start(bound, out);
+                self.start(now, bound, out);
             }
             self.say_drained(service, out);
         }
     }
 
-    fn start(&mut self, bound: Bound, out: &mut Vec<Effect>) {
+    fn start(&mut self, now: Instant, bound: Bound, out: &mut Vec<Effect>) {
         let Bound { call: key, instance, lane, work } = bound;
         let place = match work {
             Work::RunNext(rank) => Place::Ahead { instance, rank },
@@ -387,9 +384,9 @@ impl Core {
                 if opens_lane {
                     out.push(Effect::OpenLane { instance, lane });
                 }
-                self.run_message(key)
+                self.run_message(now, key)
             }
-            Work::RunNext(_) => self.run_message(key),
+            Work::RunNext(_) => self.run_message(now, key),
             Work::Resume => self.resume_message(key),
         };
         debug_assert!(message.is_some(), "a queued call exists");
@@ -405,14 +402,15 @@ impl Core {
         self.is_on_patrol
     }
 
-    fn run_message(&mut self, key: CallKey) -> Option<ToWorker> {
+    fn run_message(&mut self, now: Instant, key: CallKey) -> Option<ToWorker> {
         let call = self.calls.get_mut(key)?;
         call.begin_attempt();
         let (attempt, arguments, parent) = (call.attempt, call.arguments.clone(), call.parent);
+        let remaining = call.deadline.map(|at| at.saturating_duration_since(now));
         let via = parent.and_then(|(parent, _)| self.calls.get(parent)).map(|parent| parent.service);
         let via = via.map(|service| self.service(service).setup.name.clone());
         let id = self.calls.get(key).map(|call| self.calls.id_of(call).text())?;
-        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key), id })
+        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key), id, remaining })
     }
 
     fn recorded(&self, key: CallKey) -> Vec<Recorded> {
@@ -439,7 +437,7 @@ impl Core {
 
     // ---- transitions ----
 
-    /// Puts a call that was just made where it belongs.
+    /// Queues a call for its first run.
     fn queue_new(&mut self, key: CallKey, now: Instant, out: &mut Vec<Effect>) {
         let Some(call) = self.calls.get_mut(key) else { return };
         let (id, root_age, depth) = (call.service, call.root_age, call.depth);
@@ -450,6 +448,7 @@ impl Core {
             out.push(Effect::Orchestrate { call: key, service: id, arguments: call.arguments.clone() });
             return;
         }
+        service.budget.count_call();
         call.place = Place::Queued(service.dispatcher.push_new(key, root_age, depth, now));
         self.touch(id);
     }

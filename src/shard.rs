@@ -23,7 +23,7 @@ use tokio::task::LocalSet;
 
 use crate::core::{Answer, Core, Event, Reason, Refusal, ServiceReport, TICK};
 use crate::model::{CallKey, InstanceId, ServiceId};
-use crate::protocol::worker::{FromControl, ToControl};
+use crate::protocol::worker::{CallOptions, FromControl, ToControl};
 use local::Local;
 
 pub use looking::{STACKS_BOUND, Silent};
@@ -58,12 +58,19 @@ enum Command {
     Attach { event: Event, instance: InstanceId, lanes: usize, control: OwnedFd },
     Gone { instance: InstanceId, reason: String },
     Control { instance: InstanceId, message: ToControl },
-    Ask { service: ServiceId, arguments: Bytes, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
+    Ask { ask: NewAsk, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
     Report(oneshot::Sender<Vec<ServiceReport>>),
     Look(looking::Look),
     Serve { listener: TcpListener, router: Router },
     Close(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
+}
+
+/// A root call to be made.
+pub struct NewAsk {
+    pub service: ServiceId,
+    pub arguments: Bytes,
+    pub options: Option<Box<CallOptions>>,
 }
 
 /// Where an ask from another thread stands.
@@ -148,12 +155,12 @@ impl Shard {
     }
 
     /// Starts a root call. Dropping the answer's future cancels the call.
-    pub fn ask(&self, service: ServiceId, arguments: Bytes) -> Ask {
+    pub fn ask(&self, ask: NewAsk) -> Ask {
         let (sender, receiver) = oneshot::channel();
         let Some(local) = local::here() else {
-            return self.ask_from_afar(service, arguments, receiver, sender);
+            return self.ask_from_afar(ask, receiver, sender);
         };
-        let state = match local.ask(service, arguments, sender) {
+        let state = match local.ask(ask, sender) {
             Ok(key) => State::Here(key),
             Err((refusal, _)) => State::Refused(Some(refusal)),
         };
@@ -162,8 +169,7 @@ impl Shard {
 
     fn ask_from_afar(
         &self,
-        service: ServiceId,
-        arguments: Bytes,
+        ask: NewAsk,
         receiver: oneshot::Receiver<Answer>,
         answer: oneshot::Sender<Answer>,
     ) -> Ask {
@@ -175,7 +181,7 @@ impl Shard {
             }
         };
         if matches!(state, State::Away(_)) {
-            self.push(Command::Ask { service, arguments, answer, key });
+            self.push(Command::Ask { ask, answer, key });
         }
         Ask { state, receiver, shard: self.clone() }
     }
@@ -268,6 +274,7 @@ async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
                 local.handle([Event::Tick]);
                 local.tell_if_idle();
             }
+            () = local.timer() => local.handle([Event::Timer]),
             _ = pings.tick() => local.ping_all(Instant::now()),
         }
     }
@@ -279,12 +286,12 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
         Command::Gone { instance, reason } => local.gone(instance, reason),
         Command::Attach { event, instance, lanes, control } => local.attach(event, instance, lanes, control),
         Command::Control { instance, message } => local.control(instance, &message),
-        Command::Ask { service, arguments, answer, key } => {
+        Command::Ask { ask, answer, key } => {
             let mut state = key.lock();
             if matches!(*state, AskKey::Dropped) {
                 return;
             }
-            match local.ask(service, arguments, answer) {
+            match local.ask(ask, answer) {
                 Ok(call) => *state = AskKey::Running(call),
                 Err((refusal, answer)) => drop(answer.send(Answer::Refused(refusal))),
             }

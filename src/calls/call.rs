@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::history::Record;
 use crate::balancer::Rank;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
-use crate::protocol::worker::{Alarm, Wait};
+use crate::protocol::worker::{Alarm, CallOptions, Wait};
 
 use super::children::Children;
 
@@ -26,6 +26,12 @@ pub enum Place {
     Unwinding(InstanceId),
     /// Suspended, with nothing left in any instance.
     Evicted,
+    /// Has failed, and is tried again at this time.
+    Backoff(Instant),
+    /// Waits for its turn among the calls under its key, as the one that came so late.
+    Held(u64),
+    /// Gets the outcome of another call, which has the same idempotency key.
+    Following,
     /// Answered by the hub itself.
     Hub,
 }
@@ -80,6 +86,16 @@ pub struct Call {
     pub attempt: u32,
     pub place: Place,
     pub accepted: Instant,
+    /// When nobody waits for it any more: its own deadline or its caller's, whichever is earlier.
+    pub deadline: Option<Instant>,
+    /// The deadline is its own, so that a timer is set for it.
+    pub has_timer: bool,
+    /// What its caller asked for beside the arguments; most calls have none.
+    pub options: Option<Box<CallOptions>>,
+    /// It is one of those calls under its key that may run.
+    pub has_turn: bool,
+    /// How often it was tried again.
+    pub retried: u32,
     /// Bytes of the results recorded in this call.
     pub recorded_bytes: u64,
     /// It keeps its slot, and is to be told as soon as its wait is over.
@@ -110,6 +126,11 @@ impl Call {
             attempt: 0,
             place,
             accepted,
+            deadline: None,
+            has_timer: false,
+            options: None,
+            has_turn: false,
+            retried: 0,
             recorded_bytes: 0,
             listens: false,
             record: Record::NONE,
@@ -233,6 +254,28 @@ impl Call {
         told
     }
 
+    /// Forgets everything from the first recorded error on, and answers the children that nobody waits for any more.
+    /// What was asked for before the error was known is the same in the next attempt; what is kept was known even
+    /// before. Without an error nothing is dropped.
+    pub fn drop_from_first_error(&mut self) -> Vec<CallKey> {
+        let is_error =
+            |seq: &u32| matches!(self.child(*seq), Some(Child::Recorded { outcome: Outcome::Error(_), .. }));
+        let Some(first) = self.completed.iter().position(is_error) else { return Vec::new() };
+        let pending = self.pending_children().collect();
+        let kept: Vec<u32> = self.completed.drain(..first).collect();
+        let mut before = std::mem::take(&mut self.children);
+        self.recorded_bytes = 0;
+        for seq in &kept {
+            let Some(child) = before.take(*seq) else { continue };
+            if let Child::Recorded { outcome, .. } = &child {
+                self.recorded_bytes += bytes_of(outcome);
+            }
+            self.children.set(*seq, child);
+        }
+        self.completed = kept;
+        pending
+    }
+
     /// The child of this number, if it has not ended.
     pub fn pending_child(&self, seq: u32) -> Option<CallKey> {
         match self.child(seq)? {
@@ -342,6 +385,32 @@ mod tests {
         assert_eq!(call.wait_for(&wait), Suspension::Waiting);
         assert_eq!(call.record(FREE_SEQ + 7, value("free")), Suspension::Over);
         assert_eq!(order(&call), [FREE_SEQ + 7]);
+    }
+
+    #[test]
+    fn a_retry_keeps_what_was_recorded_before_the_first_error() {
+        let mut call = call();
+        call.begin_attempt();
+        (0..5).for_each(|seq| call.add_pending(seq, CallKey(u64::from(seq)), ServiceId(1), 0));
+        call.record(2, value("first"));
+        call.record(0, value("second"));
+        let held = call.recorded_bytes;
+        call.record(1, Outcome::Error(Bytes::from_static(b"transient")));
+        call.record(4, value("behind it"));
+        assert_eq!(call.drop_from_first_error(), [CallKey(3)]);
+        assert_eq!((order(&call), call.recorded_bytes), (vec![2, 0], held));
+        assert!(matches!(call.child(1), Some(Child::Untold)));
+        assert_eq!((call.children_count(), call.pending_children().count()), (3, 0));
+    }
+
+    #[test]
+    fn a_retry_without_a_recorded_error_keeps_everything() {
+        let mut call = call();
+        call.begin_attempt();
+        (0..2).for_each(|seq| call.add_pending(seq, CallKey(u64::from(seq)), ServiceId(1), 0));
+        call.record(0, value("there"));
+        assert!(call.drop_from_first_error().is_empty());
+        assert_eq!((order(&call), call.pending_children().count()), (vec![0], 1));
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl Children {
         self.numbered[at] = child;
     }
 
+    /// Takes a child out; its number counts as not told.
+    pub fn take(&mut self, seq: u32) -> Option<Child> {
+        self.get_mut(seq).map(|child| std::mem::replace(child, Child::Untold))
+    }
+
     /// Whether so many numbers would be left out by a child of this seq.
     pub fn would_skip(&self, seq: u32, count: usize) -> bool {
         seq < FREE_SEQ && seq as usize >= self.numbered.len() + count

@@ -15,11 +15,15 @@ pub enum Fault {
         bound: Duration,
         stack: String,
     },
+    /// Its caller waited so long for it, and no longer.
+    Deadline(Duration),
     ServiceUnavailable(String),
     InstanceDied(String),
     NonDeterminism(String),
     LimitExceeded(String),
     Cancelled(String),
+    /// Its idempotency key belongs to another call; and why it cannot be the same one.
+    IdempotencyConflict(&'static str),
 }
 
 impl Fault {
@@ -34,11 +38,25 @@ impl Fault {
                 );
                 RemoteError::timeout(service, message, stack)
             }
+            Self::Deadline(waited) => {
+                let waited = waited.as_secs_f64();
+                let message = format!(
+                    "{service} did not answer within {waited} s, the timeout of this call, so it was cancelled"
+                );
+                RemoteError::timeout(service, message, "")
+            }
             Self::ServiceUnavailable(text) => RemoteError::service_unavailable(service, text),
             Self::InstanceDied(text) => RemoteError::instance_died(service, text),
             Self::NonDeterminism(text) => RemoteError::non_determinism(service, text),
             Self::Cancelled(text) => RemoteError::cancelled(service, text),
             Self::LimitExceeded(text) => RemoteError::limit_exceeded(service, text),
+            Self::IdempotencyConflict(why) => RemoteError::idempotency_conflict(
+                service,
+                format!(
+                    "{service} was called under the idempotency key of another call, and {why}; \
+                     a key names one call: make a new one for each"
+                ),
+            ),
         };
         error.encode()
     }

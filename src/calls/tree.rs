@@ -123,11 +123,13 @@ impl Calls {
             return Admission::Refused(Fault::ServiceUnavailable("the calling call has ended".into()));
         };
         let (root, root_age, depth) = (waiting.root, waiting.root_age, waiting.depth + 1);
+        let deadline = waiting.deadline;
         if let Some(fault) = self.over_limit(root, depth) {
             return Admission::Refused(fault);
         }
         let mut call = Call::new(service, args, Place::Evicted, now);
         (call.parent, call.root, call.root_age, call.depth) = (Some((parent, seq)), root, root_age, depth);
+        call.deadline = deadline;
         let key = self.insert(call);
         if let Some(root) = self.roots.get_mut(&root) {
             root.unfinished += 1;
@@ -136,6 +138,17 @@ impl Calls {
             waiting.add_pending(seq, key, service, ident);
         }
         Admission::Admitted(key)
+    }
+
+    /// Whether a call waits, by however many others, for this one.
+    pub fn waits_for(&self, call: CallKey, mut below: CallKey) -> bool {
+        while let Some((parent, _)) = self.get(below).and_then(|call| call.parent) {
+            if parent == call {
+                return true;
+            }
+            below = parent;
+        }
+        false
     }
 
     fn over_limit(&self, root: CallKey, depth: u32) -> Option<Fault> {
@@ -202,6 +215,18 @@ impl Calls {
         }
     }
 
+    /// Makes a call ready for a retry; answers the children that are to be cancelled.
+    pub fn drop_from_first_error(&mut self, key: CallKey) -> Vec<CallKey> {
+        let Some(call) = self.get_mut(key) else { return Vec::new() };
+        let held = call.recorded_bytes;
+        let dropped = call.drop_from_first_error();
+        let (root, freed) = (call.root, held - call.recorded_bytes);
+        if let Some(root) = self.roots.get_mut(&root) {
+            root.recorded_bytes = root.recorded_bytes.saturating_sub(freed);
+        }
+        dropped
+    }
+
     /// Whether the root holds more recorded results than it may.
     pub fn holds_too_much(&self, root: CallKey) -> Option<Fault> {
         let held = self.roots.get(&root)?.recorded_bytes;
@@ -224,4 +249,49 @@ fn index(key: CallKey) -> usize {
 
 fn serial_of(key: CallKey) -> u32 {
     (key.0 >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(calls: &mut Calls) -> CallKey {
+        calls.add_root(ServiceId(0), Bytes::new(), 0, Instant::now())
+    }
+
+    fn child(calls: &mut Calls, parent: CallKey, seq: u32) -> Admission {
+        calls.add_child((parent, seq), ServiceId(0), 0, Bytes::new(), Instant::now())
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let mut calls = Calls::default();
+        let mut last = root(&mut calls);
+        for _ in 0..DEPTH_MAX {
+            let Admission::Admitted(key) = child(&mut calls, last, 0) else { panic!("within the bound") };
+            last = key;
+        }
+        let refused = child(&mut calls, last, 0);
+        assert!(
+            matches!(refused, Admission::Refused(Fault::LimitExceeded(text)) if text.contains("1000 calls"))
+        );
+    }
+
+    #[test]
+    fn unfinished_calls_of_a_root_are_bounded_and_come_back() {
+        let mut calls = Calls::default();
+        let (root, other) = (root(&mut calls), root(&mut calls));
+        let mut some = None;
+        for seq in 1..CHILDREN_MAX {
+            let Admission::Admitted(key) = child(&mut calls, root, seq) else { panic!("within the bound") };
+            some = Some(key);
+        }
+        let refused = child(&mut calls, root, CHILDREN_MAX);
+        assert!(
+            matches!(refused, Admission::Refused(Fault::LimitExceeded(text)) if text.contains("100000 calls"))
+        );
+        assert!(matches!(child(&mut calls, other, 0), Admission::Admitted(_)), "each root has its own");
+        some.and_then(|key| calls.end(key, &Outcome::Value(Bytes::new())));
+        assert!(matches!(child(&mut calls, root, CHILDREN_MAX), Admission::Admitted(_)));
+    }
 }

@@ -48,13 +48,18 @@ pub struct Call {
     /// Give up after this time: `500ms`, `10s`, `2m`.
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     timeout: Option<Duration>,
+
+    /// A name for this call: called again under it, within a day, it gets the same result and does not run again.
+    #[arg(long, value_name = "KEY", value_parser = values::idempotency_key)]
+    idempotency_key: Option<String>,
 }
 
 impl Call {
     pub fn run(self) -> Result<(), Failure> {
         let client = session::connect(&session::project()?)?;
         let timeout_ms = self.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX).max(1));
-        let request = CallRequest { service: self.name, arguments: self.arguments, timeout_ms };
+        let Self { name: service, arguments, idempotency_key, .. } = self;
+        let request = CallRequest { service, arguments, timeout_ms, idempotency_key };
         let answer = session::block_on("interrupted: the call is cancelled", async {
             Ok(client.call(&request).await)
         })?;

@@ -129,7 +129,8 @@ pub fn style(status: CallStatus) -> Style {
     match status {
         CallStatus::Running | CallStatus::Returned => Style::Good,
         CallStatus::Queued | CallStatus::Resuming | CallStatus::Unwinding => Style::Warning,
-        CallStatus::Parked | CallStatus::Evicted => Style::Faint,
+        CallStatus::Backoff | CallStatus::Held => Style::Warning,
+        CallStatus::Parked | CallStatus::Evicted | CallStatus::Following => Style::Faint,
         CallStatus::Raised | CallStatus::Refused | CallStatus::Cancelled => Style::Error,
     }
 }

@@ -6,6 +6,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::protocol::worker::IDEMPOTENCY_KEY_MAX;
+
 /// `a=4`
 pub fn instances(text: &str) -> Result<(String, u32), String> {
     let (name, number) = pair(text)?;
@@ -37,6 +39,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     parsed
         .filter(|d| !d.is_zero())
         .ok_or_else(|| "expected a time with its unit, for example `500ms`, `10s` or `1h30m`".into())
+}
+
+/// A key of visible ASCII characters, as it may stand in a header, too.
+pub fn idempotency_key(text: &str) -> Result<String, String> {
+    let is_one =
+        (1..=IDEMPOTENCY_KEY_MAX).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
+    is_one.then(|| text.to_owned()).ok_or_else(|| {
+        format!("expected 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters, without spaces")
+    })
 }
 
 /// A moment (`2026-11-24T10:00`, UTC unless it has an offset) or how long ago (`10m`).

@@ -9,7 +9,7 @@ use super::place::Located;
 use super::raw::Table;
 use super::section::State::{Anywhere, Later, OneService};
 use super::section::{Key, Section, Title};
-use super::spec::INSTANCES_MAX;
+use super::spec::{INSTANCES_MAX, RetryPolicy};
 use super::value::{Env, Line, Names, Setting, Signal};
 
 /// Makes of each table two types: `$layer` with what one place says (every field may be absent), and `$settings`
@@ -113,6 +113,10 @@ const CONCURRENCY_MAX: u32 = 100_000;
 const PARKED_MAX: u32 = 100_000;
 /// Every queued call holds its arguments in the hub's memory.
 const QUEUE_MAX: u32 = 1_000_000;
+/// With growing pauses, more take half an hour and longer.
+const RETRIES_MAX: u32 = 100;
+/// The longest pause, however often a call has failed.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Long enough for any wait that is meant.
 const DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -160,6 +164,18 @@ settings! {
         /// The longest uninterrupted run of a call in a slot.
         run_timeout: Duration = Duration::from_secs(30), "run_timeout" in Anywhere,
             |field| field.duration(MILLISECOND..=DURATION_MAX);
+        /// How often a call that had begun is tried again when it fails.
+        retries_max: u32 = 0, "retries.max" in Anywhere,
+            |field| field.count(0..=RETRIES_MAX);
+        /// The pause before the first retry; each further one is twice as long.
+        retries_backoff: Duration = RetryPolicy::BACKOFF, "retries.backoff" in Anywhere,
+            |field| field.duration(MILLISECOND..=BACKOFF_MAX);
+        /// A call may be run twice: it is tried again, three times unless `retries` says otherwise.
+        idempotent: bool = false, "idempotent" in Anywhere,
+            |field| field.flag();
+        /// Calls under one key (`a.options(key=…)`) that may run at once; `None`: as many as there are slots.
+        concurrency_key: Option<u32> = None, "concurrency_key" in Anywhere,
+            |field| field.count(1..=CONCURRENCY_MAX).map(Some);
         /// Always `none`: calls are kept in memory.
         durability: String = "none".to_owned(), "durability" in Anywhere,
             |field| field.word(&["none"], &["async", "fsync"], ONLY_MEMORY);
@@ -198,9 +214,6 @@ settings! {
         "worker_class": ONLY_FUNCTIONS;
         "extra": ONLY_FUNCTIONS;
         "scale.idle_to_zero": "remove it: with `instances.min = 0` none is started before the first call";
-        "retries": "remove it: a failed call is answered with its error; catch it in the caller and call again";
-        "idempotent": "remove it: a failed call is never made again on its own so far";
-        "concurrency_key": "remove it: `threads = 1` with `instances = 1` runs one call at a time";
         "on_nondeterminism": "remove it: a replay that differs always fails with NonDeterminismError";
         "limits": "remove it: set limits around msx itself, with ulimit or systemd";
         "ready": READY_BY_HELLO;

@@ -129,12 +129,16 @@ fn flatten(
                 leaves.insert(format!("{key}.{bound}"), leaf(key, entry));
             }
         }
+        // A number of retries says nothing of their pauses.
+        Value::Integer(_) if key == "retries" => {
+            leaves.insert("retries.max".to_owned(), leaf(key, entry));
+        }
         other => problems.add(not_a_group(key, &entry.node, other, keys)),
     }
 }
 
 fn not_a_group(key: &str, node: &Node, value: &Value, keys: &[Key]) -> Problem {
-    let must = if key == "instances" { "a whole number or a table" } else { "a table" };
+    let must = if ["instances", "retries"].contains(&key) { "a whole number or a table" } else { "a table" };
     Problem::new(format!("`{key}` must be {must}, not {}", value.kind()))
         .at(&node.place, "wrong type")
         .help(format!("write `{key} = {{ … }}` with {}", list(&words_of(key, keys), "and")))

@@ -14,7 +14,7 @@ use super::place::{Located, Place};
 use super::raw;
 use super::schema::{Service, ServiceLayer};
 use super::section::Title;
-use super::spec::{InstanceRange, QueuePolicy, ScalePolicy, ServiceSpec, StopPolicy};
+use super::spec::{InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec, StopPolicy};
 use crate::model::{ServiceName, WorkerKind};
 
 /// A decorated function, as discovery reports it.
@@ -277,6 +277,8 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
         },
         queue: QueuePolicy { max: *settings.queue_max, timeout: *settings.queue_timeout },
         run_timeout: *settings.run_timeout,
+        retries: retries(settings),
+        concurrency_key: *settings.concurrency_key,
         expose: *settings.expose,
         listen: *settings.listen,
         depends_on: settings.depends_on.iter().map(|name| name.value.clone()).collect(),
@@ -285,6 +287,15 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
         watch: settings.watch.iter().map(|path| under(base, path)).collect(),
         stop: StopPolicy { signal: settings.stop_signal.0, grace: *settings.stop_grace },
     }
+}
+
+fn retries(settings: &Service) -> RetryPolicy {
+    let is_silent = matches!(settings.retries_max.place, Place::Default);
+    let max = match *settings.idempotent && is_silent {
+        true => RetryPolicy::OF_IDEMPOTENT,
+        false => *settings.retries_max,
+    };
+    RetryPolicy { max, backoff: *settings.retries_backoff }
 }
 
 /// A path of the manifest, which is relative to its folder, without `.` parts.

@@ -22,6 +22,9 @@ pub struct ServiceSpec {
     pub queue: QueuePolicy,
     /// The longest uninterrupted run of a call in a slot.
     pub run_timeout: Duration,
+    pub retries: RetryPolicy,
+    /// Calls under one key that may run at once.
+    pub concurrency_key: Option<u32>,
     /// Whether the gateway may call it.
     pub expose: bool,
     /// Address of the service's own front; `None`: a free port, kept in `.msx/`.
@@ -63,6 +66,23 @@ pub struct ScalePolicy {
 pub struct QueuePolicy {
     pub max: u32,
     pub timeout: Duration,
+}
+
+/// What follows when a call that had begun fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How often it is tried again.
+    pub max: u32,
+    /// The pause before the first retry; each further one is twice as long.
+    pub backoff: Duration,
+}
+
+impl RetryPolicy {
+    /// The first pause where nobody says otherwise.
+    pub const BACKOFF: Duration = Duration::from_millis(100);
+    pub const NONE: Self = Self { max: 0, backoff: Self::BACKOFF };
+    /// Retries of a service that says no more than `idempotent`.
+    pub const OF_IDEMPOTENT: u32 = 3;
 }
 
 /// How an instance is stopped after its drain.

@@ -11,11 +11,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::server::{Control, Refused, Shared, help_for};
+use super::server::{Refused, Shared, help_for};
 use crate::core::{Answer, Refusal};
-use crate::model::{Outcome, ServiceId};
+use crate::model::Outcome;
 use crate::protocol::error::RemoteError;
-use crate::protocol::worker::MESSAGE_BYTES_MAX;
+use crate::protocol::worker::{CallOptions, IDEMPOTENCY_KEY_MAX, MESSAGE_BYTES_MAX};
+use crate::shard::NewAsk;
 
 /// The longest message of a worker, as what a worker may ask for may be asked for from outside, too.
 pub const BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
@@ -29,18 +30,30 @@ struct Head {
     service: String,
     /// Nil: until the call ends.
     timeout_ms: Option<u64>,
+    /// Calls of a service with the same key are one call.
+    #[serde(default)]
+    idempotency_key: Option<String>,
 }
 
 /// 200 with the payload of the result, or 500 with that of the error, which may be the hub's own.
 pub async fn ask(Shared(control): Shared, body: Bytes) -> Result<Response, Refused> {
     let (head, arguments) = split(&body)
         .map_err(|error| Refused::usage(format!("the ask cannot be read: {error}")).help(OTHER_VERSION))?;
-    let Head { service, timeout_ms } = head;
-    Ok(match control.find(&service) {
-        Ok((id, _)) => answered(&service, run(&control, id, &service, arguments, timeout_ms).await),
+    let name = &head.service;
+    if head.idempotency_key.as_ref().is_some_and(|key| !(1..=IDEMPOTENCY_KEY_MAX).contains(&key.len())) {
+        let message = format!("an idempotency key must be a text of 1 to {IDEMPOTENCY_KEY_MAX} bytes");
+        return Err(Refused::usage(message));
+    }
+    Ok(match control.find(name) {
+        Ok((id, _)) => {
+            let timeout = head.timeout_ms.map(Duration::from_millis);
+            let options = CallOptions::of_root(timeout, head.idempotency_key.map(Into::into));
+            let answer = control.shard.ask(NewAsk { service: id, arguments, options }).await;
+            answered(name, timeout, answer)
+        }
         Err(Refused(problem)) => {
             let message = [Some(problem.message), problem.help].into_iter().flatten().collect::<Vec<_>>();
-            raised(RemoteError::service_unavailable(&service, message.join("; ")))
+            raised(RemoteError::service_unavailable(name, message.join("; ")))
         }
     })
 }
@@ -54,32 +67,20 @@ fn split(body: &Bytes) -> Result<(Head, Bytes), rmp_serde::decode::Error> {
     Ok((head, body.slice(at.min(body.len())..)))
 }
 
-async fn run(
-    control: &Control,
-    id: ServiceId,
-    service: &str,
-    arguments: Bytes,
-    timeout_ms: Option<u64>,
-) -> Result<Answer, RemoteError> {
-    let ask = control.shard.ask(id, arguments);
-    let Some(bound) = timeout_ms.map(Duration::from_millis) else { return Ok(ask.await) };
-    tokio::time::timeout(bound, ask).await.map_err(|_| {
-        let seconds = bound.as_secs_f64();
-        let message = format!("{service} did not answer within {seconds} s, so the call was cancelled");
-        RemoteError::timeout(service, message, "")
-    })
-}
-
-fn answered(service: &str, answer: Result<Answer, RemoteError>) -> Response {
+fn answered(service: &str, timeout: Option<Duration>, answer: Answer) -> Response {
     match answer {
-        Ok(Answer::Done(Outcome::Value(payload))) => (StatusCode::OK, payload_of(payload)).into_response(),
-        Ok(Answer::Done(Outcome::Error(payload))) => error(payload),
-        Ok(Answer::Refused(Refusal { reason, message, detail })) => {
+        Answer::Done(Outcome::Value(payload)) => (StatusCode::OK, payload_of(payload)).into_response(),
+        Answer::Done(Outcome::Error(payload)) => error(payload),
+        Answer::Expired => {
+            let seconds = timeout.unwrap_or_default().as_secs_f64();
+            let message = format!("{service} did not answer within {seconds} s, so the call was cancelled");
+            raised(RemoteError::timeout(service, message, ""))
+        }
+        Answer::Refused(Refusal { reason, message, detail }) => {
             let message = format!("{message}; {}", help_for(service, reason));
             let refused = RemoteError::service_unavailable(service, message);
             raised(RemoteError { traceback: detail.unwrap_or_default(), ..refused })
         }
-        Err(timed_out) => raised(timed_out),
     }
 }
 
@@ -104,6 +105,10 @@ mod tests {
         let body = Bytes::from_static(b"\x92\xa3a.a\xcd\x05\xdc\x92\x91\x01\x80");
         let (head, arguments) = split(&body).unwrap();
         assert_eq!((head.service.as_str(), head.timeout_ms), ("a.a", Some(1500)));
+        assert_eq!(&arguments[..], b"\x92\x91\x01\x80");
+        let keyed = Bytes::from_static(b"\x93\xa3a.a\xc0\xa3key\x92\x91\x01\x80");
+        let (head, arguments) = split(&keyed).unwrap();
+        assert_eq!((head.timeout_ms, head.idempotency_key.as_deref()), (None, Some("key")));
         assert_eq!(&arguments[..], b"\x92\x91\x01\x80");
         assert!(split(&Bytes::from_static(b"{}")).is_err());
         assert!(split(&Bytes::new()).is_err());

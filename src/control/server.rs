@@ -27,8 +27,9 @@ use crate::protocol::control::{
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
+use crate::protocol::worker::CallOptions;
 use crate::registry::{NameError, Registry, TooMany};
-use crate::shard::Shard;
+use crate::shard::{NewAsk, Shard};
 use crate::supervisor::Failure;
 
 /// Everything that the control API acts on.
@@ -134,25 +135,20 @@ async fn call(
         Refused::usage(signature.explain(&request.service, &error))
             .help("`k=v` gives a parameter by name; lists and objects are written as JSON")
     })?;
-    let ask = control.shard.ask(id, arguments);
-    let answer = match request.timeout_ms.map(Duration::from_millis) {
-        None => ask.await,
-        Some(bound) => tokio::time::timeout(bound, ask).await.map_err(|_| {
-            let message = format!(
-                "{} did not answer within {} s, so the call was cancelled",
-                request.service,
-                bound.as_secs_f64()
-            );
-            let help =
-                format!("`--timeout` gives it longer; `msx logs {}` shows what it printed", request.service);
-            Refused::new(ProblemKind::Timeout, message).help(&help)
-        })?,
-    };
-    answered(&request.service, answer)
+    let timeout = request.timeout_ms.map(Duration::from_millis);
+    let options = CallOptions::of_root(timeout, request.idempotency_key.map(Into::into));
+    let answer = control.shard.ask(NewAsk { service: id, arguments, options }).await;
+    answered(&request.service, timeout, answer)
 }
 
-fn answered(name: &str, answer: Answer) -> Result<Json<CallAnswer>, Refused> {
+fn answered(name: &str, timeout: Option<Duration>, answer: Answer) -> Result<Json<CallAnswer>, Refused> {
     match answer {
+        Answer::Expired => {
+            let bound = timeout.unwrap_or_default().as_secs_f64();
+            let message = format!("{name} did not answer within {bound} s, so the call was cancelled");
+            let help = format!("`--timeout` gives it longer; `msx logs {name}` shows what it printed");
+            Err(Refused::new(ProblemKind::Timeout, message).help(&help))
+        }
         Answer::Done(Outcome::Value(payload)) => {
             let mut text = Vec::new();
             json::to_json(&payload, &mut text).map_err(|e| Refused::unreadable(&e.to_string()))?;

@@ -12,15 +12,29 @@ use crate::protocol::worker::ToWorker;
 impl Core {
     /// The call has ended with this outcome.
     pub(super) fn end(&mut self, now: Instant, key: CallKey, outcome: Outcome, out: &mut Vec<Effect>) {
+        self.share(now, key, &outcome, out);
+        self.conclude(now, key, outcome, Answer::Done, out);
+    }
+
+    /// The same; `answer` says what whoever asked for a root call is told.
+    pub(super) fn conclude(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        outcome: Outcome,
+        answer: fn(Outcome) -> Answer,
+        out: &mut Vec<Effect>,
+    ) {
         let root = self.calls.get(key).map(|call| call.root);
         let Some((call, ended)) = self.calls.end(key, &outcome) else { return };
+        self.settle(now, key, &call, out);
         let dispatcher = self.dispatcher(call.service);
         dispatcher.meter.completed += 1;
         dispatcher.latency.record(now, now.saturating_duration_since(call.accepted));
         self.cancel_rest(now, &call, out);
         self.note_ended(&call, &outcome, now);
         match ended {
-            Ended::Root { token } => out.push(Effect::Answer { token, answer: Answer::Done(outcome) }),
+            Ended::Root { token } => out.push(Effect::Answer { token, answer: answer(outcome) }),
             Ended::Child { parent, suspension: Suspension::Over } => {
                 self.wake(now, parent);
                 self.tell(parent, out);
@@ -66,6 +80,7 @@ impl Core {
                 out.push(Effect::Forget { token });
             }
             if let Some(call) = self.calls.take(key) {
+                self.settle(now, key, &call, out);
                 doomed.extend(call.pending_children());
                 self.history.ended(call.record, End::Cancelled, now);
             }
@@ -87,7 +102,8 @@ impl Core {
                 out.push(Effect::Interrupt { instance, call, attempt, reason });
             }
             Place::Parked { instance, .. } => self.evict(now, instance, key, out),
-            Place::Unwinding(_) | Place::Evicted | Place::Hub => (),
+            Place::Unwinding(_) | Place::Evicted | Place::Backoff(_) | Place::Hub => (),
+            Place::Held(_) | Place::Following => (),
         }
     }
 

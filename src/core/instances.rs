@@ -130,7 +130,7 @@ impl Core {
              it may have done part of its work, so it is not run again"
         );
         let payload = Fault::InstanceDied(text).payload(name);
-        self.end(now, key, Outcome::Error(payload), out);
+        self.retry_or_end(now, key, payload, out);
     }
 
     /// Nothing will run what waits here, if so: roots are refused, children fail.
@@ -150,6 +150,7 @@ impl Core {
     /// Answers a root call, which holds no place any more, without running it.
     pub(super) fn refuse(&mut self, now: Instant, key: CallKey, refusal: Refusal, out: &mut Vec<Effect>) {
         let Some((call, ended)) = self.calls.end(key, &Outcome::Error(bytes::Bytes::new())) else { return };
+        self.settle(now, key, &call, out);
         self.dispatcher(call.service).meter.refused += 1;
         self.cancel_rest(now, &call, out);
         self.history.ended(call.record, End::Refused, now);

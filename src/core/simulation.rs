@@ -2,6 +2,7 @@
 //! evictions and callers that leave. The invariants are checked after every step.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,29 +10,34 @@ use proptest::prelude::*;
 
 use super::{Answer, Core, Effect, Event, ServiceSetup};
 use crate::balancer::Pace;
-use crate::config::spec::QueuePolicy;
+use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
-use crate::protocol::worker::{Entry, FromWorker, ToWorker, Wait};
+use crate::protocol::error::RemoteError;
+use crate::protocol::worker::{CallOptions, Entry, FromWorker, ToWorker, Wait};
 
 const SERVICES: u32 = 2;
 
 /// What a simulated function does next, given the results it has.
 enum Step {
-    Calls { service: u32, arguments: Vec<u64>, all: bool },
+    /// Wait for these calls: seq and argument of each.
+    Calls {
+        service: u32,
+        calls: Vec<(u32, u64)>,
+        all: bool,
+    },
     Return(u64),
 }
 
 /// fib over two services in turn; the number's parity decides between one call after the other and both at once.
-fn step(service: u32, n: u64, results: &[u64]) -> Step {
-    let other = (service + 1) % SERVICES;
-    match (n, results) {
+fn step(service: u32, n: u64, results: &BTreeMap<u32, u64>) -> Step {
+    let service = (service + 1) % SERVICES;
+    let wanted = [(0, n.wrapping_sub(1)), (1, n.wrapping_sub(2))];
+    let mut missing = wanted.into_iter().filter(|(seq, _)| !results.contains_key(seq));
+    match (n, results.len()) {
         (0 | 1, _) => Step::Return(n),
-        (_, [first, second]) => Step::Return(first + second),
-        (_, []) if n.is_multiple_of(2) => {
-            Step::Calls { service: other, arguments: vec![n - 1, n - 2], all: true }
-        }
-        (_, [_]) if n.is_multiple_of(2) => Step::Calls { service: other, arguments: vec![], all: true },
-        (_, done) => Step::Calls { service: other, arguments: vec![n - 1 - done.len() as u64], all: false },
+        (_, 2) => Step::Return(results.values().sum()),
+        _ if n.is_multiple_of(2) => Step::Calls { service, calls: missing.collect(), all: true },
+        _ => Step::Calls { service, calls: missing.next().into_iter().collect(), all: false },
     }
 }
 
@@ -52,9 +58,32 @@ struct Attempt {
     attempt: u32,
     lane: u32,
     argument: u64,
-    made: u32,
     results: BTreeMap<u32, Outcome>,
     waits: bool,
+}
+
+/// What is special about the simulated functions.
+#[derive(Clone, Copy, Default)]
+struct Habits {
+    child_timeout: Option<Duration>,
+    /// Some calls raise in their first attempt.
+    is_flaky: bool,
+    /// Child calls with the same number have the same idempotency key, and so are one call.
+    is_keyed: bool,
+}
+
+impl Habits {
+    fn options_of(self, n: u64) -> Option<Box<CallOptions>> {
+        let number: Arc<str> = n.to_string().into();
+        let mut options = CallOptions { key: Some(number.clone()), ..CallOptions::default() };
+        options.timeout = self.child_timeout;
+        options.idempotency_key = self.is_keyed.then_some(number);
+        Some(Box::new(options))
+    }
+}
+
+fn transient() -> Bytes {
+    RemoteError { kind: "builtins.OSError".into(), ..RemoteError::default() }.encode()
 }
 
 #[derive(Default)]
@@ -81,6 +110,7 @@ struct Simulation {
     workers: BTreeMap<InstanceId, Worker>,
     slots: u32,
     max_parked: u32,
+    habits: Habits,
     generation: u32,
     answers: HashMap<u64, Answer>,
     effects: Vec<Effect>,
@@ -95,21 +125,33 @@ struct Setup {
     replays_always: bool,
     /// Calls are sent ahead, however long they are and whatever they call.
     sends_ahead: bool,
+    retries: u32,
+    per_key: Option<u32>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { instances: 1, slots: 1, max_parked: 256, replays_always: false, sends_ahead: false }
+        Self {
+            instances: 1,
+            slots: 1,
+            max_parked: 256,
+            replays_always: false,
+            sends_ahead: false,
+            retries: 0,
+            per_key: None,
+        }
     }
 }
 
 impl Simulation {
     fn new(setup: Setup) -> Self {
-        let Setup { instances, slots, max_parked, replays_always, sends_ahead } = setup;
+        let Setup { instances, slots, max_parked, replays_always, sends_ahead, retries, per_key } = setup;
         let setup = |name: &str| ServiceSetup {
             name: ServiceName::new(name),
             queue: QueuePolicy { max: 1024, timeout: Duration::from_secs(1000) },
             run_timeout: Duration::from_secs(1000),
+            retries: RetryPolicy { max: retries, backoff: Duration::from_millis(10) },
+            per_key,
             is_hub: false,
         };
         let mut core = Core::new(vec![setup("s.0"), setup("s.1")], replays_always);
@@ -122,6 +164,7 @@ impl Simulation {
             workers: BTreeMap::new(),
             slots,
             max_parked,
+            habits: Habits::default(),
             generation: 0,
             answers: HashMap::new(),
             effects: Vec::new(),
@@ -150,7 +193,13 @@ impl Simulation {
     }
 
     fn ask(&mut self, service: u32, n: u64, token: u64) -> Option<CallKey> {
-        let asked = self.core.ask(self.now, ServiceId(service), payload(n), token, &mut self.effects);
+        self.ask_within(service, n, None, token)
+    }
+
+    fn ask_within(&mut self, service: u32, n: u64, timeout: Option<u64>, token: u64) -> Option<CallKey> {
+        let options = CallOptions::of_root(timeout.map(Duration::from_millis), None);
+        let (service, effects) = (ServiceId(service), &mut self.effects);
+        let asked = self.core.ask(self.now, service, payload(n), options, token, effects);
         self.settle();
         asked.ok()
     }
@@ -205,11 +254,11 @@ impl Simulation {
             ToWorker::Run { call, attempt, arguments, results, .. } => {
                 let results: BTreeMap<_, _> = results.into_iter().map(|r| (r.seq, r.outcome)).collect();
                 let argument = number(&arguments);
-                let fresh = Attempt { attempt, lane, argument, made: 0, results, waits: false };
+                let fresh = Attempt { attempt, lane, argument, results, waits: false };
                 worker.hear(lane, call, fresh);
                 // A lane that still has something to say goes on when it likes.
                 if worker.outbox.iter().all(|(other, _)| *other != lane) {
-                    worker.begin(instance.service.0, lane);
+                    worker.begin(instance.service.0, lane, self.habits);
                 }
             }
             ToWorker::Resume { call, results, .. } => {
@@ -222,7 +271,7 @@ impl Simulation {
                 for (seq, outcome) in results {
                     assert!(attempt.results.insert(seq, outcome).is_none(), "a result is delivered once");
                 }
-                worker.go_on(instance.service.0, call);
+                worker.go_on(instance.service.0, call, self.habits);
             }
             ToWorker::Evict { call, attempt } => {
                 if let Some(attempt) = worker.calls.remove(&call) {
@@ -255,7 +304,7 @@ impl Simulation {
         }
         let (instance, lane) = lanes[choice % lanes.len()];
         let worker = self.workers.get_mut(&instance).expect("just found");
-        worker.begin(instance.service.0, lane);
+        worker.begin(instance.service.0, lane, self.habits);
         true
     }
 
@@ -269,6 +318,14 @@ impl Simulation {
         let worker = self.workers.get_mut(&instance).expect("just found");
         let (lane, message) = worker.outbox.pop_front().expect("not empty");
         self.event(Event::Worker { instance, lane, message });
+        true
+    }
+
+    /// Time passes until something is due. False: nothing is.
+    fn wait(&mut self) -> bool {
+        let Some(next) = self.core.next_timer() else { return false };
+        self.now = self.now.max(next);
+        self.event(Event::Timer);
         true
     }
 
@@ -298,6 +355,7 @@ impl Simulation {
         let is_idle = self.core.unfinished() == 0;
         assert!(!is_idle || self.core.history.is_idle(), "no tree outlives its calls");
         is_idle
+            && self.core.next_timer().is_none()
             && reports.iter().all(|r| {
                 r.queued == 0 && r.busy == 0 && r.instances.iter().all(|i| i.busy == 0 && i.parked == 0)
             })
@@ -316,12 +374,12 @@ impl Worker {
     }
 
     /// Begins with the next call of a lane.
-    fn begin(&mut self, service: u32, lane: u32) {
+    fn begin(&mut self, service: u32, lane: u32, habits: Habits) {
         let Some(heard) = self.lanes.get_mut(&lane) else { return };
         let Some((ordinal, call, attempt)) = heard.pending.pop_front() else { return };
         heard.begun = ordinal;
         assert!(self.calls.insert(call, attempt).is_none(), "a call is in one place");
-        self.go_on(service, call);
+        self.go_on(service, call, habits);
     }
 
     /// Gives back what a lane has not begun with, the last first.
@@ -333,21 +391,22 @@ impl Worker {
     }
 
     /// Runs a call until it waits or returns.
-    fn go_on(&mut self, service: u32, call: CallKey) {
+    fn go_on(&mut self, service: u32, call: CallKey, habits: Habits) {
         let Some(state) = self.calls.get_mut(&call) else { return };
         let failed = state.results.values().find(|outcome| matches!(outcome, Outcome::Error(_)));
         if let Some(Outcome::Error(error)) = failed {
             let message = FromWorker::Raise { call, attempt: state.attempt, error: error.clone() };
             return self.finish(call, message);
         }
-        let known: Vec<u64> = (0..)
-            .map_while(|seq| state.results.get(&seq))
-            .filter_map(|outcome| match outcome {
-                Outcome::Value(value) => Some(number(value)),
-                Outcome::Error(_) => None,
-            })
-            .collect();
-        match step(service, state.argument, &known) {
+        if habits.is_flaky && state.attempt == 1 && state.argument % 4 == 3 {
+            let message = FromWorker::Raise { call, attempt: 1, error: transient() };
+            return self.finish(call, message);
+        }
+        let values = state.results.iter().filter_map(|(seq, outcome)| match outcome {
+            Outcome::Value(value) => Some((*seq, number(value))),
+            Outcome::Error(_) => None,
+        });
+        match step(service, state.argument, &values.collect()) {
             Step::Return(value) => {
                 let message = FromWorker::Return {
                     call,
@@ -357,25 +416,19 @@ impl Worker {
                 };
                 self.finish(call, message);
             }
-            Step::Calls { service, arguments, all } => {
-                let first = known.len() as u32;
-                let new = arguments.iter().enumerate().map(|(at, n)| Entry {
-                    seq: first + at as u32,
+            Step::Calls { service, calls, all } => {
+                let entries = calls.iter().map(|(seq, n)| Entry {
+                    seq: *seq,
                     service: format!("s.{service}"),
                     ident: *n as u32,
                     arguments: payload(*n),
+                    options: habits.options_of(*n),
                 });
-                let entries: Vec<Entry> = new.collect();
-                state.made = state.made.max(first + entries.len() as u32);
-                let seqs = (first..state.made).collect();
+                let entries = entries.collect();
+                let wait = Some(Wait { all, seqs: calls.iter().map(|(seq, _)| *seq).collect() });
                 state.waits = true;
                 let lane = state.lane;
-                let message = FromWorker::Calls {
-                    call,
-                    attempt: state.attempt,
-                    entries,
-                    wait: Some(Wait { all, seqs }),
-                };
+                let message = FromWorker::Calls { call, attempt: state.attempt, entries, wait };
                 self.give_back(lane);
                 self.outbox.push_back((lane, message));
             }
@@ -420,14 +473,20 @@ proptest! {
         max_parked in 1u32..6,
         replays_always: bool,
         sends_ahead: bool,
-        roots in prop::collection::vec((0u32..SERVICES, 0u64..9), 1..6),
+        roots in prop::collection::vec((0u32..SERVICES, 0u64..9, prop::option::weighted(0.2, 0u64..200)), 1..6),
+        retries in 0u32..4,
+        is_flaky: bool,
+        is_keyed: bool,
+        per_key in prop::option::of(1u32..3),
+        child_timeout in prop::option::weighted(0.2, 0u64..100),
         actions in prop::collection::vec(action(), 0..400),
     ) {
-        let setup = Setup { instances, slots, max_parked, replays_always, sends_ahead };
+        let setup = Setup { instances, slots, max_parked, replays_always, sends_ahead, retries, per_key };
         let mut simulation = Simulation::new(setup);
+        simulation.habits = Habits { child_timeout: child_timeout.map(Duration::from_millis), is_flaky, is_keyed };
         let mut keys = Vec::new();
-        for (token, (service, n)) in roots.iter().enumerate() {
-            keys.extend(simulation.ask(*service, *n, token as u64));
+        for (token, (service, n, timeout)) in roots.iter().enumerate() {
+            keys.extend(simulation.ask_within(*service, *n, *timeout, token as u64));
         }
         let mut cancelled = Vec::new();
         for action in actions {
@@ -447,19 +506,47 @@ proptest! {
             }
         }
         let mut steps = 0;
-        while simulation.arrive(steps) {
+        while simulation.arrive(steps) || simulation.wait() {
             steps += 1;
             prop_assert!(steps < 1_000_000, "the calls come to an end");
         }
-        for (token, (_, n)) in roots.iter().enumerate() {
+        for (token, (_, n, timeout)) in roots.iter().enumerate() {
             match simulation.answers.get(&(token as u64)) {
                 Some(Answer::Done(Outcome::Value(value))) => prop_assert_eq!(number(value), fib(*n)),
                 Some(Answer::Done(Outcome::Error(_))) => (),
+                Some(Answer::Expired) => prop_assert!(timeout.is_some(), "root {token} had no deadline"),
                 Some(Answer::Refused(refusal)) => prop_assert!(false, "refused: {refusal:?}"),
                 None => prop_assert!(cancelled.contains(&(token as u64)), "root {token} has no answer"),
             }
         }
         prop_assert!(simulation.is_at_rest());
+    }
+}
+
+#[test]
+fn what_fails_at_first_heals() {
+    for (max_parked, replays_always) in [(256, false), (2, false), (256, true)] {
+        let mut simulation = Simulation::new(Setup {
+            instances: 2,
+            slots: 2,
+            max_parked,
+            replays_always,
+            sends_ahead: false,
+            retries: 1,
+            per_key: Some(1),
+        });
+        simulation.habits.is_flaky = true;
+        simulation.ask(0, 9, 7);
+        let mut steps = 0;
+        while simulation.arrive(steps) || simulation.wait() {
+            steps += 1;
+        }
+        let answer = simulation.answers.get(&7);
+        assert!(
+            matches!(answer, Some(Answer::Done(Outcome::Value(value))) if number(value) == fib(9)),
+            "{answer:?}"
+        );
+        assert!(simulation.is_at_rest());
     }
 }
 

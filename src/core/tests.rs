@@ -1,13 +1,14 @@
 //! Single decisions of the core, message by message: what crosses what, and what happens to whom.
 
 mod ahead;
+mod options;
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::{Answer, Core, Effect, Event, ServiceSetup};
-use crate::config::spec::QueuePolicy;
+use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::error::RemoteError;
 use crate::protocol::worker::{Alarm, Entry, FromWorker, Recorded, ToWorker, Wait};
@@ -40,6 +41,8 @@ impl Bench {
             name: ServiceName::new(name),
             queue: QueuePolicy { max: 10, timeout: Duration::from_secs(10) },
             run_timeout: RUN_TIMEOUT,
+            retries: RetryPolicy::NONE,
+            per_key: None,
             is_hub: false,
         };
         let core = Core::new(vec![setup("s.caller"), setup("s.callee")], false);
@@ -67,7 +70,7 @@ impl Bench {
 
     /// A root call that now runs.
     fn ask(&mut self) -> CallKey {
-        let call = self.core.ask(self.now, CALLER, Bytes::new(), TOKEN, &mut self.effects).unwrap();
+        let call = self.core.ask(self.now, CALLER, Bytes::new(), None, TOKEN, &mut self.effects).unwrap();
         assert_eq!(self.started(), Some(call));
         call
     }
@@ -86,7 +89,7 @@ impl Bench {
     }
 
     fn calls_by(&mut self, call: CallKey, name: &str) {
-        let entry = Entry { seq: 0, service: name.into(), ident: 0, arguments: Bytes::new() };
+        let entry = Entry { seq: 0, service: name.into(), ident: 0, arguments: Bytes::new(), options: None };
         let wait = Some(Wait { all: true, seqs: vec![0] });
         self.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
     }
@@ -268,7 +271,7 @@ fn what_a_running_call_listens_for_it_is_told_where_it_runs() {
     let mut bench = Bench::new(256);
     let call = bench.ask();
     let seq = (1 << 31) + 5;
-    let entry = Entry { seq, service: "s.callee".into(), ident: 0, arguments: Bytes::new() };
+    let entry = Entry { seq, service: "s.callee".into(), ident: 0, arguments: Bytes::new(), options: None };
     bench.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait: None });
     let child = bench.started().unwrap();
     bench.says(CALLER, FromWorker::Listen { call, attempt: 1, seqs: vec![seq] });

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{AHEAD_BOUND, Core, Effect, Reason, Refusal};
 use crate::balancer::{Instance, Intake, Running};
 use crate::calls::Fault;
-use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
+use crate::model::{CallKey, InstanceId, ServiceId};
 
 /// How long the worker may take to send the stack of an interrupted call.
 const STACK_BOUND: Duration = Duration::from_millis(500);
@@ -82,7 +82,8 @@ impl Core {
                 continue;
             };
             let waited = now.saturating_duration_since(asked.at);
-            if waited >= STACK_BOUND && self.calls.get(running.call).is_some() {
+            let is_waited_for = self.calls.get(running.call).is_some() && !self.has_retries(running.call);
+            if waited >= STACK_BOUND && is_waited_for {
                 self.time_out(now, id, running.call, String::new(), out);
             }
             if waited >= INTERRUPT_BOUND {
@@ -127,12 +128,16 @@ impl Core {
     ) {
         let is_asked =
             self.instance(id).and_then(|i| i.running_mut(call)).is_some_and(|r| r.interrupted.is_some());
-        if is_asked && self.calls.get(call).is_some_and(|call| call.attempt == attempt) {
+        // One that is tried again waits until the worker is done with it, so that it never runs twice at once.
+        if is_asked
+            && !self.has_retries(call)
+            && self.calls.get(call).is_some_and(|call| call.attempt == attempt)
+        {
             self.time_out(now, id, call, text, out);
         }
     }
 
-    /// Answers the caller; the slot stays held until the worker is done with the call.
+    /// Answers the caller, unless the call is tried again; the slot stays held until the worker is done with it.
     pub(super) fn time_out(
         &mut self,
         now: Instant,
@@ -146,7 +151,7 @@ impl Core {
         let seconds = bound.as_secs_f64();
         out.push(Effect::Log(format!("a call of {name} ran into its run_timeout of {seconds} s\n{stack}")));
         let payload = Fault::RunTimeout { bound, stack }.payload(&name);
-        self.end(now, call, Outcome::Error(payload), out);
+        self.retry_or_end(now, call, payload, out);
     }
 
     fn move_stuck_resumes(&mut self, now: Instant, id: InstanceId, out: &mut Vec<Effect>) {

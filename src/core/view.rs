@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 pub use find::NotFound;
 
-use super::{Core, Effect};
+use super::{Answer, Core, Effect};
 use crate::calls::history::End;
 use crate::calls::{Call, Fault, Place};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
@@ -71,9 +71,13 @@ impl Core {
         };
         let call = self.calls.get(key).ok_or_else(|| NotFound::Unknown(id.to_owned()))?;
         let (info, record) = (self.info(now, call, labels), call.record);
+        let fault = Fault::Cancelled("the call was cancelled by `msx cancel`".into());
+        let payload = fault.payload(&self.service(call.service).setup.name);
         // First, for it counts as cancelled, and not as one that raised.
         self.history.ended(record, End::Cancelled, now);
-        self.fail(now, key, Fault::Cancelled("the call was cancelled by `msx cancel`".into()), out);
+        self.stop_in_place(now, key, out);
+        // Not shared with calls that follow it by their idempotency key: one of them does the work then.
+        self.conclude(now, key, Outcome::Error(payload), Answer::Done, out);
         self.pump(now, out);
         Ok(info)
     }
@@ -150,6 +154,9 @@ fn status(call: &Call) -> CallStatus {
         Place::Parked { resuming: true, .. } => CallStatus::Resuming,
         Place::Unwinding(_) => CallStatus::Unwinding,
         Place::Evicted => CallStatus::Evicted,
+        Place::Backoff(_) => CallStatus::Backoff,
+        Place::Held(_) => CallStatus::Held,
+        Place::Following => CallStatus::Following,
     }
 }
 
@@ -159,6 +166,7 @@ fn instance_of(call: &Call) -> Option<InstanceId> {
             Some(instance)
         }
         Place::Queued(_) | Place::Ahead { .. } | Place::Evicted | Place::Hub => None,
+        Place::Backoff(_) | Place::Held(_) | Place::Following => None,
     }
 }
 

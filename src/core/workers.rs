@@ -97,6 +97,7 @@ impl Core {
             Outcome::Error(_) if was_interrupted => {
                 self.time_out(now, sender.instance, sender.call, String::new(), out);
             }
+            Outcome::Error(error) => self.retry_or_end(now, sender.call, error, out),
             outcome => self.end(now, sender.call, outcome, out),
         }
     }
@@ -279,6 +280,7 @@ impl Core {
             Ok(service) => match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
                 Admission::Admitted(child) => {
                     self.note_queued(child, now);
+                    self.give_options(now, child, entry.options);
                     self.admit_child(now, child, service, out);
                     return Ok(());
                 }
@@ -303,7 +305,7 @@ impl Core {
     fn admit_child(&mut self, now: Instant, child: CallKey, id: ServiceId, out: &mut Vec<Effect>) {
         match self.hopeless(id) {
             Some(refusal) => self.fail(now, child, refusal.fault(), out),
-            None => self.queue_new(child, now, out),
+            None => self.begin(now, child, out),
         }
     }
 

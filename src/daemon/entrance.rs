@@ -2,13 +2,15 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::core::{Answer, Reason, Refusal};
-use crate::gateway::{self, Edge, Outcome, Target};
+use crate::gateway::{self, Edge, Outcome, Target, Terms};
 use crate::model::{self, ServiceId};
 use crate::protocol::error::RemoteError;
+use crate::protocol::worker::CallOptions;
 use crate::registry::{Registry, ServiceEntry};
-use crate::shard::Shard;
+use crate::shard::{NewAsk, Shard};
 
 /// `fronts` in the order of the registry.
 pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: Vec<TcpListener>) {
@@ -25,12 +27,17 @@ fn edge(shard: &Shard, registry: &Registry) -> Edge {
     Edge {
         lookup: Arc::new(move |id| lookup.peek().get(id).map(target)),
         services: Arc::new(move || services.peek().services.iter().map(target).collect()),
-        ask: Arc::new(move |service, arguments, deadline| {
-            let (ask, named) = (shard.ask(service, arguments), named.clone());
+        ask: Arc::new(move |service, arguments, terms| {
+            let Terms { deadline, idempotency_key } = terms;
+            let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let options = CallOptions::of_root(timeout, idempotency_key);
+            let (ask, named) = (shard.ask(NewAsk { service, arguments, options }), named.clone());
             Box::pin(async move {
-                let Some(deadline) = deadline else { return outcome(ask.await) };
-                let answer = tokio::time::timeout_at(deadline.into(), ask).await;
-                answer.map_or_else(|_| timed_out(&named, service), outcome)
+                match ask.await {
+                    Answer::Done(ended) => outcome(ended),
+                    Answer::Refused(refusal) => refused(refusal),
+                    Answer::Expired => timed_out(&named, service),
+                }
             })
         }),
     }
@@ -45,21 +52,22 @@ fn target(entry: &ServiceEntry) -> Target {
     }
 }
 
-fn outcome(answer: Answer) -> Outcome {
-    match answer {
-        Answer::Done(model::Outcome::Value(payload)) => Outcome::Value(payload),
-        Answer::Done(model::Outcome::Error(payload)) => Outcome::Error(payload),
-        Answer::Refused(Refusal { reason, message, .. }) => {
-            let (reason, retry_after_s) = match reason {
-                Reason::QueueFull => ("queue_full", 1),
-                Reason::QueueTimeout => ("queue_timeout", 1),
-                Reason::ScaledToZero => ("scaled_to_zero", 30),
-                Reason::CrashLoop => ("crash_loop", 30),
-                Reason::Stopping => ("draining", 5),
-            };
-            Outcome::Refused { reason, message, retry_after_s }
-        }
+fn outcome(ended: model::Outcome) -> Outcome {
+    match ended {
+        model::Outcome::Value(payload) => Outcome::Value(payload),
+        model::Outcome::Error(payload) => Outcome::Error(payload),
     }
+}
+
+fn refused(Refusal { reason, message, .. }: Refusal) -> Outcome {
+    let (reason, retry_after_s) = match reason {
+        Reason::QueueFull => ("queue_full", 1),
+        Reason::QueueTimeout => ("queue_timeout", 1),
+        Reason::ScaledToZero => ("scaled_to_zero", 30),
+        Reason::CrashLoop => ("crash_loop", 30),
+        Reason::Stopping => ("draining", 5),
+    };
+    Outcome::Refused { reason, message, retry_after_s }
 }
 
 fn timed_out(registry: &Registry, service: ServiceId) -> Outcome {

@@ -200,6 +200,8 @@ fn core(services: &[Planned]) -> Core {
         name: service.spec.name.clone(),
         queue: service.spec.queue,
         run_timeout: service.spec.run_timeout,
+        retries: service.spec.retries,
+        per_key: service.spec.concurrency_key,
         is_hub: false,
     });
     let of_hub = orchestrator::names().map(ServiceSetup::of_hub);

@@ -1,5 +1,6 @@
 //! One request that names a service → one ask → its response.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
@@ -10,10 +11,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 
 use super::problem::{Problem, reply};
-use super::{Edge, Outcome, Target};
+use super::{Edge, Outcome, Target, Terms};
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::BindError;
+use crate::protocol::worker::IDEMPOTENCY_KEY_MAX;
 
 /// What one message may carry (`docs/protocol.md`), in JSON and as payload.
 const BODY_BYTES_MAX: usize = 32 << 20;
@@ -32,11 +34,13 @@ pub(super) async fn answer(
     let (parts, body) = request.into_parts();
     require_json(&parts.headers)?;
     let deadline = Instant::now() + timeout(&parts.headers)?;
+    let idempotency_key = idempotency_key(&parts.headers)?;
     let body = read(body, deadline).await?;
     let arguments = bind(target, &body)?;
+    let terms = Terms { deadline: Some(deadline), idempotency_key };
     // The body is no longer needed, and an ask may take long.
     drop(body);
-    match (edge.ask)(target.id, arguments, Some(deadline)).await {
+    match (edge.ask)(target.id, arguments, terms).await {
         Outcome::Value(payload) => show(target, &payload),
         Outcome::Error(payload) => Err(Problem::raised(RemoteError::decode(&payload))),
         Outcome::Refused { reason, message, retry_after_s } => {
@@ -65,6 +69,16 @@ fn timeout(headers: &HeaderMap) -> Result<Duration, Box<Problem>> {
         None => {
             Err(Problem::bad_request("X-Request-Timeout must be a number of seconds above 0, like `2.5`"))
         }
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Box<Problem>> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len()) => Ok(Some(key.into())),
+        _ => Err(Problem::bad_request(format!(
+            "Idempotency-Key must be a text of 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters"
+        ))),
     }
 }
 

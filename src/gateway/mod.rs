@@ -35,8 +35,15 @@ pub struct Edge {
     pub lookup: Arc<dyn Fn(ServiceId) -> Option<Target> + Send + Sync>,
     /// Every service. Which there are, and which of them are exposed, never changes.
     pub services: Arc<dyn Fn() -> Vec<Target> + Send + Sync>,
-    /// Starts a root call with this payload of arguments; dropping the future cancels it. The time is its deadline.
-    pub ask: Arc<dyn Fn(ServiceId, Bytes, Option<Instant>) -> Answer + Send + Sync>,
+    /// Starts a root call with this payload of arguments; dropping the future cancels it.
+    pub ask: Arc<dyn Fn(ServiceId, Bytes, Terms) -> Answer + Send + Sync>,
+}
+
+/// What a client asks for beside the arguments.
+pub struct Terms {
+    pub deadline: Option<Instant>,
+    /// Calls of a service with the same key are one call.
+    pub idempotency_key: Option<Arc<str>>,
 }
 
 pub type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;

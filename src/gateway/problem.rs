@@ -111,6 +111,11 @@ impl Problem {
             RemoteError::UNAVAILABLE => {
                 (StatusCode::SERVICE_UNAVAILABLE, "urn:msx:unavailable", "Service unavailable")
             }
+            RemoteError::IDEMPOTENCY_CONFLICT => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "urn:msx:idempotency-conflict",
+                "Idempotency key of another call",
+            ),
             RemoteError::CANCELLED => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "urn:msx:cancelled", "Call was cancelled")
             }

@@ -75,7 +75,7 @@ fn outcome(id: ServiceId, arguments: Bytes) -> Outcome {
     }
 }
 
-fn edge_with(ask: impl Fn(ServiceId, Bytes, Option<Instant>) -> Answer + Send + Sync + 'static) -> Arc<Edge> {
+fn edge_with(ask: impl Fn(ServiceId, Bytes, Terms) -> Answer + Send + Sync + 'static) -> Arc<Edge> {
     let all = || SERVICES.iter().zip(0..).map(|(name, id)| target(id, name)).collect::<Vec<_>>();
     let lookup = move |id: ServiceId| all().into_iter().nth(id.0 as usize);
     Arc::new(Edge { lookup: Arc::new(lookup), services: Arc::new(all), ask: Arc::new(ask) })
@@ -338,8 +338,8 @@ impl HttpBody for Chunks {
 async fn the_deadline_is_a_minute_or_less() {
     let seen = Arc::new(Mutex::new(None));
     let sink = seen.clone();
-    let edge = edge_with(move |_, arguments, deadline| {
-        *sink.lock() = deadline;
+    let edge = edge_with(move |_, arguments, terms| {
+        *sink.lock() = terms.deadline;
         Box::pin(async { Outcome::Value(arguments) })
     });
     for (timeout, expected_s) in [(None, 60.0), (Some("2.5"), 2.5), (Some("1e9"), 60.0)] {
@@ -349,6 +349,24 @@ async fn the_deadline_is_a_minute_or_less() {
         exchange(router(edge.clone()), request("POST", "/call/echo", &headers, "{\"x\": 1}")).await;
         let wait = seen.lock().take().unwrap() - before;
         assert!((expected_s..expected_s + 5.0).contains(&wait.as_secs_f64()), "{timeout:?}: {wait:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_taken_from_its_header() {
+    let edge = edge_with(|_, _, terms| {
+        let key = terms.idempotency_key.expect("a key");
+        Box::pin(async move { Outcome::Value(rmp_serde::to_vec(&*key).unwrap().into()) })
+    });
+    let ask = async |key: &str| {
+        let headers = [JSON, LOCAL, ("idempotency-key", key)];
+        exchange(router(edge.clone()), request("POST", "/call/echo", &headers, "{\"x\": 1}")).await
+    };
+    let answer = ask("order-7").await;
+    assert!(answer.starts_with("200\n") && answer.ends_with("\"order-7\""), "{answer}");
+    for key in ["", &"k".repeat(257)] {
+        let answer = ask(key).await;
+        assert!(answer.starts_with("400\n") && answer.contains("Idempotency-Key must be"), "{answer}");
     }
 }
 

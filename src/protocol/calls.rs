@@ -17,6 +17,12 @@ pub enum CallStatus {
     Unwinding,
     /// Waits for other calls, in no instance.
     Evicted,
+    /// Has failed, and is tried again after a pause.
+    Backoff,
+    /// Waits for its turn among the calls under its key.
+    Held,
+    /// Gets the outcome of another call, under the same idempotency key.
+    Following,
     Returned,
     Raised,
     /// Ended without having run.
@@ -25,13 +31,16 @@ pub enum CallStatus {
 }
 
 impl CallStatus {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Queued,
         Self::Running,
         Self::Parked,
         Self::Resuming,
         Self::Unwinding,
         Self::Evicted,
+        Self::Backoff,
+        Self::Held,
+        Self::Following,
         Self::Returned,
         Self::Raised,
         Self::Refused,
@@ -46,6 +55,9 @@ impl CallStatus {
             Self::Resuming => "resuming",
             Self::Unwinding => "unwinding",
             Self::Evicted => "evicted",
+            Self::Backoff => "backoff",
+            Self::Held => "held",
+            Self::Following => "following",
             Self::Returned => "returned",
             Self::Raised => "raised",
             Self::Refused => "refused",

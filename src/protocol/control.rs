@@ -127,6 +127,9 @@ pub struct CallRequest {
     pub arguments: Vec<String>,
     /// Milliseconds; absent: until the call ends.
     pub timeout_ms: Option<u64>,
+    /// Calls of a service with the same key are one call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
 }
 
 /// Answer when the call returned.

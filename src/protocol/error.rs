@@ -44,6 +44,11 @@ impl RemoteError {
     /// Somebody ended the call before it had an answer.
     pub const CANCELLED: &str = "msx.Cancelled";
 
+    /// One idempotency key for two different calls.
+    pub const IDEMPOTENCY_CONFLICT: &str = "msx.IdempotencyConflict";
+    /// The function says that another attempt would fail as well.
+    pub const FATAL: &str = "msx.Fatal";
+
     pub fn instance_died(service: &str, message: impl Into<String>) -> Self {
         Self::of_hub(Self::INSTANCE_DIED, &["builtins.Exception"], service, message)
     }
@@ -64,6 +69,10 @@ impl RemoteError {
 
     pub fn limit_exceeded(service: &str, message: impl Into<String>) -> Self {
         Self::of_hub("msx.LimitExceeded", &["builtins.Exception"], service, message)
+    }
+
+    pub fn idempotency_conflict(service: &str, message: impl Into<String>) -> Self {
+        Self::of_hub(Self::IDEMPOTENCY_CONFLICT, &["builtins.Exception"], service, message)
     }
 
     pub fn cancelled(service: &str, message: impl Into<String>) -> Self {

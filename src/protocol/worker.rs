@@ -4,8 +4,10 @@
 //! buffer it stands in.
 
 mod fields;
+mod options;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use rmp::encode;
 
 use crate::model::{CallKey, Outcome, ServiceName};
 use fields::Fields;
+pub use options::{CallOptions, IDEMPOTENCY_KEY_MAX};
+use write::{array, bin, head, message, ok, outcome, text, uint};
 
 /// The protocol version that this hub speaks.
 pub const VERSION: u32 = 1;
@@ -44,6 +48,8 @@ pub enum ToWorker {
         results: Vec<Recorded>,
         /// The public id of the call.
         id: String,
+        /// How long its caller still waits.
+        remaining: Option<Duration>,
     },
     Resume {
         call: CallKey,
@@ -84,6 +90,7 @@ pub struct Entry {
     pub service: String,
     pub ident: u32,
     pub arguments: Bytes,
+    pub options: Option<Box<CallOptions>>,
 }
 
 /// What a parked call waits for.
@@ -233,24 +240,30 @@ pub fn whole_message(buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
 impl ToWorker {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Run { call, attempt, arguments, via, results, id } => message(out, 32, 7, |out| {
-                head(out, *call, *attempt);
-                bin(out, arguments);
-                match via {
-                    Some(name) => text(out, name.as_str()),
-                    None => ok(encode::write_nil(out)),
-                }
-                array(out, results.len());
-                for result in results {
-                    array(out, 5);
-                    uint(out, u64::from(result.seq));
-                    text(out, result.service.as_str());
-                    uint(out, u64::from(result.ident));
-                    outcome(out, &result.outcome);
-                }
-                uint(out, PAYLOAD_BYTES_MAX as u64);
-                text(out, id);
-            }),
+            Self::Run { call, attempt, arguments, via, results, id, remaining } => {
+                message(out, 32, 8, |out| {
+                    head(out, *call, *attempt);
+                    bin(out, arguments);
+                    match via {
+                        Some(name) => text(out, name.as_str()),
+                        None => ok(encode::write_nil(out)),
+                    }
+                    array(out, results.len());
+                    for result in results {
+                        array(out, 5);
+                        uint(out, u64::from(result.seq));
+                        text(out, result.service.as_str());
+                        uint(out, u64::from(result.ident));
+                        outcome(out, &result.outcome);
+                    }
+                    uint(out, PAYLOAD_BYTES_MAX as u64);
+                    text(out, id);
+                    match remaining {
+                        Some(time) => uint(out, u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+                        None => ok(encode::write_nil(out)),
+                    }
+                })
+            }
             Self::Resume { call, attempt, results } => message(out, 33, 3, |out| {
                 head(out, *call, *attempt);
                 array(out, results.len());
@@ -341,49 +354,4 @@ impl FromControl {
 
 fn tag_of(message: &[u8]) -> Result<u8, DecodeError> {
     message.get(PREFIX_BYTES - 1).copied().ok_or(DecodeError::Malformed { tag: 0 })
-}
-
-/// Writes one message: its length is filled in once the fields are written.
-fn message(out: &mut Vec<u8>, tag: u8, fields: usize, write: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.extend_from_slice(&[0, 0, 0, 0, tag]);
-    array(out, fields);
-    write(out);
-    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
-    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
-}
-
-fn head(out: &mut Vec<u8>, call: CallKey, attempt: u32) {
-    uint(out, call.0);
-    uint(out, u64::from(attempt));
-}
-
-fn outcome(out: &mut Vec<u8>, outcome: &Outcome) {
-    let (is_value, payload) = match outcome {
-        Outcome::Value(payload) => (true, payload),
-        Outcome::Error(payload) => (false, payload),
-    };
-    ok(encode::write_bool(out, is_value));
-    bin(out, payload);
-}
-
-fn uint(out: &mut Vec<u8>, value: u64) {
-    ok(encode::write_uint(out, value));
-}
-
-fn text(out: &mut Vec<u8>, value: &str) {
-    ok(encode::write_str(out, value));
-}
-
-fn bin(out: &mut Vec<u8>, value: &[u8]) {
-    ok(encode::write_bin(out, value));
-}
-
-fn array(out: &mut Vec<u8>, length: usize) {
-    ok(encode::write_array_len(out, u32::try_from(length).unwrap_or(u32::MAX)));
-}
-
-/// Writing to a `Vec` cannot fail; the encoder's signature cannot say so.
-fn ok<T, E>(result: Result<T, E>) {
-    debug_assert!(result.is_ok());
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::config::spec::{InstanceRange, QueuePolicy, ScalePolicy, StopPolicy};
+use crate::config::spec::{InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, StopPolicy};
 use crate::model::ServiceName;
 
 /// A service as it is with the defaults.
@@ -17,6 +17,8 @@ pub fn offer(name: &str) -> Offer {
         scale: ScalePolicy { utilization: 0.7, cpu: 0.8, machine: 0.9, down_after: Duration::from_secs(60) },
         queue: QueuePolicy { max: 1024, timeout: Duration::from_secs(10) },
         run_timeout: Duration::from_secs(30),
+        retries: RetryPolicy::NONE,
+        concurrency_key: None,
         expose: true,
         listen: None,
         depends_on: Vec::new(),

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -19,9 +18,9 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
 use super::looking::StackAskers;
-use super::{Teller, Told};
+use super::{NewAsk, Teller, Told};
 use crate::core::{Answer, Core, Effect, Event, PATROL, Refusal, ServiceReport};
-use crate::model::{CallKey, InstanceId, ServiceId};
+use crate::model::{CallKey, InstanceId};
 use crate::protocol::worker::{FromControl, FromWorker, ToControl, ToWorker};
 use crate::worker::{Lane, Link, LinkHandlers};
 
@@ -63,6 +62,9 @@ pub struct Local {
     waiters: RefCell<Slab<oneshot::Sender<Answer>>>,
     unflushed: RefCell<Vec<Rc<Lane>>>,
     flush: Notify,
+    /// What the loop's timer waits for, and what tells it of something earlier.
+    armed: Cell<Option<Instant>>,
+    rearm: Notify,
     patrol: Notify,
     is_patrolling: Cell<bool>,
     link_handlers: Rc<LinkHandlers>,
@@ -87,6 +89,8 @@ impl Local {
             waiters: RefCell::default(),
             unflushed: RefCell::default(),
             flush: Notify::new(),
+            armed: Cell::new(None),
+            rearm: Notify::new(),
             patrol: Notify::new(),
             is_patrolling: Cell::new(false),
             link_handlers: Rc::new(link_handlers()),
@@ -114,8 +118,31 @@ impl Local {
             for event in events {
                 core.handle(now, event, &mut effects);
             }
+            self.mind(core.next_timer());
         }
         self.run(effects);
+    }
+
+    /// Wakes `timer` if the core has something due earlier than that waits for.
+    fn mind(&self, next: Option<Instant>) {
+        if next.is_some_and(|next| self.armed.get().is_none_or(|armed| next < armed)) {
+            self.armed.set(next);
+            self.rearm.notify_one();
+        }
+    }
+
+    /// Returns when something is due in the core.
+    pub async fn timer(&self) {
+        loop {
+            self.armed.set(self.core.borrow().next_timer());
+            match self.armed.get() {
+                None => self.rearm.notified().await,
+                Some(at) => tokio::select! {
+                    () = self.rearm.notified() => (),
+                    () = tokio::time::sleep_until(at.into()) => return,
+                },
+            }
+        }
     }
 
     fn run(self: &Rc<Self>, mut effects: Vec<Effect>) {
@@ -260,14 +287,18 @@ impl Local {
     /// Starts a root call whose answer goes to `answer`.
     pub fn ask(
         self: &Rc<Self>,
-        service: ServiceId,
-        arguments: Bytes,
+        ask: NewAsk,
         answer: oneshot::Sender<Answer>,
     ) -> Result<CallKey, (Refusal, oneshot::Sender<Answer>)> {
         let mut effects = self.effects.take();
         let token = self.waiters.borrow_mut().insert(answer);
-        let asked =
-            self.core.borrow_mut().ask(Instant::now(), service, arguments, token as u64, &mut effects);
+        let NewAsk { service, arguments, options } = ask;
+        let asked = {
+            let mut core = self.core.borrow_mut();
+            let asked = core.ask(Instant::now(), service, arguments, options, token as u64, &mut effects);
+            self.mind(core.next_timer());
+            asked
+        };
         let result = asked.map_err(|refusal| (refusal, self.waiters.borrow_mut().remove(token)));
         self.run(effects);
         result

@@ -187,6 +187,10 @@ fn help_of_call() {
           --timeout <TIME>
               Give up after this time: `500ms`, `10s`, `2m`
 
+          --idempotency-key <KEY>
+              A name for this call: called again under it, within a day, it gets the same result and
+              does not run again
+
       -h, --help
               Print help (see a summary with '-h')
 

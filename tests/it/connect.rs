@@ -27,7 +27,7 @@ fn appears(sandbox: &Sandbox, file: &str) {
 fn what_a_program_may_do() {
     let sandbox = project();
     let hub = Hub::up(&sandbox, &[]);
-    for function in ["calls", "by_name", "of_a_notebook"] {
+    for function in ["calls", "options", "by_name", "of_a_notebook"] {
         program(&sandbox, function);
     }
     rests(&hub);

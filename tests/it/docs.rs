@@ -22,13 +22,14 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 13] = [
+const GUIDES: [&str; 14] = [
     "autoscaling",
     "calls",
     "connect",
     "gateway",
     "getting-started",
     "manifest",
+    "options",
     "replay",
     "running",
     "seeing-calls",
@@ -72,6 +73,11 @@ fn getting_started() {
 #[test]
 fn manifest() {
     follow(&Sandbox::new(), "docs/manifest.md");
+}
+
+#[test]
+fn options() {
+    follow(&Sandbox::new(), "docs/options.md");
 }
 
 #[test]

@@ -348,7 +348,7 @@ class FakeHub:
         call.lane = None
 
     def _children(self, instance: Instance, call: HubCall, entries: list[Any], wait: Any) -> None:
-        for seq, service, crc, payload in entries:
+        for seq, service, crc, payload, *_ in entries:
             known = call.children.get(seq)
             if known is None:
                 self.made += 1

@@ -34,7 +34,7 @@ class ControlSocket:
         self.folder = tempfile.TemporaryDirectory()  # a socket's path has to be short
         self.path = Path(self.folder.name) / "hub.sock"
         self.project = project
-        self.asks, self.timeouts, self.accepted = [], [], 0
+        self.asks, self.timeouts, self.keys, self.accepted = [], [], [], 0
         self.answer = lambda service, args: (200, PAYLOAD, _codec.encode((service, *args)))
         state = project / ".msx"
         state.mkdir(exist_ok=True)
@@ -65,9 +65,10 @@ class ControlSocket:
                     name, _, value = line.decode().partition(":")
                     head[name.lower()] = value.strip()
                 body = lines.read(int(head["content-length"]))
-                (service, timeout), arguments = split(body)
+                (service, timeout, key), arguments = split(body)
                 self.asks.append((service, *arguments))
                 self.timeouts.append(timeout)
+                self.keys.append(key)
                 answer = self.answer(service, arguments[0])
                 if answer is None:
                     return
@@ -263,6 +264,29 @@ def test_a_hub_that_hangs(hub, on_loop, monkeypatch):
         asyncio.run(msx.gather(mirrored.aio(1))) if on_loop else mirrored(1)
     assert hub.timeouts == [50]
     done.set()
+
+
+@pytest.mark.parametrize("form", ["ask", "start", "aio", "map"])
+def test_options_of_calls(hub, form):
+    stub = mirrored.options(timeout=2, idempotency_key="order-7")
+    with msx.connect(timeout=9):
+        if form == "ask":
+            stub(1)
+        elif form == "start":
+            stub.start(1).result()
+        elif form == "aio":
+            asyncio.run(awaited(stub.aio(1)))
+        else:
+            list(stub.map([1]))
+        mirrored.options(timeout=20)(2)
+        for options in ({"retries": 2}, {"retry_on": OSError}, {"key": "k"}):
+            with pytest.raises(msx.UsageError, match=f"the option {next(iter(options))} is for calls by"):
+                mirrored.options(**options)(3)
+    assert (hub.timeouts, hub.keys) == ([2000, 9000], ["order-7", None])
+
+
+async def awaited(future):
+    return await future
 
 
 def test_what_cannot_travel(hub):

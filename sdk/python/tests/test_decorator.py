@@ -47,9 +47,9 @@ def test_it_is_pickled_by_name():
 
 
 def test_options_are_kept():
-    assert documented.options == {}
-    assert with_options.options == {"threads": 4, "instances": {"min": 1, "max": 3}}
-    assert with_no_options.options == {}
+    assert documented.settings == {}
+    assert with_options.settings == {"threads": 4, "instances": {"min": 1, "max": 3}}
+    assert with_no_options.settings == {}
     assert with_options() == 1
 
 
@@ -122,10 +122,10 @@ def test_what_cannot_be_a_service(fn, reason):
 
 def test_the_exports():
     assert sorted(msx.__all__) == [
-        "CallInfo", "Cancelled", "Future", "InstanceDied", "LimitExceeded", "NoCallContext",
-        "NonDeterminismError", "RemoteError", "Service", "ServiceUnavailable", "Suspend", "TimeoutError",
-        "UsageError", "as_completed", "connect", "context", "first", "gather", "microservice", "on_start",
-        "on_stop", "orchestrator", "run", "summary",
+        "CallInfo", "Cancelled", "Fatal", "Future", "IdempotencyConflict", "InstanceDied", "LimitExceeded",
+        "NoCallContext", "NonDeterminismError", "RemoteError", "Service", "ServiceUnavailable", "Suspend",
+        "TimeoutError", "UsageError", "as_completed", "connect", "context", "first", "gather", "microservice",
+        "on_start", "on_stop", "orchestrator", "run", "summary",
     ]  # fmt: skip
     assert all(hasattr(msx, name) for name in msx.__all__)
     public = {name for name in vars(msx) if not name.startswith("_")} - {"services", "testing"}  # modules

@@ -105,7 +105,7 @@ def test_unknown_trailing_fields_are_ignored():
     with RawWorker("life.echo") as worker:
         worker.hello()
         lane = worker.lane()
-        lane.send(RUN, 1, 1, arguments(5), None, [], LIMIT, "", "new", 1)
+        lane.send(RUN, 1, 1, arguments(5), None, [], LIMIT, "", None, "new", 1)
         assert returned(lane) == 5
 
 
@@ -289,7 +289,7 @@ def test_park_resume_and_old_attempts():
         lane = worker.lane()
         worker.run(lane, call=5, attempt=2)
         ident = struct.unpack("<I", struct.pack("<I", _codec.encode_arguments((), {})[1]))[0]
-        assert lane.expect(CALLS) == [5, 2, [[0, "life.state", ident, arguments()]], [0, [0]]]
+        assert lane.expect(CALLS) == [5, 2, [[0, "life.state", ident, arguments(), None]], [0, [0]]]
         lane.send(RESUME, 5, 1, [[0, True, _codec.encode("old")]])
         lane.send(EVICT, 5, 1)
         lane.send(RESUME, 5, 2, [[0, True, _codec.encode("new")]])
@@ -363,7 +363,7 @@ def test_evict_and_replay():
         worker.hello()
         lane = worker.lane()
         worker.run(lane, call=5)
-        ((seq, service, ident, _),) = lane.expect(CALLS)[2]
+        ((seq, service, ident, *_),) = lane.expect(CALLS)[2]
         lane.send(EVICT, 5, 1)
         assert lane.expect(EVICTED) == [5, 1]
         worker.run(lane, call=5, attempt=2, results=[[seq, service, ident, True, _codec.encode("kept")]])

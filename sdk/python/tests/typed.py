@@ -59,6 +59,10 @@ assert_type(text.aio(1), Future[str])
 assert_type(number("1"), Future[float])
 assert_type(number.start("1").result(), float)
 
+assert_type(text.options(timeout=1)(1), str)
+assert_type(text.options(timeout=1).start(1), Future[str])
+assert_type(number.options(timeout=1)("1"), Future[float])
+
 service: Service[[str], Coroutine[Any, Any, float]] = number
 assert_type(orchestrator.access("a"), str)
 assert_type(orchestrator.services.start().result(), list[orchestrator.ServiceInfo])
@@ -117,6 +121,8 @@ text("1")  # type: ignore[arg-type]
 model("1")  # type: ignore[arg-type]
 text()  # type: ignore[call-arg]
 text(1, time=2)  # type: ignore[call-arg]
+text.options(timeout=1)("1")  # type: ignore[arg-type]
+text.options(patience=1)  # type: ignore[call-arg]
 text.start("1")  # type: ignore[arg-type]
 number(1)  # type: ignore[call-overload]
 text.map(["1"])  # type: ignore[list-item]

@@ -9,7 +9,7 @@ fn broken_syntax_is_reported_with_everything_else_that_is_wrong() {
     insta::assert_snapshot!(errors(r#"
         [services.a]
         threads =
-        retries = 3
+        startup = 3
         [services.b
         threads = 2
         threads = 3
@@ -24,22 +24,22 @@ fn broken_syntax_is_reported_with_everything_else_that_is_wrong() {
     2 │ threads =
       ·          ▲
       ·          ╰── here
-    3 │ retries = 3
+    3 │ startup = 3
       ╰────
 
-     × `retries` is not built yet
+     × `startup` is not built yet
       ╭─[services.toml:3:1]
     2 │ threads =
-    3 │ retries = 3
+    3 │ startup = 3
       · ───┬───
       ·    ╰── not built yet
     4 │ [services.b
       ╰────
-     help: remove it: a failed call is answered with its error; catch it in the caller and call again
+     help: remove it: a service is ready when its module is imported and its on_start hooks have run
 
      × invalid TOML: unclosed table, expected `]`
       ╭─[services.toml:4:12]
-    3 │ retries = 3
+    3 │ startup = 3
     4 │ [services.b
       ·            ▲
       ·            ╰── here
@@ -78,20 +78,20 @@ fn broken_syntax_is_reported_with_everything_else_that_is_wrong() {
 
 #[test]
 fn a_header_that_is_not_closed_makes_no_section_of_the_keys_below_it() {
-    insta::assert_snapshot!(errors("[services.a]\nretries = 3\n[services.b\nthreads = 2\n"), @r"
-     × `retries` is not built yet
+    insta::assert_snapshot!(errors("[services.a]\nstartup = 3\n[services.b\nthreads = 2\n"), @r"
+     × `startup` is not built yet
       ╭─[services.toml:2:1]
     1 │ [services.a]
-    2 │ retries = 3
+    2 │ startup = 3
       · ───┬───
       ·    ╰── not built yet
     3 │ [services.b
       ╰────
-     help: remove it: a failed call is answered with its error; catch it in the caller and call again
+     help: remove it: a service is ready when its module is imported and its on_start hooks have run
 
      × invalid TOML: unclosed table, expected `]`
       ╭─[services.toml:3:12]
-    2 │ retries = 3
+    2 │ startup = 3
     3 │ [services.b
       ·            ▲
       ·            ╰── here
@@ -108,7 +108,7 @@ fn keys_that_are_written_twice() {
         threads = 3
         scale = { cpu = 0.5, cpu = 0.6 }
         [services.a]
-        retries = 3
+        startup = 3
     "#), @"
      × `threads` is written twice
       ╭─[services.toml:3:1]
@@ -136,19 +136,19 @@ fn keys_that_are_written_twice() {
     5 │ [services.a]
       ·           ┬
       ·           ╰── here
-    6 │ retries = 3
+    6 │ startup = 3
       ╰────
      help: remove one of the two
 
-     × `retries` is not built yet
+     × `startup` is not built yet
       ╭─[services.toml:6:1]
     5 │ [services.a]
-    6 │ retries = 3
+    6 │ startup = 3
       · ───┬───
       ·    ╰── not built yet
     7 │
       ╰────
-     help: remove it: a failed call is answered with its error; catch it in the caller and call again
+     help: remove it: a service is ready when its module is imported and its on_start hooks have run
     ");
 }
 
@@ -323,7 +323,8 @@ fn unknown_keys() {
     12 │ max = 8
        ╰────
      help: [defaults] takes `server`, `threads`, `concurrency`, `instances`, `scale`, `max_parked`,
-           `queue`, `run_timeout`, `durability`, `expose`, `env`, `cwd`, `watch` and `stop`
+           `queue`, `run_timeout`, `retries`, `idempotent`, `concurrency_key`, `durability`,
+           `expose`, `env`, `cwd`, `watch` and `stop`
 
      × unknown key `max` in [defaults]
        ╭─[services.toml:12:1]
@@ -333,7 +334,7 @@ fn unknown_keys() {
        ·  ╰── unknown
     13 │ [services.a]
        ╰────
-     help: did you mean `instances.max` or `queue.max`?
+     help: did you mean `instances.max`, `queue.max` or `retries.max`?
 
      × unknown key `treads` in [services.a]
        ╭─[services.toml:14:1]
@@ -792,13 +793,13 @@ fn what_is_not_built_yet() {
         tokens = "env:TOKENS"
         insecure = true
         [defaults]
-        retries = { max = 3, backoff = "100ms" }
+        startup = { max = 3, backoff = "100ms" }
         durability = "fsync"
         limits = { memory = "512M" }
         [services.a]
         scale = { idle_to_zero = "5m" }
         idempotent = true
-        concurrency_key = "x"
+        concurrency_key = 5
         on_nondeterminism = "retry"
         [services.legacy]
         server = "gunicorn"
@@ -868,19 +869,19 @@ fn what_is_not_built_yet() {
       ╰────
      help: remove it: the gateway listens on loopback only
 
-     × `retries` is not built yet
+     × `startup` is not built yet
        ╭─[services.toml:9:1]
      8 │ [defaults]
-     9 │ retries = { max = 3, backoff = "100ms" }
+     9 │ startup = { max = 3, backoff = "100ms" }
        · ───┬───
        ·    ╰── not built yet
     10 │ durability = "fsync"
        ╰────
-     help: remove it: a failed call is answered with its error; catch it in the caller and call again
+     help: remove it: a service is ready when its module is imported and its on_start hooks have run
 
      × `durability = "fsync"` is not built yet
        ╭─[services.toml:10:14]
-     9 │ retries = { max = 3, backoff = "100ms" }
+     9 │ startup = { max = 3, backoff = "100ms" }
     10 │ durability = "fsync"
        ·              ───┬───
        ·                 ╰── not built yet
@@ -908,29 +909,9 @@ fn what_is_not_built_yet() {
        ╰────
      help: remove it: with `instances.min = 0` none is started before the first call
 
-     × `idempotent` is not built yet
-       ╭─[services.toml:14:1]
-    13 │ scale = { idle_to_zero = "5m" }
-    14 │ idempotent = true
-       · ─────┬────
-       ·      ╰── not built yet
-    15 │ concurrency_key = "x"
-       ╰────
-     help: remove it: a failed call is never made again on its own so far
-
-     × `concurrency_key` is not built yet
-       ╭─[services.toml:15:1]
-    14 │ idempotent = true
-    15 │ concurrency_key = "x"
-       · ───────┬───────
-       ·        ╰── not built yet
-    16 │ on_nondeterminism = "retry"
-       ╰────
-     help: remove it: `threads = 1` with `instances = 1` runs one call at a time
-
      × `on_nondeterminism` is not built yet
        ╭─[services.toml:16:1]
-    15 │ concurrency_key = "x"
+    15 │ concurrency_key = 5
     16 │ on_nondeterminism = "retry"
        · ────────┬────────
        ·         ╰── not built yet
@@ -1436,7 +1417,7 @@ fn settings_for_the_other_kind() {
 fn options_of_decorators() {
     let found = [
         found("m.a", WorkerKind::Def, json!({"thread": 2, "run_timeout": 30, "listen": "127.0.0.1:1"})),
-        found("m.b", WorkerKind::Def, json!({"instances": 2, "max": 3, "queue": null, "retries": 3})),
+        found("m.b", WorkerKind::Def, json!({"instances": 2, "max": 3, "queue": null, "startup": 3})),
         found("m.c", WorkerKind::Def, json!({"min": 5})),
         found("m.d", WorkerKind::Def, json!({"max": 18446744073709551615_u64, "scale": {"cpu": 1.5}})),
     ];
@@ -1459,8 +1440,8 @@ fn options_of_decorators() {
     × m.py:5: `queue` must be a table, not None
     help: write `queue = { … }` with `max` and `timeout`
 
-    × m.py:5: `retries` is not built yet
-    help: remove it: a failed call is answered with its error; catch it in the caller and call again
+    × m.py:5: `startup` is not built yet
+    help: remove it: a service is ready when its module is imported and its on_start hooks have run
 
     × m.py:5: `instances.min` is 5 and `instances.max` is 3 (less than `min`: services.toml:2)
     help: make `min` at most `max`
@@ -1655,19 +1636,19 @@ fn environment_files() {
 
 #[test]
 fn colours_and_narrow_terminals() {
-    let problems = parse_text("[defaults]\nretries = 3").expect_err("a mistake");
+    let problems = parse_text("[defaults]\nstartup = 3").expect_err("a mistake");
     assert!(problems.render(true, 100).contains("\u{1b}["));
     insta::assert_snapshot!(problems.render(false, 40), @"
-     × `retries` is not built yet
+     × `startup` is not built yet
       ╭─[services.toml:2:1]
     1 │ [defaults]
-    2 │ retries = 3
+    2 │ startup = 3
       · ───┬───
       ·    ╰── not built yet
       ╰────
-     help: remove it: a failed call is
-           answered with its error; catch
-           it in the caller and call
-           again
+     help: remove it: a service is ready
+           when its module is imported
+           and its on_start hooks have
+           run
     ");
 }

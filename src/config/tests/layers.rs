@@ -36,6 +36,11 @@ fn defaults_are_those_of_the_design() {
             timeout: 10s,
         },
         run_timeout: 30s,
+        retries: RetryPolicy {
+            max: 0,
+            backoff: 100ms,
+        },
+        concurrency_key: None,
         expose: true,
         listen: None,
         depends_on: [],
@@ -137,6 +142,9 @@ fn every_setting_reaches_the_spec() {
         max_parked = 2
         queue = { max = 7, timeout = "1m30s" }
         run_timeout = "100ms"
+        retries = { max = 5, backoff = "1s" }
+        idempotent = true
+        concurrency_key = 3
         durability = "none"
         expose = false
         listen = "127.0.0.1:8001"
@@ -167,6 +175,13 @@ fn every_setting_reaches_the_spec() {
             timeout: 90s,
         },
         run_timeout: 100ms,
+        retries: RetryPolicy {
+            max: 5,
+            backoff: 1s,
+        },
+        concurrency_key: Some(
+            3,
+        ),
         expose: false,
         listen: Some(
             127.0.0.1:8001,
@@ -188,6 +203,19 @@ fn every_setting_reaches_the_spec() {
         },
     }
     "#);
+}
+
+#[test]
+fn an_idempotent_service_is_tried_again_three_times_unless_it_says_otherwise() {
+    for (text, max) in [
+        ("", 0),
+        ("[defaults]\nidempotent = true", 3),
+        ("[services.a]\nidempotent = true\nretries = 0", 0),
+        ("[services.a]\nidempotent = true\nretries.backoff = \"1s\"", 3),
+        ("[services.a]\nretries = 7", 7),
+    ] {
+        assert_eq!(specs(text, &[def("m.a")])[0].retries.max, max, "{text}");
+    }
 }
 
 #[test]

@@ -51,6 +51,9 @@ fn settings_with_their_places() {
     queue.max = 1024           # default
     queue.timeout = "10s"      # default
     run_timeout = "30s"        # default
+    retries.max = 0            # default
+    retries.backoff = "100ms"  # default
+    idempotent = false         # default
     durability = "none"        # default
     expose = true              # default
     listen = "127.0.0.1:8001"  # services.toml:14
@@ -63,25 +66,28 @@ fn settings_with_their_places() {
     stop.grace = "10s"         # default
 
     [services."m.b"]
-    server = "native"         # default
-    concurrency = 100         # default
-    instances.min = 1         # default
-    instances.max = 2         # @microservice at m.py:5
-    scale.utilization = 0.7   # default
-    scale.cpu = 0.8           # default
-    scale.machine = 0.9       # default
-    scale.down_after = "60s"  # default
-    max_parked = 256          # default
-    queue.max = 1024          # default
-    queue.timeout = "10s"     # default
-    run_timeout = "60s"       # @microservice at m.py:5
-    durability = "none"       # default
-    expose = true             # default
-    env.API_TOKEN = "***"     # services.toml:8
-    env.LEVEL = "info"        # services.toml:8
-    cwd = "."                 # default
-    stop.signal = "TERM"      # default
-    stop.grace = "10s"        # default
+    server = "native"          # default
+    concurrency = 100          # default
+    instances.min = 1          # default
+    instances.max = 2          # @microservice at m.py:5
+    scale.utilization = 0.7    # default
+    scale.cpu = 0.8            # default
+    scale.machine = 0.9        # default
+    scale.down_after = "60s"   # default
+    max_parked = 256           # default
+    queue.max = 1024           # default
+    queue.timeout = "10s"      # default
+    run_timeout = "60s"        # @microservice at m.py:5
+    retries.max = 0            # default
+    retries.backoff = "100ms"  # default
+    idempotent = false         # default
+    durability = "none"        # default
+    expose = true              # default
+    env.API_TOKEN = "***"      # services.toml:8
+    env.LEVEL = "info"         # services.toml:8
+    cwd = "."                  # default
+    stop.signal = "TERM"       # default
+    stop.grace = "10s"         # default
     "#);
 }
 

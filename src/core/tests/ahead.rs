@@ -1,6 +1,7 @@
 //! Calls that are sent to a lane before it is free.
 
 use super::*;
+use crate::protocol::worker::CallOptions;
 
 const SHORT: Duration = Duration::from_micros(5);
 const AHEAD_MAX: usize = 16;
@@ -24,7 +25,7 @@ impl Bench {
     /// Root calls, as many as this; what was sent to the instance for them.
     fn ask_many(&mut self, count: usize) -> Vec<CallKey> {
         for token in 0..count as u64 {
-            let asked = self.core.ask(self.now, CALLER, Bytes::new(), 100 + token, &mut self.effects);
+            let asked = self.core.ask(self.now, CALLER, Bytes::new(), None, 100 + token, &mut self.effects);
             asked.expect("there is room in the queue");
         }
         self.sent()
@@ -148,4 +149,22 @@ fn a_cancelled_call_that_was_sent_ahead_costs_no_slot() {
     assert_eq!(answers, 2);
     assert_eq!((bench.queued(), bench.busy()), (0, 0));
     assert_eq!(bench.ask_many(1).len(), 1);
+}
+
+#[test]
+fn a_call_that_was_sent_ahead_and_has_expired_runs_nowhere() {
+    let mut bench = Bench::with_short_calls();
+    let first = bench.ask_many(1)[0];
+    let options = CallOptions::of_root(Some(Duration::from_secs(1)), None);
+    bench.core.ask(bench.now, CALLER, Bytes::new(), options, TOKEN, &mut bench.effects).unwrap();
+    let expired = bench.sent()[0];
+    bench.now = bench.core.next_timer().unwrap();
+    bench.event(Event::Timer);
+    let interrupted = |effect: &Effect| matches!(effect, Effect::Interrupt { call, .. } if *call == expired);
+    assert!(bench.effects.iter().any(interrupted));
+    assert!(matches!(bench.answer(), Some(Answer::Expired)));
+    bench.says(CALLER, FromWorker::GiveBack { call: expired, attempt: 1 });
+    bench.returns(first);
+    assert!(bench.sent().is_empty());
+    assert_eq!((bench.queued(), bench.busy(), bench.core.unfinished()), (0, 0, 0));
 }

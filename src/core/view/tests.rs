@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::{Answer, Core, Effect, Event, ServiceSetup};
 use super::NotFound;
 use super::list::Filter;
-use crate::config::spec::QueuePolicy;
+use crate::config::spec::{QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::calls::{CallStatus, CallsAnswer, Trace, Why};
 use crate::protocol::error::RemoteError;
@@ -38,6 +38,8 @@ impl Bench {
             name: ServiceName::new(name),
             queue: QueuePolicy { max: 10, timeout: Duration::from_secs(1000) },
             run_timeout: Duration::from_secs(1000),
+            retries: RetryPolicy::NONE,
+            per_key: None,
             is_hub: false,
         };
         let core = Core::new(vec![setup("s.caller"), setup("s.callee")], false).with_id_salt(42);
@@ -56,12 +58,13 @@ impl Bench {
     }
 
     fn ask(&mut self, service: ServiceId) -> CallKey {
-        self.core.ask(self.now, service, Bytes::new(), 7, &mut self.effects).unwrap()
+        self.core.ask(self.now, service, Bytes::new(), None, 7, &mut self.effects).unwrap()
     }
 
     /// `call` makes so many calls of the callee, and waits for all of them, or for one.
     fn calls(&mut self, call: CallKey, count: u32, all: bool) {
-        let entry = |seq| Entry { seq, service: "s.callee".into(), ident: 0, arguments: Bytes::new() };
+        let entry =
+            |seq| Entry { seq, service: "s.callee".into(), ident: 0, arguments: Bytes::new(), options: None };
         let (entries, seqs) = ((0..count).map(entry).collect(), (0..count).collect());
         let message = FromWorker::Calls { call, attempt: 1, entries, wait: Some(Wait { all, seqs }) };
         self.event(Event::Worker { instance: instance(CALLER), lane: 0, message });

@@ -15,7 +15,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn malformed(&self) -> DecodeError {
+    pub fn malformed(&self) -> DecodeError {
         DecodeError::Malformed { tag: self.tag }
     }
 
@@ -59,7 +59,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A count that the remaining bytes can hold (each element takes at least one), so that it bounds an allocation.
-    fn count(&mut self) -> Result<usize, DecodeError> {
+    pub fn count(&mut self) -> Result<usize, DecodeError> {
         let count = self.array()? as usize;
         if count > self.rest.len() { Err(self.malformed()) } else { Ok(count) }
     }
@@ -68,7 +68,8 @@ impl<'a> Fields<'a> {
         let count = self.count()?;
         let mut entries = Vec::with_capacity(count.min(1024));
         for _ in 0..count {
-            if self.array()? < 4 {
+            let fields = self.array()?;
+            if fields < 4 {
                 return Err(self.malformed());
             }
             entries.push(Entry {
@@ -76,6 +77,7 @@ impl<'a> Fields<'a> {
                 service: self.text()?,
                 ident: self.uint32()?,
                 arguments: self.payload(keep)?,
+                options: if fields > 4 { self.options()? } else { None },
             });
         }
         Ok(entries)

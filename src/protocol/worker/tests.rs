@@ -44,6 +44,18 @@ fn list<T>(value: &Value, each: impl Fn(&Value) -> T) -> Vec<T> {
     value.as_array().unwrap().iter().map(each).collect()
 }
 
+fn options_of(value: &Value) -> Option<Box<CallOptions>> {
+    let options = value.as_object()?;
+    let texts = |name| options.get(name).map_or(Vec::new(), |texts| list(texts, text_of));
+    Some(Box::new(CallOptions {
+        timeout: options.get("timeout").map(|time| Duration::from_millis(time.as_u64().unwrap())),
+        retries: options.get("retries").map(number_of),
+        retry_on: texts("retry_on"),
+        key: options.get("key").map(|key| text_of(key).into()),
+        idempotency_key: options.get("idempotency_key").map(|key| text_of(key).into()),
+    }))
+}
+
 /// The message that a vector is of: what stands before the comma of its name.
 fn kind(name: &str) -> &str {
     name.split(',').next().unwrap()
@@ -91,6 +103,7 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
                 service: text_of(&entry[1]),
                 ident: number_of(&entry[2]),
                 arguments: payload_of(&entry[3]),
+                options: entry.get(4).and_then(options_of),
             }),
             wait: (!fields["wait"].is_null())
                 .then(|| Wait { all: fields["wait"][0] == 0, seqs: list(&fields["wait"][1], number_of) }),
@@ -163,6 +176,7 @@ fn messages_to_workers_are_written_as_the_vectors_say() {
                     outcome: outcome_of(&r[3], &r[4]),
                 }),
                 id: text_of(&fields["id"]),
+                remaining: fields["remaining"].as_u64().map(Duration::from_millis),
             },
         };
         let mut written = Vec::new();

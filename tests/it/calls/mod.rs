@@ -10,6 +10,7 @@ mod fans;
 mod gates;
 mod limits;
 mod load;
+mod options;
 mod seeing;
 mod trees;
 mod values;

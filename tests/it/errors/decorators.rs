@@ -233,7 +233,7 @@ def g():
 def h():
     pass
 
-@microservice(durability=\"fsync\", retries=3)
+@microservice(durability=\"fsync\", limits={})
 def i():
     pass
 ";
@@ -255,8 +255,8 @@ def i():
       × a.py:11: `concurrency` does not apply to `a.h`, which is `def`
       help: use `threads`
 
-      × a.py:15: `retries` is not built yet
-      help: remove it: a failed call is answered with its error; catch it in the caller and call again
+      × a.py:15: `limits` is not built yet
+      help: remove it: set limits around msx itself, with ulimit or systemd
 
       × a.py:15: `durability = "fsync"` is not built yet
       help: remove it: calls are kept in memory so far (`durability = "none"`) and end with the hub

@@ -109,7 +109,7 @@ fn keys_that_are_not_built_yet() {
 tokens = \"env:MSX_TOKENS\"
 
 [services.a]
-retries = { max = 3 }
+startup = { max = 3 }
 durability = \"fsync\"
 limits = { memory = \"512M\" }
 
@@ -136,19 +136,19 @@ nightly = { call = \"report\", cron = \"0 3 * * *\" }
       help: remove it: the gateway listens on loopback only; let a reverse proxy in front check who
             calls
 
-      × `retries` is not built yet
+      × `startup` is not built yet
        ╭─[services.toml:8:1]
      7 │ [services.a]
-     8 │ retries = { max = 3 }
+     8 │ startup = { max = 3 }
        · ───┬───
        ·    ╰── not built yet
      9 │ durability = "fsync"
        ╰────
-      help: remove it: a failed call is answered with its error; catch it in the caller and call again
+      help: remove it: a service is ready when its module is imported and its on_start hooks have run
 
       × `durability = "fsync"` is not built yet
         ╭─[services.toml:9:14]
-      8 │ retries = { max = 3 }
+      8 │ startup = { max = 3 }
       9 │ durability = "fsync"
         ·              ───┬───
         ·                 ╰── not built yet
@@ -380,7 +380,7 @@ fn mistakes_of_an_overlay_name_its_file() {
        · ─┬─
        ·  ╰── unknown
        ╰────
-      help: did you mean `instances.max` or `queue.max`?
+      help: did you mean `instances.max`, `queue.max` or `retries.max`?
     ");
 }
 

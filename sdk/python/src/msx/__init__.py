@@ -6,6 +6,8 @@ from . import _plain, orchestrator  # noqa: F401  (plain mode is the default)
 from ._connect import connect
 from ._errors import (
     Cancelled,
+    Fatal,
+    IdempotencyConflict,
     InstanceDied,
     LimitExceeded,
     NoCallContext,
@@ -29,7 +31,9 @@ __version__ = "0.1.0"
 __all__ = [
     "CallInfo",
     "Cancelled",
+    "Fatal",
     "Future",
+    "IdempotencyConflict",
     "InstanceDied",
     "LimitExceeded",
     "NoCallContext",

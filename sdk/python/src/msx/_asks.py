@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from . import _codec
-from ._errors import LimitExceeded, ServiceUnavailable
+from ._errors import LimitExceeded, ServiceUnavailable, UsageError
+from ._options import CallOptions
 from ._remote import decode_error
 from ._replay import encode_arguments
 
@@ -20,13 +21,35 @@ ANSWER_BYTES_MAX = 33 * 1024 * 1024
 PAYLOAD = b"application/vnd.msx+msgpack"
 
 
-def request(service: str, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None) -> bytes:
-    """The whole request; raises what a stub raises for arguments that cannot travel."""
+def request(
+    service: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    timeout: float | None,
+    options: CallOptions | None,
+) -> bytes:
+    """The whole request; raises what a stub raises for arguments that cannot travel.
+
+    `timeout` is that of the connection: of two, the shorter one counts.
+    """
+    options = options or {}
+    _check(service, options)
     payload, _ = encode_arguments(service, args, kwargs, ARGUMENTS_BYTES_MAX)
-    timeout_ms = None if timeout is None else max(1, round(timeout * 1000))
-    head = msgspec.msgpack.encode((service, timeout_ms))
+    bounds = [] if timeout is None else [max(1, round(timeout * 1000))]
+    if "timeout" in options:
+        bounds.append(options["timeout"])
+    head = msgspec.msgpack.encode((service, min(bounds, default=None), options.get("idempotency_key")))
     length = len(head) + len(payload)
     return b"POST /v1/ask HTTP/1.1\r\nhost: msx\r\ncontent-length: %d\r\n\r\n%b%b" % (length, head, payload)
+
+
+def _check(service: str, options: CallOptions) -> None:
+    others = [name for name in options if name not in ("timeout", "idempotency_key")]
+    if others:
+        raise UsageError(
+            f"{service}: the option {others[0]} is for calls by a service; a call from outside takes timeout "
+            "and idempotency_key; `retries` in services.toml holds for all calls of a service"
+        )
 
 
 class Answer:

@@ -20,6 +20,7 @@ from ._asks import Answer, request
 from ._connection import Connection
 from ._errors import UsageError
 from ._futures import Future
+from ._options import CallOptions
 from ._plain import PlainCall
 from ._races import PlainRace
 
@@ -91,13 +92,14 @@ class Session(PlainCall):
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _context.refuse_on_loop(service.name)
         name = service.name
-        return self.receive(name, self.send(name, request(name, args, kwargs, self._timeout)))
+        data = request(name, args, kwargs, self._timeout, service.call_options)
+        return self.receive(name, self.send(name, data))
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        return HubFuture(self, service.name, args, kwargs)
+        return HubFuture(self, service.name, args, kwargs, service.call_options)
 
     def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        future = HubFuture(self, service.name, args, kwargs)
+        future = HubFuture(self, service.name, args, kwargs, service.call_options)
         future.begin()
         return future
 
@@ -114,9 +116,9 @@ class Session(PlainCall):
 
     # --- for futures ---
 
-    def request(self, service: str, args: Any, kwargs: Any) -> bytes:
+    def request(self, service: str, args: Any, kwargs: Any, options: CallOptions | None) -> bytes:
         self.check_open(service)
-        return request(service, args, kwargs, self._timeout)
+        return request(service, args, kwargs, self._timeout, options)
 
     def check_open(self, service: str) -> None:
         if self.closed:
@@ -213,11 +215,13 @@ class Session(PlainCall):
 
 
 class HubFuture(Future[Any]):
-    __slots__ = ("_args", "_connection", "_kwargs", "_session", "_task", "_waiting", "seq")
+    __slots__ = ("_args", "_connection", "_kwargs", "_options", "_session", "_task", "_waiting", "seq")
 
-    def __init__(self, session: Session, name: str, args: Any, kwargs: Any) -> None:
+    def __init__(
+        self, session: Session, name: str, args: Any, kwargs: Any, options: CallOptions | None
+    ) -> None:
         super().__init__(name)
-        self._session, self._args, self._kwargs = session, args, kwargs
+        self._session, self._args, self._kwargs, self._options = session, args, kwargs, options
         self._connection: Connection | None = None  # that it was begun on, outside of an event loop
         self._task: asyncio.Task[None] | None = None
         self._waiting = threading.Lock()
@@ -226,7 +230,7 @@ class HubFuture(Future[Any]):
         if self.begun:
             return
         self.begun = True
-        data = self._session.request(self.__name__, self._args, self._kwargs)
+        data = self._session.request(self.__name__, self._args, self._kwargs, self._options)
         self._args, self._kwargs = (), {}
         loop = _context.running_loop()
         if loop is not None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 class LiveCall(Protocol):
     """What a stub needs of the call that it is used in."""
 
+    @property
+    def deadline(self) -> float | None:
+        """When its caller stops waiting, by time.monotonic()."""
+
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls and waits, blocking."""
 

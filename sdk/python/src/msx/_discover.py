@@ -53,7 +53,7 @@ def _service(service: Service[..., Any]) -> dict[str, Any]:
         "kind": "async" if service.is_async else "def",
         "file": os.path.abspath(code.co_filename),
         "line": code.co_firstlineno,
-        "options": service.options,
+        "options": service.settings,
         "signature": _signature.describe(service.fn),
     }
 

@@ -46,6 +46,14 @@ class LimitExceeded(RemoteError):
     """A message, a queue or a tree of calls is larger than its bound."""
 
 
+class IdempotencyConflict(RemoteError):
+    """One idempotency key was given to two different calls."""
+
+
+class Fatal(Exception):
+    """Raised by a service's function, itself or a class of it: another attempt would fail as well."""
+
+
 class Cancelled(BaseException):
     """The call was cancelled. Not an `Exception`, so that `except Exception` lets it pass."""
 
@@ -64,6 +72,6 @@ class NoCallContext(UsageError):
 
 for _public in (
     RemoteError, TimeoutError, ServiceUnavailable, InstanceDied, NonDeterminismError, LimitExceeded,
-    Cancelled, Suspend, UsageError, NoCallContext,
+    IdempotencyConflict, Fatal, Cancelled, Suspend, UsageError, NoCallContext,
 ):  # fmt: skip
     _public.__module__ = "msx"  # their name in tracebacks and on the wire

@@ -22,6 +22,7 @@ from zlib import crc32
 from . import _context
 from ._errors import NoCallContext, NonDeterminismError, UsageError
 from ._futures import Future, all_outcomes, ready
+from ._options import CallOptions
 from ._protocol import WAIT_ANY, Calls, Entry, Listen, Message, Summary
 from ._races import ThreadRace
 from ._replay import encode_arguments
@@ -52,6 +53,10 @@ class Guests:
         self._poll = select.poll()
         self._poll.register(lane.fileno(), select.POLLIN)
         self._poll.register(self._woken, select.POLLIN)
+
+    @property
+    def deadline(self) -> float | None:
+        return self.root.deadline
 
     # --- for stubs, on any thread but the call's own ---
 
@@ -90,7 +95,9 @@ class Guests:
 
     # --- for futures ---
 
-    def claim(self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
+    def claim(
+        self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions | None
+    ) -> Entry:
         call = self.root
         call.check(service)
         payload, ident = encode_arguments(service, args, kwargs, call.limit)
@@ -98,7 +105,7 @@ class Guests:
             self._check_goes_on()
             seq = self._number(service, ident)
         call.identify(seq, service, ident)
-        return Entry(seq, service, ident, payload)
+        return Entry(seq, service, ident, payload, options)
 
     def _number(self, service: str, ident: int) -> int:
         times = self._asked[service, ident] = self._asked.get((service, ident), 0) + 1

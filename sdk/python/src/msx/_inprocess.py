@@ -85,8 +85,8 @@ class Instance:
     """The only one of its service."""
 
     def __init__(self, service: Service[..., Any], threads: ThreadRuntime, slots: int | None) -> None:
-        options = service.options
-        default = options.get("concurrency", 100) if service.is_async else options.get("threads", 2)
+        settings = service.settings
+        default = settings.get("concurrency", 100) if service.is_async else settings.get("threads", 2)
         self.service, self.slots = service, slots or default
         self._threads = threads
         self.running = 0
@@ -309,7 +309,7 @@ class Machine:
             self._lose(instance, None)
         elif self.replay == "always":
             self._evict(instance, call)
-        elif len(instance.parked) > (self.max_parked or instance.service.options.get("max_parked", 256)):
+        elif len(instance.parked) > (self.max_parked or instance.service.settings.get("max_parked", 256)):
             self._evict(instance, max(instance.parked, key=lambda parked: parked.id))
         else:
             self._wake_up(call)

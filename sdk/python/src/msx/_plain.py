@@ -152,6 +152,8 @@ class PlainGather(Composite[list[Any]]):
 class PlainCall:
     """Answers as a worker's call would (`_context.LiveCall`); there is one for all."""
 
+    deadline: float | None = None
+
     def summarise(self, text: str) -> None:
         """There is nobody to see it."""
 

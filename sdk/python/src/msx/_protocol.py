@@ -13,6 +13,8 @@ from typing import ClassVar, cast
 
 import msgspec
 
+from ._options import CallOptions
+
 VERSION = 1
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024 + 64 * 1024
 RECEIVED_BYTES_MAX = 384 * 1024 * 1024  # `run` and `resume` carry all results that a root may hold
@@ -128,6 +130,7 @@ class Run(Message):
     results: list[Recorded]
     limit: int
     id: str = ""  # what `msx calls` calls it
+    remaining: int | None = None  # milliseconds that its caller still waits
 
 
 class Result(Part):
@@ -156,6 +159,7 @@ class Entry(Part):
     service: str
     ident: int
     payload: bytes
+    options: CallOptions | None = None
 
 
 Wait = tuple[int, list[int]]

@@ -15,12 +15,14 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
+from time import monotonic, time
 from typing import Any, NoReturn
 from zlib import crc32
 
 from . import _codec
 from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
 from ._info import CallInfo
+from ._options import CallOptions
 from ._process import die
 from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
 from ._registry import parameter_name
@@ -39,8 +41,8 @@ class Call:
     """The part that `def` and `async def` share."""
 
     __slots__ = (
-        "_arguments", "_identities", "_unwound", "attempt", "failure", "id", "inbox", "known", "limit",
-        "next_seq", "public_id", "recorded", "service", "suspended", "via",
+        "_arguments", "_expires", "_identities", "_unwound", "attempt", "deadline", "failure", "id", "inbox",
+        "known", "limit", "next_seq", "public_id", "recorded", "service", "suspended", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
@@ -50,6 +52,12 @@ class Call:
         self.service = service
         self.via = run.via
         self.limit = run.limit
+        # When its caller stops waiting, by time.monotonic(), and by time.time().
+        self.deadline: float | None = None
+        self._expires: float | None = None
+        if run.remaining is not None:
+            seconds = run.remaining / 1000
+            self.deadline, self._expires = monotonic() + seconds, time() + seconds
         self.next_seq = 0
         self._arguments = run.payload  # the hub may call this call otherwise when it runs elsewhere
         self._identities = 0
@@ -65,21 +73,23 @@ class Call:
 
     def info(self) -> CallInfo:
         via = () if self.via is None else (self.via,)
-        return CallInfo(self.public_id, via, self.attempt, deadline=None, is_replay=self.attempt > 1)
+        return CallInfo(self.public_id, via, self.attempt, self._expires, is_replay=self.attempt > 1)
 
     def new_identity(self) -> tuple[int, int]:
         """For what is hashed by identity: the same in every attempt, on any instance."""
         self._identities += 1
         return crc32(self._arguments), self._identities
 
-    def claim(self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
+    def claim(
+        self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions | None
+    ) -> Entry:
         """The next child call. It is already answered if its seq is in the inbox."""
         self.check(service)
         payload, ident = encode_arguments(service, args, kwargs, self.limit)
         seq = self.next_seq
         self.next_seq = seq + 1
         self.identify(seq, service, ident)
-        return Entry(seq, service, ident, payload)
+        return Entry(seq, service, ident, payload, options)
 
     def check(self, service: str) -> None:
         """Raises if the call can make no others now."""

@@ -6,10 +6,12 @@ used inside of a worker's call, and runs the function in process everywhere else
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, overload
 
 import msgspec
@@ -17,6 +19,7 @@ import msgspec
 from . import _classes, _context, _registry
 from ._arguments import argument_decoder
 from ._fanout import Mapped
+from ._options import CallOptions, RetryOn, call_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -41,7 +44,7 @@ class Options(TypedDict, total=False):
     run_timeout: str | float
     durability: str
     idempotent: bool
-    concurrency_key: str
+    concurrency_key: int
     on_nondeterminism: str
     retries: int | dict[str, Any]
     instances: int | dict[str, Any]
@@ -93,7 +96,8 @@ class Service(Generic[P, R_co]):
     fn: Callable[P, R_co]
     name: str
     is_async: bool
-    options: Options
+    settings: Options
+    call_options: CallOptions | None = None  # of the calls that are made by this stub
     needs_hub: bool  # there is no function to run in plain mode
 
     def __init__(self, fn: Callable[P, R_co], name: str, options: Options, needs_hub: bool = False) -> None:
@@ -101,7 +105,7 @@ class Service(Generic[P, R_co]):
         self.fn = fn
         self.name = name
         self.is_async = inspect.iscoroutinefunction(fn)
-        self.options = options
+        self.settings = options
         self.needs_hub = needs_hub
 
     @functools.cached_property
@@ -138,6 +142,33 @@ class Service(Generic[P, R_co]):
     def aio(self, /, *args: Any, **kwargs: Any) -> Any:
         """`await a.aio(x)`: the call for code on an event loop."""
         return _context.runtime.current().defer(self, args, kwargs)
+
+    def options(
+        self,
+        *,
+        timeout: float | timedelta | None = None,
+        retries: int | None = None,
+        retry_on: RetryOn | None = None,
+        idempotency_key: str | None = None,
+        key: str | None = None,
+    ) -> Service[P, R_co]:
+        """The same stub, for calls with options: `a.options(timeout=2)(x)`.
+
+        `timeout`: seconds after which the call is cancelled, with all that it called, and raises
+        `msx.TimeoutError` here. `retries`: how often it is tried again when it fails, instead of the
+        service's own setting; `retry_on`: only after these exceptions. `idempotency_key`: calls of this
+        service with the same key are one call, for a day. `key`: of calls with the same key, only as many
+        run at once as the service's `concurrency_key` says.
+        """
+        given = call_options(self.name, timeout, retries, retry_on, idempotency_key, key)
+        other = copy.copy(self)
+        other.call_options = {**(self.call_options or {}), **given}
+        return other
+
+    def __copy__(self) -> Service[P, R_co]:
+        other: Service[P, R_co] = Service.__new__(Service)
+        other.__dict__.update(self.__dict__)
+        return other
 
     @overload
     def map(self: Takes1[A_contra, T], xs: Iterable[A_contra], /, *, limit: int = 64) -> Mapped[T]: ...

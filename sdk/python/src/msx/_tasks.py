@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from . import _codec, _context
 from ._errors import NoCallContext
 from ._futures import Composite, Future, all_outcomes
+from ._options import CallOptions
 from ._protocol import WAIT_ALL, WAIT_ANY, Alarm, Calls, Entry, Memo, Message, Resume, Run, Summary, Wait
 from ._races import LoopRace
 from ._replay import MEMO, Call, read
@@ -128,12 +129,12 @@ class LoopCall(Call):
         raise AssertionError("an event loop runs wherever a LoopCall is current")
 
     def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        future = LoopFuture(self, service.name, args, kwargs)
+        future = LoopFuture(self, service.name, args, kwargs, service.call_options)
         future.begin()
         return future
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        return LoopFuture(self, service.name, args, kwargs)
+        return LoopFuture(self, service.name, args, kwargs, service.call_options)
 
     def gather(self, futures: Sequence[Future[Any]]) -> Future[list[Any]]:
         for future in futures:
@@ -155,7 +156,7 @@ class LoopCall(Call):
     async def memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Its result takes its turn among those of calls: other tasks go on meanwhile."""
         seq, ident = self.open_memo(fn)
-        future = self._futures[seq] = LoopFuture(self, MEMO, (), {}, seq)
+        future = self._futures[seq] = LoopFuture(self, MEMO, (), {}, None, seq)
         if seq not in self.inbox:
             await self._make_memo(seq, ident, fn(*args, **kwargs))
         return await future
@@ -175,8 +176,14 @@ class LoopCall(Call):
 
     # --- for futures ---
 
-    def make(self, future: LoopFuture, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-        entry = self.claim(future.__name__, args, kwargs)
+    def make(
+        self,
+        future: LoopFuture,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions | None,
+    ) -> int:
+        entry = self.claim(future.__name__, args, kwargs, options)
         self._futures[entry.seq] = future
         if entry.seq not in self.inbox:
             self._entries.append(entry)
@@ -470,12 +477,14 @@ def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
 
 
 class LoopFuture(Future[Any]):
-    __slots__ = ("_args", "_call", "_kwargs", "seq", "waiters")
+    __slots__ = ("_args", "_call", "_kwargs", "_options", "seq", "waiters")
 
-    def __init__(self, call: LoopCall, name: str, args: Any, kwargs: Any, seq: int = -1) -> None:
+    def __init__(
+        self, call: LoopCall, name: str, args: Any, kwargs: Any, options: CallOptions | None, seq: int = -1
+    ) -> None:
         super().__init__(name, call.new_identity())
         self._call = call
-        self._args, self._kwargs = args, kwargs
+        self._args, self._kwargs, self._options = args, kwargs, options
         self.begun = seq >= 0
         self.seq = seq
         self.waiters: list[Waiter | LoopRace] = []
@@ -484,7 +493,7 @@ class LoopFuture(Future[Any]):
         if not self.begun:
             self._check()
             self.begun = True
-            self.seq = self._call.make(self, self._args, self._kwargs)
+            self.seq = self._call.make(self, self._args, self._kwargs, self._options)
             self._args, self._kwargs = (), {}
 
     def _check(self) -> None:

@@ -29,6 +29,7 @@ from ._errors import Cancelled, NoCallContext
 from ._futures import Future, all_outcomes, ready
 from ._guests import Guests, check_all_asked
 from ._interrupts import Kept
+from ._options import CallOptions
 from ._process import die, die_of_lanes
 from ._protocol import (
     WAIT_ALL,
@@ -103,23 +104,23 @@ class ThreadCall(Call):
     def future(
         self, asking: ThreadCall | Guests, service: Service[..., Any], args: Any, kwargs: Any
     ) -> ThreadFuture:
-        return ThreadFuture(asking, service.name, args, kwargs)
+        return ThreadFuture(asking, service.name, args, kwargs, service.call_options)
 
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _context.refuse_on_loop(service.name)
-        entry = self.claim(service.name, args, kwargs)
+        entry = self.claim(service.name, args, kwargs, service.call_options)
         seq = entry.seq
         if seq not in self.inbox:
             self._lane.park(self, [entry], [seq])
         return read(self.inbox.pop(seq))
 
     def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        future = ThreadFuture(self, service.name, args, kwargs)
+        future = ThreadFuture(self, service.name, args, kwargs, service.call_options)
         future.begin()
         return future
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        return ThreadFuture(self, service.name, args, kwargs)
+        return ThreadFuture(self, service.name, args, kwargs, service.call_options)
 
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         """On an event loop that the function runs for itself, it blocks that loop: the thread is parked."""
@@ -160,12 +161,14 @@ class ThreadCall(Call):
 
 
 class ThreadFuture(Future[Any]):
-    __slots__ = ("_args", "_call", "_kwargs", "seq")
+    __slots__ = ("_args", "_call", "_kwargs", "_options", "seq")
 
-    def __init__(self, call: ThreadCall | Guests, name: str, args: Any, kwargs: Any) -> None:
+    def __init__(
+        self, call: ThreadCall | Guests, name: str, args: Any, kwargs: Any, options: CallOptions | None
+    ) -> None:
         super().__init__(name, call.root.new_identity() if call is call.root else None)
         self._call = call
-        self._args, self._kwargs = args, kwargs
+        self._args, self._kwargs, self._options = args, kwargs, options
         self.seq = -1
 
     def begin(self) -> None:
@@ -173,7 +176,7 @@ class ThreadFuture(Future[Any]):
             return
         self._check()
         self.begun = True
-        entry = self._call.claim(self.__name__, self._args, self._kwargs)
+        entry = self._call.claim(self.__name__, self._args, self._kwargs, self._options)
         self.seq = entry.seq
         self._args, self._kwargs = (), {}
         if entry.seq not in self._call.root.inbox:

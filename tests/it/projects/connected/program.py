@@ -65,6 +65,24 @@ def errors():
         print(error)
 
 
+def options():
+    with msx.connect(timeout=60):
+        once = price.options(idempotency_key="fruit")
+        assert [once("apple"), once.start("apple").result()] == [3, 3]
+        try:
+            once("pear")
+        except msx.IdempotencyConflict as error:
+            assert error.service == "shop.price"
+        else:
+            raise AssertionError("the key belongs to a call with other arguments")
+        try:
+            waits.options(timeout=0.2)("too-late")
+        except msx.TimeoutError as error:
+            assert "within 0.2 s" in str(error)
+        while not Path("too-late.cancelled").exists():
+            time.sleep(0.01)
+
+
 def by_name():
     with msx.connect():
         assert services.price("apple") == 3
