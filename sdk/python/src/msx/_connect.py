@@ -10,7 +10,7 @@ import os
 import select
 import threading
 import weakref
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -97,19 +97,6 @@ class Session(PlainCall):
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         return HubFuture(self, service.name, args, kwargs, service.call_options)
-
-    def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        future = HubFuture(self, service.name, args, kwargs, service.call_options)
-        future.begin()
-        return future
-
-    def gather(self, futures: Sequence[Future[Any]]) -> Any:
-        for future in futures:
-            future.begin()
-        if _context.running_loop() is None:
-            for future in futures:
-                future.wait()
-        return super().gather(futures)
 
     def race(self) -> HubRace:
         return HubRace()

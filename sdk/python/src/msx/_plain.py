@@ -171,7 +171,7 @@ class PlainCall:
         return PlainFuture(imported(service), args, kwargs)
 
     def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        future = PlainFuture(imported(service), args, kwargs)
+        future = self.defer(service, args, kwargs)
         future.begin()
         return future
 

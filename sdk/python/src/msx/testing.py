@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import TimeoutError as WaitedTooLong
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -134,19 +134,6 @@ class RootCall(PlainCall):
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         return RootFuture(self._hub, service.name, args, kwargs)
-
-    def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        future = RootFuture(self._hub, service.name, args, kwargs)
-        future.begin()
-        return future
-
-    def gather(self, futures: Sequence[Future[Any]]) -> Any:
-        for future in futures:
-            future.begin()
-        if _context.running_loop() is None:
-            for future in futures:
-                future.wait()
-        return super().gather(futures)
 
     def race(self) -> RootRace:
         return RootRace()
