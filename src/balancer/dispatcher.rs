@@ -233,20 +233,18 @@ impl Dispatcher {
 
     /// A running call goes on without having parked: until it has read that, it is not running.
     pub fn count_resumed(&mut self, id: InstanceId, call: CallKey) {
-        let Some(instance) = self.instance(id) else { return };
-        let Some(lane) = instance.running_mut(call).map(|running| running.lane) else { return };
-        let ordinal = instance.count_told(lane);
-        if let Some(running) = instance.running_mut(call) {
+        let told = self.count_told(id, call);
+        let running = self.instance(id).and_then(|instance| instance.running_mut(call));
+        if let (Some(running), Some((_, ordinal))) = (running, told) {
             running.ordinal = ordinal;
         }
     }
 
-    /// A running call is told something while it runs; answers its lane.
-    pub fn count_told(&mut self, id: InstanceId, call: CallKey) -> Option<u32> {
+    /// A running call is told something while it runs; answers its lane, and which message of the lane that is.
+    pub fn count_told(&mut self, id: InstanceId, call: CallKey) -> Option<(u32, u64)> {
         let instance = self.instance(id)?;
         let lane = instance.running_mut(call)?.lane;
-        instance.count_told(lane);
-        Some(lane)
+        Some((lane, instance.count_told(lane)))
     }
 
     /// What a parked call waited for is there: it asks for a slot of its instance.

@@ -232,7 +232,7 @@ impl Core {
             return;
         }
         let Some(message) = self.resume_message(key) else { return };
-        if let Some(lane) = self.dispatcher(instance.service).count_told(instance, key) {
+        if let Some((lane, _)) = self.dispatcher(instance.service).count_told(instance, key) {
             out.push(Effect::Send { instance, lane, message });
         }
     }
