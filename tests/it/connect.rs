@@ -7,7 +7,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::support::hub::{Hub, kill, wait_for};
+use crate::support::hub::{Hub, is_alive, kill, wait_for};
 use crate::support::{Sandbox, assert_output};
 
 fn program(sandbox: &Sandbox, function: &str) {
@@ -127,7 +127,11 @@ fn a_hub_that_ends_in_the_middle() {
     let hub = Hub::up(&sandbox, &[]);
     let running = sandbox.start(&["run", "--inline", "program.py", "the_hub_ends"]);
     appears(&sandbox, "never.begun");
-    kill(hub.pid(), 9);
+    let pid = hub.pid();
+    kill(pid, 9);
+    // A dying process closes its connections before the socket that it listens on, or after it.
+    wait_for("the end of the hub", || (!is_alive(pid)).then_some(()));
+    fs::write(sandbox.path("ended"), "").unwrap();
     let (code, stdout, stderr) = running.end();
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
     let root = sandbox.root().display().to_string();

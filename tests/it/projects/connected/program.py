@@ -136,6 +136,8 @@ def the_hub_ends():
             waits("never")
         except msx.ServiceUnavailable as error:
             print(error)
+        while not Path("ended").exists():
+            time.sleep(0.01)
         try:
             pid()
         except msx.ServiceUnavailable as error:
