@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::support::hub::BOUND;
-use crate::support::{Running, Sandbox};
+use crate::support::{Running, Sandbox, plain};
 
 /// Where the pages say the gateway listens.
 const GATEWAY: &str = "127.0.0.1:8080";
@@ -115,6 +115,7 @@ impl<'a> Console<'a> {
         let path = std::env::join_paths([vec![sdk], self.packages()].concat()).unwrap();
         let mut python = Command::new("python3");
         python.args(args).current_dir(self.sandbox.root());
+        plain(&mut python);
         python.env("PYTHONPATH", path).env("PYTHONDONTWRITEBYTECODE", "1");
         ended(python.envs(env.iter().copied()))
     }
@@ -124,6 +125,7 @@ impl<'a> Console<'a> {
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/python/src");
         let mut pytest = Command::new(crate::sdk::environment().join("bin/python"));
         pytest.args(["-m", "pytest", "-p", "msx.testing", "-p", "no:cacheprovider"]).args(args);
+        plain(&mut pytest);
         pytest.env("PYTHONPATH", sdk).env("PYTHONDONTWRITEBYTECODE", "1").env("COLUMNS", "80");
         ended(pytest.current_dir(self.sandbox.root()))
     }

@@ -118,21 +118,7 @@ impl Sandbox {
             .stdin(Stdio::null());
         // Shared by all tests, so that what msx needs is installed once.
         command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
-        for name in [
-            "NO_COLOR",
-            "CLICOLOR_FORCE",
-            "COLUMNS",
-            "VIRTUAL_ENV",
-            "PYTHONPATH",
-            "PYTHONDONTWRITEBYTECODE",
-            "RUST_BACKTRACE",
-            "MSX_REPLAY",
-            // pytest shows failures at length where one of these is set.
-            "CI",
-            "BUILD_NUMBER",
-        ] {
-            command.env_remove(name);
-        }
+        plain(&mut command);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -166,6 +152,15 @@ impl Sandbox {
         let runtime = self.folder.path().join(".run");
         fs::create_dir_all(&runtime).unwrap();
         runtime
+    }
+}
+
+/// Takes from its environment what would change what is printed; pytest shows failures at length where a CI's variable is set.
+pub fn plain(command: &mut Command) {
+    let python = ["VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"];
+    let output = ["NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "RUST_BACKTRACE", "CI", "BUILD_NUMBER"];
+    for name in python.iter().chain(&output).chain(&["MSX_REPLAY"]) {
+        command.env_remove(name);
     }
 }
 
