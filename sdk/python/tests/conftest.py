@@ -1,7 +1,10 @@
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
-from fake_hub import FakeHub
+from fake_hub import SERVICES, SRC, FakeHub
 
 pytest_plugins = ["msx.testing"]
 
@@ -16,10 +19,20 @@ MODES = {
 }
 
 
+# Tests of `async def` services that ask for more than one event loop have `loop` among their parameters.
+WITHOUT_UVLOOP = Path(__file__).with_name("without_uvloop")
+
+
 @pytest.fixture(scope="module")
-def one_hub():
+def loop():
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def one_hub(loop):
     """One set of worker processes for all tests of a module."""
-    with FakeHub() as hub:
+    path = os.pathsep.join(str(folder) for folder in (SRC, SERVICES, WITHOUT_UVLOOP))
+    with FakeHub(env={"PYTHONPATH": path} if loop == "asyncio" else None) as hub:
         yield hub
 
 

@@ -179,11 +179,11 @@ class HubCall:
 
 
 class Instance:
-    def __init__(self, name: str, slots: int, path: Path) -> None:
-        self.worker = RawWorker(name, path=path)
+    def __init__(self, name: str, hub: FakeHub) -> None:
+        self.worker = RawWorker(name, path=hub.path, env=hub.env)
         hello = self.worker.hello()
         self.is_async = hello[5] == "async"
-        self.slots = slots
+        self.slots = hub.slots
         self.running = 0
         self.idle: list[Channel] = [self.worker.lane()] if self.is_async else []
         self.lanes: list[Channel] = list(self.idle)
@@ -194,8 +194,8 @@ class Instance:
 class FakeHub:
     """Slots, parking, eviction, replay. `replay` evicts every call that parks, `max_parked` those beyond."""
 
-    def __init__(self, *, slots: int = 1, path: Path = SERVICES) -> None:
-        self.slots, self.path = slots, path
+    def __init__(self, *, slots: int = 1, path: Path = SERVICES, env: dict[str, str] | None = None) -> None:
+        self.slots, self.path, self.env = slots, path, env
         self.replay, self.max_parked = False, 256
         self.instances: dict[str, Instance] = {}
         self.calls: dict[int, HubCall] = {}
@@ -221,7 +221,7 @@ class FakeHub:
         if name not in self.instances:
             if not (self.path / f"{name.partition('.')[0]}.py").exists():
                 return None
-            instance = self.instances[name] = Instance(name, self.slots, self.path)
+            instance = self.instances[name] = Instance(name, self)
             for lane in instance.lanes:
                 self.selector.register(lane.sock, selectors.EVENT_READ, (instance, lane))
         return self.instances[name]

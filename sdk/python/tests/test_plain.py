@@ -196,3 +196,18 @@ def test_the_orchestrator_needs_a_hub():
             call()
     with pytest.raises(msx.UsageError, match=r"`msx call msx\.orchestrator\.access`"):
         orchestrator.access("a")
+
+
+def test_one_call_is_awaited_by_many_tasks():
+    async def main():
+        future = plus(4, 5)
+        tasks = asyncio.ensure_future(future), asyncio.create_task(future)
+        assert await asyncio.gather(asyncio.shield(future), *tasks, asyncio.shield(future)) == [9] * 4
+        assert await future == 9
+        failing = fails.aio(1)
+        tasks = [asyncio.create_task(failing) for _ in range(2)]
+        first, second = await asyncio.gather(*tasks, return_exceptions=True)
+        assert first is second
+        assert isinstance(first, msx.RemoteError)
+
+    asyncio.run(main())

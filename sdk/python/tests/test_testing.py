@@ -1,6 +1,8 @@
 """The fixture `msx_hub`: services in this process, with the engines of real workers."""
 
 import asyncio
+import concurrent.futures
+import contextvars
 import threading
 from dataclasses import dataclass
 
@@ -225,3 +227,87 @@ def test_a_fault_that_nothing_came_to(msx_hub):
         msx_hub.close()
     msx_hub._machine.faults.clear()
     msx_hub._machine.close = lambda: None
+
+
+# --- time ---
+
+
+@microservice
+async def sleeps(seconds):
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+@microservice
+async def patience(seconds):
+    try:
+        async with asyncio.timeout(seconds):
+            return await sleeps(3600)
+    except asyncio.TimeoutError:
+        return "gave up"
+
+
+@microservice
+async def hourly(hours):
+    return [await sleeps(3600) for _ in range(hours)]
+
+
+@microservice
+def in_its_own_thread(x):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(contextvars.copy_context().run, double, x).result()
+
+
+@microservice
+async def computes():
+    return await asyncio.to_thread(gates[-1].open.wait, 30)
+
+
+MODES = [
+    pytest.param(None, id="parked"),
+    pytest.param({"replay": "always"}, id="replayed"),
+    pytest.param({"max_parked": 2}, id="room for two"),
+]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.msx(time="skip")
+def test_hours_pass_at_once(msx_hub, mode):
+    for name, value in (mode or {}).items():
+        setattr(msx_hub, name, value)
+    assert hourly(24).result() == [3600] * 24
+    assert msx_hub.skipped == pytest.approx(24 * 3600, abs=60)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.msx(time="skip")
+@pytest.mark.skipif(not hasattr(asyncio, "timeout"), reason="asyncio.timeout came with Python 3.11")
+def test_a_timeout_strikes_before_the_answer(msx_hub, mode):
+    for name, value in (mode or {}).items():
+        setattr(msx_hub, name, value)
+    assert msx.gather(patience(3599), patience(60), patience(7200)) == ["gave up", "gave up", 3600]
+    assert msx_hub.skipped == pytest.approx(3600, abs=60)
+
+
+@pytest.mark.msx(replay="always")
+def test_real_time_is_waited_for(msx_hub):
+    assert patience(0.05).result() == "gave up"
+    assert msx_hub.skipped == 0
+
+
+@pytest.mark.msx(time="skip")
+def test_time_stands_still_while_something_runs(msx_hub, gate):
+    beside, computing = parks_or_runs.start(False), computes.start()
+    assert gate.begun.wait(30)
+    asleep = sleeps.start(3600)
+    with pytest.raises(concurrent.futures.TimeoutError):
+        asleep.waiting.result(0.2)
+    assert msx_hub.skipped == 0
+    gate.open.set()
+    assert (beside.result(), computing.result(), asleep.result()) == (True, True, 3600)
+
+
+@pytest.mark.parametrize("replay", ["", "always"])
+def test_threads_of_a_call(msx_hub, replay):
+    msx_hub.replay = replay
+    assert in_its_own_thread(4) == 8

@@ -3,6 +3,11 @@
 import pytest
 
 
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def loop(request):
+    return request.param
+
+
 def test_timeouts_that_strike(hub):
     got, last = hub.call("atimers.times_out", 3)
     assert (got, last) == ([-1, 0, -2, 1, -3, 2], 0.3)
@@ -27,3 +32,7 @@ def test_many_timers(hub):
 @pytest.mark.parametrize(("service", "args", "result"), [("sleeps", (1,), 2), ("first_within", (), 3)])
 def test_others(hub, service, args, result):
     assert hub.call(f"atimers.{service}", *args) == result
+
+
+def test_the_loop_is_the_one_that_is_meant(hub, loop):
+    assert hub.call("atimers.kind_of_loop") == loop

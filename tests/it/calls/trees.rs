@@ -160,6 +160,7 @@ fn tasks_that_wait_for_each_other(project: &Project) {
         ("gives_up", json!([7, 8]), None),
         ("never_awaited", json!([1, true]), None),
         ("shielded", json!(8), Some(5)),
+        ("awaited_by_many", json!([1, 1, 1, 1]), Some(1)),
         ("nested", json!(32), Some(32)),
         ("generates", json!([0, 1, 2, 3]), Some(8)),
         ("groups", json!([3, 1, 6]), None),

@@ -89,6 +89,12 @@ def running_loop() -> Any:
     return None if events is None else events._get_running_loop()
 
 
+def running_task() -> Any:
+    """The task of asyncio that runs in this thread, or None."""
+    loop = running_loop()
+    return None if loop is None else sys.modules["asyncio.tasks"].current_task(loop)
+
+
 def refuse_on_loop(service: str) -> None:
     """A blocking call would stop everything else that the event loop does."""
     if running_loop() is not None:

@@ -41,7 +41,7 @@ class Future(Coroutine[Any, Any, R], Joinable[R]):
         self.__name__ = self.__qualname__ = name
         self.begun = False
         self._outcome: tuple[bool, Any] | None = None
-        self._steps: Generator[Any, Any, R] | None = None
+        self._steps: dict[Any, Generator[Any, Any, R]] | None = None  # by task
         self.watchers: list[Callable[[Future[R]], None]] | None = None  # hear when it is settled
 
     @property
@@ -85,21 +85,31 @@ class Future(Coroutine[Any, Any, R], Joinable[R]):
         return returned
 
     def send(self, value: Any, /) -> Any:
-        if self._steps is None:
-            self._steps = self.__await__()
-        return self._steps.send(value)
+        return self._drive(lambda steps: steps.send(value))
 
     def throw(self, kind: Any, value: Any = None, trace: TracebackType | None = None, /) -> Any:
-        if self._steps is None:
-            self._steps = self.__await__()
         if value is None and trace is None:
-            return self._steps.throw(kind)
-        return self._steps.throw(kind, value, trace)
+            return self._drive(lambda steps: steps.throw(kind))
+        return self._drive(lambda steps: steps.throw(kind, value, trace))
+
+    def _drive(self, step: Callable[[Generator[Any, Any, R]], Any]) -> Any:
+        """Each task to which asyncio has given it waits by itself: `shield(future)` twice makes two."""
+        task = _context.running_task()
+        if self._steps is None:
+            self._steps = {}
+        steps = self._steps.get(task)
+        if steps is None:
+            steps = self._steps[task] = self.__await__()
+        try:
+            return step(steps)
+        except BaseException:
+            del self._steps[task]  # they are at their end
+            raise
 
     def close(self) -> None:
         self.begun = True
-        if self._steps is not None:
-            self._steps.close()
+        for steps in list((self._steps or {}).values()):
+            steps.close()
 
     def __hash__(self) -> int:
         return object.__hash__(self) if self._identity is None else hash(self._identity)

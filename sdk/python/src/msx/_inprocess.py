@@ -7,24 +7,30 @@ records, one instance per service, and the ways in which an instance can be lost
 
 from __future__ import annotations
 
+import itertools
+import math
 import selectors
 import socket
 import threading
 from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future as Waiting
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from . import _registry
+from . import _clock, _registry
 from ._errors import InstanceDied, ServiceUnavailable
 from ._interrupts import Kept
 from ._loop import LoopEngine
 from ._protocol import (
+    Alarm,
     Calls,
     Decoder,
     Entry,
     Evict,
     Evicted,
+    Listen,
     Memo,
     Message,
     Raise,
@@ -34,6 +40,7 @@ from ._protocol import (
     Resume,
     Return,
     Run,
+    Summary,
     frame,
 )
 from ._remote import encode_error
@@ -60,6 +67,8 @@ class HubCall:
         self.results: list[Recorded] = []  # in the order in which they became known
         self.told: set[int] = set()
         self.wait: tuple[int, list[int]] = (0, [])
+        self.listens: list[int] = []  # what threads of its own wait for while it runs
+        self.alarm: tuple[float, Alarm] | None = None  # a timer that strikes even if it is evicted
         self.lane: Lane | None = None
         self.answer: Waiting[Outcome] = Waiting()
 
@@ -76,8 +85,10 @@ class Lane:
     def __init__(self, instance: Instance, sock: socket.socket) -> None:
         self.instance, self.sock = instance, sock
         self.reader = Reader(sock)
+        self.sent = 0
 
     def send(self, message: Message) -> None:
+        self.sent += 1
         self.sock.sendall(frame(message))
 
 
@@ -108,6 +119,8 @@ class Loop(LoopEngine):
     """The event loop of an `async def` service, in a thread; there is one per process, for all tests."""
 
     _all: dict[str, Loop] = {}  # noqa: RUF012
+    clock = _clock.Clock()
+    on_idle: Callable[[], None] = staticmethod(lambda: None)
     runtimes: dict[int, LoopRuntime] = {}  # noqa: RUF012  (by thread)
 
     @classmethod
@@ -125,6 +138,10 @@ class Loop(LoopEngine):
         cls.runtimes[threading.get_ident()] = LoopRuntime()
         engine.run(made)  # type: ignore[arg-type]
 
+    def new_loop(self) -> _clock.Loop:
+        self._taken = 0
+        return _clock.Loop(self.clock, lambda: Loop.on_idle())
+
     async def _main(self, made: Any) -> None:
         self._base = copy_context()
         made.set_result(self)
@@ -134,8 +151,39 @@ class Loop(LoopEngine):
         self.loop.call_soon_threadsafe(self._reopen, sock)
 
     def _reopen(self, sock: socket.socket) -> None:
-        self._lane = None  # that of an earlier test
+        self._lane, self._taken = None, 0  # that of an earlier test
         self._open(0, sock, {})
+
+    def abandon(self) -> None:
+        """Their hub is gone: its calls unwind."""
+        self.loop.call_soon_threadsafe(self._abandon)
+
+    def _abandon(self) -> None:
+        for call in list(self._calls.values()):
+            call.evict()
+
+    def take(self, message: Message) -> None:
+        self._taken += 1
+        super().take(message)
+
+    # --- for the thread of the hub ---
+
+    def is_idle(self, sent: int) -> bool:
+        """Whether all that was sent to it has been done, and only time can change something."""
+        return self._taken == sent and self._own.is_idle()
+
+    def next_timer(self) -> float:
+        """Of those that calls made; only for one that is idle."""
+        timers = [timer for call in self._calls.values() for timer in call.timers.values()]
+        return min((timer.when for timer in timers if not timer.was_cancelled), default=math.inf)
+
+    def wake(self) -> None:
+        self._own.wake()
+
+    @property
+    def _own(self) -> _clock.Loop:
+        assert isinstance(self.loop, _clock.Loop)
+        return self.loop
 
 
 class Machine:
@@ -143,21 +191,25 @@ class Machine:
 
     def __init__(self) -> None:
         self.replay, self.max_parked, self.slots = "", None, None
+        self._began = Loop.clock.ahead
+        self.skips_time = False
         self.faults: list[tuple[str, str]] = []
         self.runs: Counter[str] = Counter()
         self.threads = ThreadRuntime()
-        self._decode = Decoder(Calls, Return, Raise, Evicted, Memo)
+        self._decode = Decoder(Calls, Return, Raise, Evicted, Memo, Listen, Alarm, Summary)
         self._instances: dict[str, Instance] = {}
         self._calls: dict[int, HubCall] = {}
-        self._made = 0
         self._asked: deque[HubCall] = deque()
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._closing = False
+        self._lock, self._waiting = threading.Lock(), 0
+        Loop.on_idle = self._look
         self._thread = threading.Thread(target=self._serve, name="msx-hub", daemon=True)
         self._thread.start()
 
+    _ids = itertools.count(1)  # of all tests: what is left of one is not taken for another's
     replay: str
     max_parked: int | None
     slots: int | None
@@ -167,13 +219,31 @@ class Machine:
     def submit(self, service: str, payload: bytes) -> Waiting[Outcome]:
         call = HubCall(0, service, payload, None)
         self._asked.append(call)
-        self._wake.send(b"!")
+        self._look()
         return call.answer
+
+    def _look(self) -> None:
+        self._wake.send(b"!")
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """The test waits for an answer. Only then may time be skipped: before, it may have more to begin."""
+        with self._lock:
+            self._waiting += 1
+        self._look()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def skipped(self) -> float:
+        return Loop.clock.ahead - self._began
 
     def close(self) -> None:
         """Lanes end with their sockets; a call that still waits unwinds."""
         self._closing = True
-        self._wake.send(b"!")
+        self._look()
         self._thread.join()
         self._wake.close()
         self._woken.close()
@@ -187,16 +257,22 @@ class Machine:
 
     def _serve(self) -> None:
         while not self._closing:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(self._until_an_alarm()):
                 if key.data is None:
                     self._woken.recv(1024)
                 else:
                     self._read(key.data)
             while self._asked:
                 self._admit(self._asked.popleft())
+            self._ring_alarms()
             self._dispatch()
+            if self.skips_time and self._waiting:
+                self._skip()
+        Loop.on_idle = staticmethod(lambda: None)
         for lane in [key.data for key in self._selector.get_map().values() if key.data is not None]:
             lane.sock.close()
+            if lane.instance.service.is_async:
+                Loop.of(lane.instance.service).abandon()
         self._selector.close()
 
     def _read(self, lane: Lane) -> None:
@@ -204,11 +280,12 @@ class Machine:
             self._selector.unregister(lane.sock)
         while (received := lane.reader.take()) is not None:
             message: Any = self._decode(*received)
-            self._handle(lane, self._calls[message.call], message)
+            call = self._calls.get(message.call)
+            if call is not None:  # else one of an earlier test, which unwinds
+                self._handle(lane, call, message)
 
     def _admit(self, call: HubCall) -> None:
-        self._made += 1
-        call.id = self._made
+        call.id = next(self._ids)
         self._calls[call.id] = call
         found = _registry.find(call.service)
         if found is None:
@@ -251,6 +328,7 @@ class Machine:
             self._selector.register(instance.idle[0].sock, selectors.EVENT_READ, instance.idle[0])
         call.lane = instance.idle[0] if instance.service.is_async else instance.idle.pop()
         call.state, call.attempt = RUNNING, call.attempt + 1
+        call.listens, call.alarm = [], None
         call.told = {result.seq for result in call.results}
         self.runs[call.service] += 1
         via = call.parent[0].service if call.parent else None
@@ -262,6 +340,53 @@ class Machine:
         fresh = [Result(r.seq, r.ok, r.payload) for r in call.results if r.seq not in call.told]
         call.told |= {result.seq for result in fresh}
         call.lane.send(Resume(call.id, call.attempt, fresh))
+
+    def _skip(self) -> None:
+        """Where nothing moves but time, it moves on to the next timer."""
+        if any(self._moves(call) for call in self._calls.values()):
+            return
+        lanes = [instance.idle[0] for instance in self._instances.values() if instance.service.is_async]
+        loops = [Loop.of(lane.instance.service) for lane in lanes]
+        are_idle = all(loop.is_idle(lane.sent) for loop, lane in zip(loops, lanes, strict=True))
+        if not are_idle or self._selector.select(
+            0
+        ):  # in this order: what they said last may only now be here
+            return
+        strikes = min([self._next_alarm(), *(loop.next_timer() for loop in loops)])
+        if strikes < math.inf:
+            Loop.clock.ahead += max(0.0, strikes - Loop.clock.time())
+            for loop in loops:
+                loop.wake()
+            self._look()
+
+    # --- alarms: as long as a worker holds a call it keeps the time itself ---
+
+    def _alarmed(self) -> list[tuple[float, HubCall]]:
+        calls = self._calls.values()
+        return [(call.alarm[0], call) for call in calls if call.state == EVICTED and call.alarm]
+
+    def _next_alarm(self) -> float:
+        return min((due for due, _ in self._alarmed()), default=math.inf)
+
+    def _until_an_alarm(self) -> float | None:
+        due = self._next_alarm()
+        return None if due == math.inf else max(0.0, due - Loop.clock.time())
+
+    def _ring_alarms(self) -> None:
+        """The strike is recorded as the worker would have; the call is run again, whatever it waits for."""
+        now = Loop.clock.time()
+        for call in [call for due, call in self._alarmed() if due <= now]:
+            alarm = call.alarm[1] if call.alarm else None
+            call.alarm = None
+            instance = self._instances[call.service]
+            if alarm is not None and call not in instance.resumable:
+                if all(result.seq != alarm.seq for result in call.results):
+                    call.results.append(Recorded(alarm.seq, "msx.run", alarm.ident, True, alarm.payload))
+                instance.resumable.append(call)
+
+    def _moves(self, call: HubCall) -> bool:
+        is_async = call.service in self._instances and self._instances[call.service].service.is_async
+        return call.state in (RUNNING, UNWINDING) and not is_async
 
     # --- messages ---
 
@@ -278,6 +403,13 @@ class Machine:
                     recorded = Recorded(message.seq, "msx.run", message.ident, message.ok, message.payload)
                     call.results.insert(message.known, recorded)
                     call.told.add(message.seq)
+            case Listen():
+                if is_current:
+                    call.listens = message.seqs
+                    self._tell(call)
+            case Alarm():
+                if is_current or call.state == UNWINDING:
+                    call.alarm = (Loop.clock.time() + message.after_ms / 1000, message)
             case Evicted():
                 self._free(lane)
                 if call.state == UNWINDING:
@@ -327,6 +459,14 @@ class Machine:
         resumable = self._instances[call.service].resumable
         if call.state in (PARKED, EVICTED) and call.is_over() and call not in resumable:
             resumable.append(call)
+        self._tell(call)
+
+    def _tell(self, call: HubCall) -> None:
+        """A call that runs is told what its own threads wait for, once."""
+        news = {result.seq for result in call.results} - call.told
+        if call.state == RUNNING and not news.isdisjoint(call.listens):
+            call.listens = []
+            self._resume(call)
 
     def _on_done(self, instance: Instance, call: HubCall, outcome: Outcome) -> None:
         if self._is_lost(call, "answer"):

@@ -36,7 +36,7 @@ class LoopEngine:
 
     def __init__(self, service: Service[..., Any]) -> None:
         self.service = service
-        self.loop = _new_loop()
+        self.loop = self.new_loop()
         self._out: list[bytes] = []
         self._calls: dict[tuple[int, int], LoopCall] = {}
         self._dirty: list[LoopCall] = []
@@ -47,6 +47,9 @@ class LoopEngine:
         self._thread = threading.get_ident()
         self._lane: Lane | None = None
         self._watchdog = Watchdog(self.loop, service.name, self._is_busy)
+
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        return _new_loop()
 
     def run(self, worker: WorkerProcess) -> None:
         asyncio.set_event_loop(self.loop)

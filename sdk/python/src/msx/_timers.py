@@ -31,7 +31,7 @@ class Timer:
         self, call: LoopCall, number: int, callback: Callable[..., Any], args: Any, context: Context
     ) -> None:
         self.call, self.number = call, number
-        self._callback, self._args, self._context = callback, args, context
+        self._callback, self._args, self.context = callback, args, context
         self.handle: asyncio.TimerHandle | None = None
 
     def __call__(self) -> None:
@@ -53,29 +53,36 @@ class Timer:
         """In its turn; the clock's own strike, if it is still to come, is none any more."""
         if self.handle is not None and not self.handle.cancelled():
             self.handle.cancel()
-            loop.call_soon(self._callback, *self._args, context=self._context)
+            loop.call_soon(self._callback, *self._args, context=self.context)
 
 
 def watch(loop: asyncio.AbstractEventLoop, current: Callable[[Context], LoopCall | None]) -> None:
     """Numbers the timers that calls make on this loop."""
-    real = loop.call_at
+    real_at, real_later = loop.call_at, loop.call_later
 
+    def timer_of(callback: Any, args: Any, context: Context | None) -> Timer | None:
+        if getattr(callback, "__module__", None) not in _MAKERS:
+            return None
+        own = context if context is not None else copy_context()
+        call = current(own)
+        return None if call is None or call.ended else call.new_timer(callback, args, own)
+
+    # Each loop has one of the two call the other: what is given on is a Timer, and not numbered again.
     def call_at(
         when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        if getattr(callback, "__module__", None) in _MAKERS:
-            own = context if context is not None else copy_context()
-            call = current(own)
-            if call is not None and not call.ended:
-                timer = call.new_timer(callback, args, own)
-                timer.handle = real(when, timer, context=own)
-                return timer.handle
-        return real(when, callback, *args, context=context)
+        if (timer := timer_of(callback, args, context)) is None:
+            return real_at(when, callback, *args, context=context)
+        timer.handle = real_at(when, timer, context=timer.context)
+        return timer.handle
 
     def call_later(
         delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        return call_at(loop.time() + delay, callback, *args, context=context)
+        if (timer := timer_of(callback, args, context)) is None:
+            return real_later(delay, callback, *args, context=context)
+        timer.handle = real_later(delay, timer, context=timer.context)
+        return timer.handle
 
     loop.call_at = call_at  # type: ignore[method-assign, assignment]
     loop.call_later = call_later  # type: ignore[method-assign, assignment]

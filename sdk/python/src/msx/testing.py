@@ -9,6 +9,7 @@ import concurrent.futures
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import TimeoutError as WaitedTooLong
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -73,6 +74,25 @@ class Hub:
     def slots(self, number: int | None) -> None:
         self._machine.slots = number
 
+    @property
+    def time(self) -> str:
+        """`"skip"`: while the test waits, and so do all calls, the next timer of asyncio strikes at once.
+
+        Else `"real"`.
+        """
+        return "skip" if self._machine.skips_time else "real"
+
+    @time.setter
+    def time(self, mode: str) -> None:
+        if mode not in ("real", "skip"):
+            raise UsageError(f"msx_hub.time is 'real' or 'skip', not {mode!r}")
+        self._machine.skips_time = mode == "skip"
+
+    @property
+    def skipped(self) -> float:
+        """Seconds that were skipped in this test."""
+        return self._machine.skipped()
+
     def kill(self, service: Service[..., Any] | str, at: Moment = "wait") -> None:
         """The next call of the service loses its instance: before its first line, while it waits, or when it
         answers.
@@ -109,6 +129,9 @@ class Hub:
     def submit(self, name: str, args: Any, kwargs: Any) -> Any:
         return self._machine.submit(name, encode_arguments(name, args, kwargs, LIMIT)[0])
 
+    def awaited(self) -> AbstractContextManager[None]:
+        return self._machine.awaited()
+
     def waited_in_vain(self, name: str) -> TimeoutError:
         return TimeoutError(
             f"{name} did not answer within {self.timeout:g} s (msx_hub.timeout); under way are: "
@@ -143,11 +166,13 @@ class RootRace(PlainRace):
     """Calls that are wanted in the order in which they are answered."""
 
     def settle_blocking(self) -> None:
-        done, _ = concurrent.futures.wait(
-            [future.waiting for future in self.waiting.values()],
-            timeout=min(future.timeout for future in self.waiting.values()),
-            return_when=concurrent.futures.FIRST_COMPLETED,
-        )
+        futures = list(self.waiting.values())
+        with futures[0].awaited():
+            done, _ = concurrent.futures.wait(
+                [future.waiting for future in futures],
+                timeout=min(future.timeout for future in futures),
+                return_when=concurrent.futures.FIRST_COMPLETED,
+            )
         for future in [future for future in self.waiting.values() if not done or future.waiting in done]:
             future.wait()
 
@@ -165,6 +190,9 @@ class RootFuture(Future[Any]):
     def timeout(self) -> float:
         return self._hub.timeout
 
+    def awaited(self) -> AbstractContextManager[None]:
+        return self._hub.awaited()
+
     def begin(self) -> None:
         if not self.begun:
             self.begun = True
@@ -172,7 +200,8 @@ class RootFuture(Future[Any]):
 
     def wait(self) -> None:
         if not self.done:
-            self._settle(lambda: self.waiting.result(self._hub.timeout))
+            with self.awaited():
+                self._settle(lambda: self.waiting.result(self._hub.timeout))
 
     def _settle(self, outcome: Callable[[], Any]) -> None:
         try:
@@ -192,7 +221,8 @@ class RootFuture(Future[Any]):
     async def _settle_on_loop(self) -> None:
         import asyncio
 
-        await asyncio.wait([asyncio.wrap_future(self.waiting)], timeout=self._hub.timeout)
+        with self.awaited():
+            await asyncio.wait([asyncio.wrap_future(self.waiting)], timeout=self._hub.timeout)
         self._settle(lambda: self.waiting.result(0))
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -203,9 +233,8 @@ class RootFuture(Future[Any]):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "msx(replay='always', max_parked=2, slots=1, timeout=60): settings of the fixture msx_hub"
-    )
+    settings = "replay='always', max_parked=2, slots=1, timeout=60, time='skip'"
+    config.addinivalue_line("markers", f"msx({settings}): settings of the fixture msx_hub")
 
 
 @pytest.fixture
@@ -216,7 +245,7 @@ def msx_hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
     before = _context.runtime
     try:
         for name, value in (marker.kwargs if marker else {}).items():
-            if name not in ("replay", "max_parked", "slots", "timeout"):
+            if name not in ("replay", "max_parked", "slots", "timeout", "time"):
                 raise UsageError(f"pytest.mark.msx has no setting {name!r}")
             setattr(hub, name, value)
         _context.install(hub)

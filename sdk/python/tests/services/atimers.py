@@ -89,3 +89,8 @@ async def first_within():
         return await within(0.05, msx.first([slow.aio(0.3), slow.aio(0.3)]))
     except asyncio.TimeoutError:
         return await plus(1, 2)
+
+
+@microservice
+async def kind_of_loop():
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]

@@ -123,6 +123,13 @@ async def shielded(name):
 
 
 @HOWS
+async def awaited_by_many(name):
+    future = atick(1, name)
+    tasks = asyncio.ensure_future(future), asyncio.create_task(future)
+    return await asyncio.gather(asyncio.shield(future), *tasks, asyncio.shield(future))
+
+
+@HOWS
 async def nested(name):
     async def level(n):
         if n == 0:
