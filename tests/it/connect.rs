@@ -33,6 +33,24 @@ fn what_a_program_may_do() {
     rests(&hub);
 }
 
+/// Cells in a kernel of Jupyter, whose event loop runs.
+#[test]
+fn a_notebook() {
+    let python = crate::sdk::environment();
+    let sandbox = project().env("VIRTUAL_ENV", python.to_str().unwrap());
+    let hub = Hub::up(&sandbox, &[]);
+    let (code, stdout, stderr) = sandbox.start(&["run", "--inline", "notebook.py"]).end();
+    assert_eq!(code, Some(0), "{stderr}");
+    insta::assert_snapshot!(stdout, @r"
+    [2] 3
+    [3] UsageError: price(…) would block the running event loop; use: await price.aio(…)
+    [4] True
+    [5] OutOfStock: there is no plum
+    [6] 4
+    ");
+    rests(&hub);
+}
+
 #[test]
 fn the_same_when_calls_are_replayed() {
     let sandbox = project();

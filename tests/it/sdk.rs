@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What the SDK's tests need.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 12] = [
     "msgspec>=0.19,<1",
     "pytest>=8,<10",
     "hypothesis>=6,<7",
@@ -16,6 +16,8 @@ const PACKAGES: [&str; 10] = [
     "pydantic>=2.7,<3",
     "ruff>=0.14,<1",
     "uvloop>=0.19,<1",
+    "ipykernel>=6,<8",
+    "nbclient>=0.10,<1",
 ];
 
 #[test]
