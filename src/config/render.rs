@@ -45,6 +45,7 @@ fn sections(manifest: &Manifest, services: Option<&[Resolved]>) -> Vec<Section> 
     let mut sections = vec![
         section(&["project"], manifest.project.lines()),
         section(&["python"], manifest.python.lines()),
+        section(&["node"], node_lines(manifest)),
         section(&["gateway"], manifest.gateway.lines()),
     ];
     let Some(services) = services else {
@@ -58,6 +59,11 @@ fn sections(manifest: &Manifest, services: Option<&[Resolved]>) -> Vec<Section> 
         sections.push(section(&["services", service.name.as_str()], settings(service)));
     }
     sections
+}
+
+/// Nothing where there is no service for Node.js.
+fn node_lines(manifest: &Manifest) -> Vec<Line> {
+    manifest.node.lines()
 }
 
 /// What one section says, without msx's defaults.

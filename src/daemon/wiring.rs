@@ -28,7 +28,7 @@ use crate::registry::{Offer, Registry};
 use crate::shard::Shard;
 use crate::supervisor::logs::LogStore;
 use crate::supervisor::watch::Watch;
-use crate::supervisor::{Settings, Supervisor, Wiring};
+use crate::supervisor::{NodeProgram, Settings, Supervisor, Wiring};
 
 /// A hub whose rooms run.
 #[derive(Clone)]
@@ -228,6 +228,10 @@ fn settings(options: &UpOptions, plan: &Plan) -> Result<Settings, Failure> {
     ];
     Ok(Settings {
         interpreter: plan.environment.interpreter.clone(),
+        node: plan.node.as_ref().map(|node| NodeProgram {
+            interpreter: node.interpreter.clone(),
+            sdk: node.sdk.clone(),
+        }),
         env: env.map(|(name, value)| (OsString::from(name), value)).into(),
         project: options.project.root().to_owned(),
     })
