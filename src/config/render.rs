@@ -45,9 +45,11 @@ fn sections(manifest: &Manifest, services: Option<&[Resolved]>) -> Vec<Section> 
     let mut sections = vec![
         section(&["project"], manifest.project.lines()),
         section(&["python"], manifest.python.lines()),
-        section(&["node"], node_lines(manifest)),
         section(&["gateway"], manifest.gateway.lines()),
     ];
+    if !manifest.node.modules.is_empty() {
+        sections.insert(2, section(&["node"], manifest.node.lines()));
+    }
     let Some(services) = services else {
         sections.push(section(&["defaults"], written(&manifest.defaults)));
         for service in &manifest.services {
@@ -59,11 +61,6 @@ fn sections(manifest: &Manifest, services: Option<&[Resolved]>) -> Vec<Section> 
         sections.push(section(&["services", service.name.as_str()], settings(service)));
     }
     sections
-}
-
-/// Nothing where there is no service for Node.js.
-fn node_lines(manifest: &Manifest) -> Vec<Line> {
-    manifest.node.lines()
 }
 
 /// What one section says, without msx's defaults.

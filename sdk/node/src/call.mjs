@@ -79,10 +79,11 @@ export class Call {
 
   // --- for the code of the call ---
 
-  /** The next child call. */
-  ask(service, args, kwargs, options, inMemo) {
+  /** The next child call; `name` tells of which service. */
+  ask(name, args, kwargs, options, inMemo) {
     if (this.#isSuspended) return never();
     try {
+      const service = name();
       this.#refuse(service, inMemo);
       const { payload, ident } = this.#arguments(service, args, kwargs);
       const seq = this.#claim(service, ident);

@@ -7,7 +7,7 @@ import { UsageError } from "./errors.mjs";
 export const storage = new AsyncLocalStorage();
 
 /** Set once this process is a worker: then there are calls, and code outside of them cannot make any. */
-export const process_ = { isWorker: false };
+export const mode = { isWorker: false };
 
 /** What a call knows of itself. */
 export function context() {

@@ -39,7 +39,7 @@ export const frames = {
   stack: (call, attempt, text) => frame(3, [call, attempt, text]),
   stacks: (nonce, stacks) => frame(4, [nonce, stacks]),
   calls: (call, attempt, entries, wait) => frame(48, [call, attempt, entries, wait]),
-  returned: (call, attempt, payload) => frame(49, [call, attempt, payload, 0]),
+  returned: (call, attempt, payload, micros = 0) => frame(49, [call, attempt, payload, micros]),
   raised: (call, attempt, payload) => frame(50, [call, attempt, payload]),
   evicted: (call, attempt) => frame(51, [call, attempt]),
   memo: (call, attempt, fields) => frame(52, [call, attempt, ...fields]),

@@ -3,7 +3,7 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { decode, encode } from "./codec.mjs";
-import { process_, storage } from "./context.mjs";
+import { mode, storage } from "./context.mjs";
 import { UsageError } from "./errors.mjs";
 import { Kwargs } from "./values.mjs";
 
@@ -40,7 +40,7 @@ export function call(name, ...args) {
 }
 
 function makeStub(name, options, fn) {
-  const stub = (...args) => ask(name(), args, options, fn);
+  const stub = (...args) => ask(name, args, options, fn);
   stub.options = (more) => makeStub(name, { ...options, ...wireOptions(more) }, fn);
   if (fn !== undefined) stub.local = fn;
   return stub;
@@ -59,11 +59,11 @@ function ask(name, all, options, fn) {
 
 /** Outside of a hub a function runs here, with values as they would travel. */
 async function outside(name, args, kwargs, fn) {
-  if (process_.isWorker) {
-    throw new UsageError(`${name} was called outside of a call: services are called by the code of a service's function`);
+  if (mode.isWorker) {
+    throw new UsageError(`${name()} was called outside of a call: services are called by the code of a service's function`);
   }
-  if (fn === undefined) throw new UsageError(`${name} can only be called by a service that runs under \`msx up\``);
-  if (Object.keys(kwargs).length > 0) throw new UsageError(`${name}: kwargs(…) is for services of Python`);
+  if (fn === undefined) throw new UsageError(`${name()} can only be called by a service that runs under \`msx up\``);
+  if (Object.keys(kwargs).length > 0) throw new UsageError(`${name()}: kwargs(…) is for calls under \`msx up\``);
   return decode(encode(await fn(...decode(encode(args)))));
 }
 

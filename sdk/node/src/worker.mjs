@@ -2,7 +2,7 @@
 
 import net from "node:net";
 import { pathToFileURL } from "node:url";
-import { process_, runHooks } from "./context.mjs";
+import { mode, runHooks } from "./context.mjs";
 import { Control } from "./control.mjs";
 import { Engine } from "./engine.mjs";
 import { VERSION } from "./protocol.mjs";
@@ -64,7 +64,7 @@ async function main([name, file]) {
   process.on("unhandledRejection", (reason) => {
     process.stderr.write(`a rejected promise was not handled: ${reason instanceof Error ? ownStack(reason) : reason}\n`);
   });
-  process_.isWorker = true;
+  mode.isWorker = true;
   const service = await load(name, file);
   await hooks("start", name);
   const engine = new Engine(service, lane, tally);
