@@ -285,7 +285,7 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
         Command::Gone { instance, reason } => local.gone(instance, reason),
         Command::Attach { event, instance, lanes, channels } => {
             local.attach(event, instance, lanes, channels)
-        },
+        }
         Command::Control { instance, message } => local.control(instance, &message),
         Command::Ask { ask, answer, key } => {
             let mut state = key.lock();

@@ -7,7 +7,9 @@ use super::diagnostics::{Diagnostics, Problem};
 use super::names::suggest;
 use super::place::{Located, Place};
 use super::raw::{self, Entry, Table, Value};
-use super::schema::{self, Gateway, GatewayLayer, Node, NodeLayer, Project, ProjectLayer, Python, PythonLayer, ServiceLayer};
+use super::schema::{
+    self, Gateway, GatewayLayer, Node, NodeLayer, Project, ProjectLayer, Python, PythonLayer, ServiceLayer,
+};
 use super::section::Title;
 
 /// One manifest text with the name that errors show.

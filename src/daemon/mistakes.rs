@@ -96,11 +96,20 @@ pub fn check_modules(manifest: &Manifest, root: &Path, discovery: &Discovery) ->
     }
 }
 
+fn node_import_help(failing: &[&ModuleError]) -> &'static str {
+    match failing.iter().any(|error| error.message.contains("Cannot find package")) {
+        true => {
+            "packages that the modules import are found in `node_modules` beside or above them: `npm install` puts them there"
+        }
+        false => "the stack above is the module's own: correct it there",
+    }
+}
+
 /// The same for `[node]`; and a service has one home.
 pub fn check_node_modules(manifest: &Manifest, found: &Discovery, python: &Discovery) -> Result<(), Failure> {
     let failing: Vec<&ModuleError> = found.errors.iter().collect();
     if !failing.is_empty() {
-        return Err(import_failure(&failing, "the stack above is the module's own: correct it there"));
+        return Err(import_failure(&failing, node_import_help(&failing)));
     }
     let mut problems = Diagnostics::default();
     for script in manifest.node.modules.iter().filter(|script| is_without_services(script, found)) {

@@ -21,7 +21,8 @@ const STARTED_UNASKED_MAX: usize = 16;
 /// What will run.
 pub struct Plan {
     pub manifest: Manifest,
-    pub environment: Environment,
+    /// What runs the services in Python, if there are any.
+    pub environment: Option<Environment>,
     /// What runs the services in JavaScript, if there are any.
     pub node: Option<node::Environment>,
     pub services: Vec<Planned>,
@@ -91,7 +92,7 @@ fn beside(script: &Path) -> Result<Vec<Candidate>, Failure> {
 
 struct Findings {
     manifest: Manifest,
-    environment: Environment,
+    environment: Option<Environment>,
     node: Option<node::Environment>,
     discovery: Discovery,
 }
@@ -99,14 +100,21 @@ struct Findings {
 async fn find(options: &UpOptions, guard: &Guard, report: &Report) -> Result<Findings, Failure> {
     let run = runner(guard.clone());
     let (mut manifest, scripts) = read(options)?;
-    let environment = prepare(&options.project, &manifest, &scripts, &*run, report).await?;
     let modules: Vec<String> = match scripts.is_empty() {
         true => manifest.python.modules.iter().map(|module| module.value.clone()).collect(),
         false => scripts.iter().map(|script| script.module.clone()).collect(),
     };
-    report(Progress::Preparing { what: "looking for services".into(), done: 0, total: 0 });
     let root = options.project.root();
-    let mut discovery = python::discover(&environment, &modules, &*run, root).await?;
+    // Without services in Python nobody needs Python.
+    let environment = match modules.is_empty() {
+        true => None,
+        false => Some(prepare(&options.project, &manifest, &scripts, &*run, report).await?),
+    };
+    report(Progress::Preparing { what: "looking for services".into(), done: 0, total: 0 });
+    let mut discovery = match &environment {
+        Some(environment) => python::discover(environment, &modules, &*run, root).await?,
+        None => Discovery::default(),
+    };
     mistakes::check_modules(&manifest, root, &discovery)?;
     let node = find_in_node(options, &manifest, &*run, &mut discovery).await?;
     let services = discovery.services.len();

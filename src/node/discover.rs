@@ -30,8 +30,11 @@ pub async fn discover(
     let doing = "import the modules of [node]";
     let finished = bounded(run, command, &Purpose { doing, bound: DISCOVERY_BOUND, help: HELP }).await?;
     if !finished.status_ok || !answer.0.exists() {
-        let message =
-            format!("the process that imports `{}` ended early, with {}", modules.join("`, `"), finished.status);
+        let message = format!(
+            "the process that imports `{}` ended early, with {}",
+            modules.join("`, `"),
+            finished.status
+        );
         return Err(PythonError::new(message, HELP).with_detail(&finished.last_words()));
     }
     let mut found = answer.read().map_err(|error| error.with_detail(&finished.last_words()))?;

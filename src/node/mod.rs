@@ -54,7 +54,7 @@ pub async fn prepare(request: &Request<'_>, run: &Runner) -> Result<Environment,
 
 fn choose(request: &Request<'_>, host: &Host) -> Result<PathBuf, PythonError> {
     let found = match request.interpreter {
-        Some(path) if path.contains('/') => Some(request.project.join(path)),
+        Some(path) if path.contains('/') => Some(request.project.join(path).components().collect()),
         Some(command) => host.find(command),
         None => host.find("node"),
     };
@@ -65,7 +65,8 @@ fn missing(request: &Request<'_>) -> PythonError {
     let name = request.interpreter.unwrap_or("node");
     let message = format!("the services of `[node]` need Node.js, and there is no `{name}` on PATH");
     let (major, minor) = OLDEST;
-    let help = format!("install Node.js {major}.{minor} or newer from nodejs.org or your distribution, or {NAMING}");
+    let help =
+        format!("install Node.js {major}.{minor} or newer from nodejs.org or your distribution, or {NAMING}");
     PythonError::new(message, help).about(Setting::NodeInterpreter)
 }
 
@@ -83,7 +84,8 @@ async fn check_version(
     };
     let help = format!("run the same command to see why it hangs, or {NAMING}");
     let purpose = Purpose { doing: "ask Node.js for its version", bound: PROBE_BOUND, help: &help };
-    let finished = bounded(run, command, &purpose).await.map_err(|error| error.about(Setting::NodeInterpreter))?;
+    let finished =
+        bounded(run, command, &purpose).await.map_err(|error| error.about(Setting::NodeInterpreter))?;
     let answer = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
     let shown = interpreter.display();
     let (major, minor) = OLDEST;

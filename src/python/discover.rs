@@ -22,7 +22,7 @@ const DISCOVERY_BOUND: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What was found in the modules.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Discovery {
     pub services: Vec<FoundService>,
     /// Modules that cannot be used.

@@ -30,8 +30,8 @@ use std::path::{Path, PathBuf};
 use crate::protocol::progress::Progress;
 use requirements::Requirements;
 
-pub use candidates::{Candidate, candidates, script_file};
 pub use cache::{Build, complete};
+pub use candidates::{Candidate, candidates, script_file};
 pub use discover::{Answer, Discovery, ModuleError, discover};
 pub use error::{PythonError, Setting};
 pub use host::Host;

@@ -118,11 +118,7 @@ pub struct Purpose<'a> {
 }
 
 /// Runs a command to its end or to the bound. A failed exit is for the caller to judge.
-pub async fn bounded(
-    run: &Runner,
-    command: Command,
-    purpose: &Purpose<'_>,
-) -> Result<Finished, PythonError> {
+pub async fn bounded(run: &Runner, command: Command, purpose: &Purpose<'_>) -> Result<Finished, PythonError> {
     let shown = show(&command.argv);
     let doing = purpose.doing;
     match tokio::time::timeout(purpose.bound, run(command)).await {

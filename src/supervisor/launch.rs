@@ -26,7 +26,8 @@ const TALLY_FD: RawFd = 5;
 /// What all instances of the project have in common.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub interpreter: PathBuf,
+    /// The Python that runs services, if there are any in Python.
+    pub python: Option<PathBuf>,
     /// What runs services written for Node.js, if there are any.
     pub node: Option<NodeProgram>,
     /// Laid over the hub's environment, under the service's own: `PYTHONPATH`, `PYTHONHASHSEED`, …
@@ -94,7 +95,8 @@ fn argv(settings: &Settings, service: &ServiceEntry) -> io::Result<Vec<OsString>
     let name = service.spec.name.as_str();
     match service.spec.language {
         Language::Python => {
-            Ok(vec![settings.interpreter.clone().into(), "-m".into(), "msx._worker".into(), name.into()])
+            let python = settings.python.as_ref().ok_or_else(|| io::Error::other("there is no Python"))?;
+            Ok(vec![python.into(), "-m".into(), "msx._worker".into(), name.into()])
         }
         Language::Node => {
             let node = settings.node.as_ref().ok_or_else(|| io::Error::other("there is no Node.js"))?;
@@ -149,7 +151,7 @@ mod tests {
         offer.spec.env = BTreeMap::from([("LEVEL".to_owned(), "service".to_owned())]);
         let registry = Registry::new(vec![offer]);
         let settings = Settings {
-            interpreter: "/usr/bin/python3".into(),
+            python: Some("/usr/bin/python3".into()),
             node: None,
             env: vec![("LEVEL".into(), "project".into()), ("PYTHONPATH".into(), "sdk".into())],
             project: "/".into(),

@@ -159,7 +159,7 @@ impl Hub {
         let (told, reported) = (core.clone(), progress.clone());
         let supervisor = Supervisor::start(Wiring {
             settings: Settings {
-                interpreter: interpreter.into(),
+                python: Some(interpreter.into()),
                 node: None,
                 env: vec![("PYTHONPATH".into(), project.path().into())],
                 project: project.path().to_owned(),
