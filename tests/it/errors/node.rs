@@ -100,7 +100,8 @@ fn a_node_that_is_too_old() {
     let text = "interpreter = \"./old-node\"\nmodules = [\"services/prices.mjs\"]";
     let sandbox =
         manifest(text).file("services/prices.mjs", "").file("old-node", "#!/bin/sh\necho v18.2.0\n");
-    crate::support::make_executable(&sandbox.path("old-node"));
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(sandbox.path("old-node"), mode).unwrap();
     assert_output!(sandbox, ["up"], @r#"
     exit: 2
     --- stdout
