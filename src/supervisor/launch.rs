@@ -141,6 +141,7 @@ fn environment(
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::os::unix::fs::FileExt;
 
     use super::*;
     use crate::registry::Registry;
@@ -170,6 +171,34 @@ mod tests {
         assert_eq!(value("MSX_INSTANCE"), "resize-1");
         assert_eq!(value("MSX_SERVICE"), "jobs.resize");
         assert_eq!(value("MSX_FD"), "3");
+    }
+
+    #[test]
+    fn an_instance_of_node_inherits_its_lane_and_its_tally() {
+        let mut offer = offer("jobs.resize");
+        (offer.spec.language, offer.spec.module) = (Language::Node, "jobs.mjs".to_owned());
+        let node = NodeProgram { interpreter: "/bin/node".into(), sdk: "/sdk".into() };
+        let settings =
+            Settings { python: None, node: Some(node), env: Vec::new(), project: "/project".into() };
+        let registry = Registry::new(vec![offer]);
+        let launch = prepare(&settings, &registry.snapshot().services[0], "resize-1").unwrap();
+        let argv = [
+            "/bin/node",
+            "--import",
+            "/sdk/hooks.mjs",
+            "/sdk/worker.mjs",
+            "jobs.resize",
+            "/project/jobs.mjs",
+        ];
+        assert_eq!(launch.spec.argv, argv);
+        let numbers: Vec<RawFd> = launch.spec.fds.iter().map(|(_, number)| *number).collect();
+        assert_eq!(numbers, [CONTROL_FD, 1, 2, LANE_FD, TALLY_FD]);
+        let env: BTreeMap<OsString, OsString> = launch.spec.env.into_iter().collect();
+        let value = |key: &str| env.get(OsStr::new(key)).unwrap().to_str().unwrap();
+        assert_eq!((value("MSX_LANE_FD"), value("MSX_TALLY_FD")), ("4", "5"));
+        let mut tally = [0; 16];
+        let length = File::from(launch.channels.inherited.unwrap().tally).read_at(&mut tally, 0).unwrap();
+        assert_eq!(tally[..length], UNTOLD, "until the worker writes there it has begun with everything");
     }
 
     #[test]

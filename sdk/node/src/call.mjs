@@ -23,12 +23,19 @@ export class Pending extends Promise {
     return Promise;
   }
 
-  onAwaited = undefined;
+  future = undefined;
 
   then(fulfilled, rejected) {
-    this.onAwaited?.();
+    this.future?.awaited();
     return super.then(fulfilled, rejected);
   }
+}
+
+/** All results, in the order of the calls. Unlike with `Promise.all`, the caller waits once, however many there are. */
+export function gather(promises) {
+  const [all, group] = [[...promises], {}];
+  for (const one of all) if (one instanceof Pending) one.future.group = group;
+  return Promise.all(all);
 }
 
 /** A promise that is never settled. */
@@ -147,13 +154,14 @@ export class Call {
   }
 
   #future(seq, service) {
-    const future = { service, at: new Error(), isAwaited: false };
-    const promise = new Pending((resolve, reject) => Object.assign(future, { resolve, reject }));
-    promise.onAwaited = () => {
+    const future = { service, at: new Error(), isAwaited: false, group: null };
+    future.awaited = () => {
       if (future.isAwaited) return;
       future.isAwaited = true;
       this.#touch();
     };
+    const promise = new Pending((resolve, reject) => Object.assign(future, { resolve, reject }));
+    promise.future = future;
     this.#futures.set(seq, future);
     this.#touch();
     return promise;
@@ -279,8 +287,10 @@ export class Call {
   /** What it waits for; null as long as it is doing something itself. */
   #wanted() {
     if (this.#memos > 0) return null;
-    const seqs = [...this.#futures].filter(([, future]) => future.isAwaited).map(([seq]) => seq);
-    return seqs.length === 0 ? null : [seqs.length === 1 ? WAIT_ALL : WAIT_ANY, seqs];
+    const awaited = [...this.#futures].filter(([, future]) => future.isAwaited);
+    if (awaited.length === 0) return null;
+    const groups = new Set(awaited.map(([, future]) => future.group ?? future));
+    return [groups.size === 1 ? WAIT_ALL : WAIT_ANY, awaited.map(([seq]) => seq)];
   }
 
   #emit(wait) {

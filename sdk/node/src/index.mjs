@@ -1,5 +1,6 @@
 // The package `msx`.
 
+export { gather } from "./call.mjs";
 export { context, onStart, onStop, run, summary } from "./context.mjs";
 export {
   Cancelled, Fatal, IdempotencyConflict, InstanceDied, LimitExceeded, NonDeterminismError, RemoteError, ServiceUnavailable,

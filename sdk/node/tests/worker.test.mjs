@@ -60,6 +60,14 @@ test("several waits are one, and results are handed over in the recorded order",
     assert.deepEqual((await hub.returned()).value, ["second", "first"]);
   }));
 
+test("a gather waits once for all", () =>
+  withWorker("gathers", async (hub) => {
+    hub.run(1, []);
+    assert.deepEqual((await hub.next(48))[3], [0, [0, 1]]);
+    hub.resume(1, [[1, "b"], [0, "a"]]);
+    assert.deepEqual((await hub.returned()).value, ["a", 5, "b"]);
+  }));
+
 test("an evicted attempt never goes on, and leaves nothing behind", async () => {
   await withWorker("holds", async (hub) => {
     hub.run(1, []);

@@ -133,7 +133,6 @@ fn a_mistake_of_syntax() {
 
     [ROOT]/services/prices.mjs:2
     export const f = microservice((x) => x;
-                                         ^
 
     SyntaxError: missing ) after argument list
 

@@ -1,6 +1,6 @@
 // What the tests run as a worker; the hub is the test.
 
-import { context, microservice, onStop, run, service } from "msx";
+import { context, gather, microservice, onStop, run, service } from "msx";
 
 const other = service("other.one");
 /** What an attempt that was given up held. */
@@ -26,6 +26,7 @@ export const both = microservice(async () => {
   await Promise.all([note("a"), note("b")]);
   return order;
 });
+export const gathers = microservice(() => gather([other("a"), 5, other("b")]));
 export const memo = microservice(async () => [await run(function once() { return 7; }), await other(1)]);
 export const nested = microservice(() => run(() => other(1)));
 export const late = microservice(() => {

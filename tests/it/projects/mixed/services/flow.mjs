@@ -1,5 +1,5 @@
 import fs from "node:fs";
-import { context, kwargs, microservice, run, service, summary } from "msx";
+import { context, gather, kwargs, microservice, run, service, summary } from "msx";
 
 const [double, pyFib, gate] = ["double", "py_fib", "gate"].map(service);
 
@@ -30,6 +30,11 @@ export const loops = microservice(async (times) => {
 export const fans = microservice(async (width) => {
   const results = await Promise.all(Array.from({ length: width }, (_, n) => double(n)));
   return results.reduce((sum, one) => sum + one, 0);
+});
+
+export const gathers = microservice(async (width) => {
+  const results = await gather(Array.from({ length: width }, (_, n) => double(n)));
+  return results.length;
 });
 
 /** Calls that are started early and waited for late, and branches that go on at different times. */
