@@ -246,6 +246,28 @@ fn a_call_that_waits_in_a_killed_instance_goes_on_in_the_next() {
 }
 
 #[test]
+fn a_project_without_python_needs_none() {
+    let manifest = format!(
+        "[node]\ninterpreter = \"{}\"\nmodules = [\"only.mjs\"]\n\n[gateway]\nlisten = \"127.0.0.1:0\"\n",
+        node().display()
+    );
+    let text = "import { microservice } from \"msx\";\nexport const double = microservice((x) => x * 2);\n";
+    let sandbox = Sandbox::with_manifest(&manifest).file("only.mjs", text).env("PATH", "/nonexistent");
+    let hub = Hub::up(&sandbox, &[]);
+    assert_eq!(hub.call(&["double", "21"]), "42");
+    assert_eq!(hub.ps()["hub"]["python"], "none");
+}
+
+#[test]
+fn a_changed_module_serves_its_new_code() {
+    let sandbox = mixed();
+    let hub = Hub::up(&sandbox, &["--watch"]);
+    assert_eq!(hub.call(&["add", "1"]), "2");
+    sandbox.edit("services/flow.mjs", "(x, y = 1) => x + y", "(x, y = 1) => x + y + 100");
+    wait_for("the new code", || (hub.call(&["add", "1"]) == "102").then_some(()));
+}
+
+#[test]
 fn a_restart_under_load_fails_no_call() {
     let sandbox = mixed();
     let hub = Hub::up(&sandbox, &[]);
