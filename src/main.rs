@@ -12,6 +12,7 @@ mod failure;
 mod gateway;
 mod guard;
 mod model;
+mod node;
 mod project;
 mod protocol;
 mod python;

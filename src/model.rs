@@ -61,6 +61,14 @@ pub struct InstanceId {
     pub generation: Generation,
 }
 
+/// What a service is written in, and so which program its instances run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Language {
+    #[default]
+    Python,
+    Node,
+}
+
 /// How a worker runs its calls.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum WorkerKind {

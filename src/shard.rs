@@ -9,7 +9,6 @@ mod looking;
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +22,7 @@ use tokio::task::LocalSet;
 
 use crate::core::{Answer, Core, Event, Reason, Refusal, ServiceReport, TICK};
 use crate::model::{CallKey, InstanceId, ServiceId};
-use crate::protocol::worker::{CallOptions, FromControl, ToControl};
+use crate::protocol::worker::{CallOptions, Channels, FromControl, ToControl};
 use local::Local;
 
 pub use looking::{STACKS_BOUND, Silent};
@@ -55,7 +54,7 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 
 enum Command {
     Event(Event),
-    Attach { event: Event, instance: InstanceId, lanes: usize, control: OwnedFd },
+    Attach { event: Event, instance: InstanceId, lanes: usize, channels: Channels },
     Gone { instance: InstanceId, reason: String },
     Control { instance: InstanceId, message: ToControl },
     Ask { ask: NewAsk, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
@@ -119,9 +118,9 @@ impl Shard {
         self.push(Command::Gone { instance, reason });
     }
 
-    /// Serves the control channel of a new instance, which will have `lanes` lanes at most. `event` is its `Attached`.
-    pub fn attach(&self, event: Event, instance: InstanceId, lanes: usize, control: OwnedFd) {
-        self.push(Command::Attach { event, instance, lanes, control });
+    /// Serves the channels of a new instance, which will have `lanes` lanes at most. `event` is its `Attached`.
+    pub fn attach(&self, event: Event, instance: InstanceId, lanes: usize, channels: Channels) {
+        self.push(Command::Attach { event, instance, lanes, channels });
     }
 
     /// Sends an instance a message on its control channel.
@@ -284,7 +283,9 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
     match command {
         Command::Event(event) => local.handle([event]),
         Command::Gone { instance, reason } => local.gone(instance, reason),
-        Command::Attach { event, instance, lanes, control } => local.attach(event, instance, lanes, control),
+        Command::Attach { event, instance, lanes, channels } => {
+            local.attach(event, instance, lanes, channels)
+        }
         Command::Control { instance, message } => local.control(instance, &message),
         Command::Ask { ask, answer, key } => {
             let mut state = key.lock();

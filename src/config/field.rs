@@ -164,6 +164,17 @@ impl Field<'_> {
         Some(names)
     }
 
+    /// Files of JavaScript below the manifest's folder.
+    pub fn scripts(&mut self) -> Option<Names> {
+        let names = self.names()?;
+        for name in &names {
+            if let Some(problem) = script_problem(name) {
+                self.problems.add(problem);
+            }
+        }
+        Some(names)
+    }
+
     /// `["a", "b"]`, or `{ a = "ready" }`.
     pub fn dependencies(&mut self) -> Option<Names> {
         let Value::Table(table) = &self.node.value else {
@@ -266,6 +277,30 @@ fn module_problem(name: &Located<String>) -> Option<Problem> {
         format!("`{}` is not the name of a Python module", name.value),
         "no module name",
         "write it as in an import statement, such as \"a\" or \"package.a\"".into(),
+    )
+}
+
+/// What Node.js imports as a module; the newer versions take TypeScript, too.
+const SCRIPTS: [&str; 5] = [".mjs", ".js", ".cjs", ".mts", ".ts"];
+
+fn script_problem(name: &Located<String>) -> Option<Problem> {
+    let problem = |message: String, label, help: &str| {
+        Some(Problem::new(message).at(&name.place, label).help(help.to_owned()))
+    };
+    let Some(stem) = SCRIPTS.iter().find_map(|ending| name.strip_suffix(ending)) else {
+        return problem(
+            format!("`{}` is not a file of JavaScript", name.value),
+            "no JavaScript",
+            "write its path with its ending, such as \"services/prices.mjs\"",
+        );
+    };
+    if stem.split('/').all(is_identifier) {
+        return None;
+    }
+    problem(
+        format!("`{}` cannot name a service", name.value),
+        "no module name",
+        "write the path from the manifest's folder; folders and file have names of letters, digits and `_`",
     )
 }
 

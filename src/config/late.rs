@@ -14,8 +14,11 @@ pub enum Written<'a> {
     Requirements,
     /// An entry of `path` in `[python]`.
     Folder(&'a str),
-    /// An entry of `modules`.
+    /// An entry of `modules` in `[python]`.
     Module(&'a str),
+    NodeInterpreter,
+    /// An entry of `modules` in `[node]`.
+    NodeModule(&'a str),
     /// The gateway's address, or that of a service's own front.
     Listen(SocketAddr),
 }
@@ -25,10 +28,10 @@ impl Manifest {
     pub fn mistake(&self, of: Written<'_>, message: impl Into<String>, help: impl Into<String>) -> Problem {
         let problem = Problem::new(message).help(help);
         let label = match of {
-            Written::Interpreter => "this interpreter",
+            Written::Interpreter | Written::NodeInterpreter => "this interpreter",
             Written::Requirements => "this file",
             Written::Folder(_) => "this folder",
-            Written::Module(_) => "this module",
+            Written::Module(_) | Written::NodeModule(_) => "this module",
             Written::Listen(_) => "this address",
         };
         match self.place(of) {
@@ -44,6 +47,8 @@ impl Manifest {
             Written::Requirements => Some(&self.python.requirements.place),
             Written::Folder(folder) => entry(&self.python.path, folder),
             Written::Module(module) => entry(&self.python.modules, module),
+            Written::NodeInterpreter => Some(&self.node.interpreter.place),
+            Written::NodeModule(module) => entry(&self.node.modules, module),
             Written::Listen(address) => self.listens().find(|l| l.value == Some(address)).map(|l| &l.place),
         };
         place.filter(|place| !matches!(place, Place::Default))

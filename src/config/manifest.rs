@@ -7,7 +7,9 @@ use super::diagnostics::{Diagnostics, Problem};
 use super::names::suggest;
 use super::place::{Located, Place};
 use super::raw::{self, Entry, Table, Value};
-use super::schema::{self, Gateway, GatewayLayer, Project, ProjectLayer, Python, PythonLayer, ServiceLayer};
+use super::schema::{
+    self, Gateway, GatewayLayer, Node, NodeLayer, Project, ProjectLayer, Python, PythonLayer, ServiceLayer,
+};
 use super::section::Title;
 
 /// One manifest text with the name that errors show.
@@ -22,6 +24,7 @@ pub struct Source<'a> {
 pub struct Manifest {
     pub project: Project,
     pub python: Python,
+    pub node: Node,
     pub gateway: Gateway,
     pub(super) defaults: ServiceLayer,
     pub(super) services: Vec<ServiceSection>,
@@ -65,6 +68,7 @@ impl Manifest {
         let mut manifest = Self {
             project: Project::lay(&[]),
             python: Python::lay(&[]),
+            node: Node::lay(&[]),
             gateway: Gateway::lay(&[]),
             defaults: ServiceLayer::default(),
             services: Vec::new(),
@@ -88,6 +92,7 @@ impl Manifest {
                 self.project = Project::lay(&[&ProjectLayer::read(&Title::Project, table, problems)])
             }
             "python" => self.python = Python::lay(&[&read_python(table, problems)]),
+            "node" => self.node = Node::lay(&[&NodeLayer::read(&Title::Node, table, problems)]),
             "gateway" => {
                 self.gateway = Gateway::lay(&[&GatewayLayer::read(&Title::Gateway, table, problems)])
             }
@@ -161,7 +166,7 @@ fn read_python(table: &Table, problems: &mut Diagnostics) -> PythonLayer {
     PythonLayer::read(&Title::Python, &table, problems)
 }
 
-const SECTIONS: [&str; 6] = ["project", "python", "gateway", "defaults", "services", "schedule"];
+const SECTIONS: [&str; 7] = ["project", "python", "node", "gateway", "defaults", "services", "schedule"];
 
 fn unknown_section(name: &str, entry: &Entry) -> Problem {
     if name == "schedule" {

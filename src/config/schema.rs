@@ -93,6 +93,17 @@ settings! {
 }
 
 settings! {
+    /// `[node]`: services written in JavaScript.
+    NodeLayer => Node {
+        /// The Node.js to use: a path, or a command on PATH.
+        interpreter: Option<String> = None, "interpreter" in Anywhere, |field| field.text().map(Some);
+        /// Files whose exported `microservice(…)` are services, relative to the manifest.
+        modules: Names = Names::new(), "modules" in Anywhere, |field| field.scripts();
+    }
+    later {}
+}
+
+settings! {
     /// `[gateway]`: the public HTTP entrance.
     GatewayLayer => Gateway {
         /// `None`: 127.0.0.1:8080, or the next free port.
@@ -237,6 +248,7 @@ pub fn home(key: &str) -> Option<&'static str> {
     let tables = [
         (has(ProjectLayer::KEYS), "[project]"),
         (has(PythonLayer::KEYS), "[python]"),
+        (has(NodeLayer::KEYS), "[node]"),
         (has(GatewayLayer::KEYS), "[gateway]"),
         (has(ServiceLayer::KEYS), "[defaults] or [services.NAME]"),
     ];

@@ -44,6 +44,7 @@ impl Key {
 pub enum Title {
     Project,
     Python,
+    Node,
     Gateway,
     Defaults,
     Service(String),
@@ -55,6 +56,7 @@ impl std::fmt::Display for Title {
         match self {
             Self::Project => f.write_str("[project]"),
             Self::Python => f.write_str("[python]"),
+            Self::Node => f.write_str("[node]"),
             Self::Gateway => f.write_str("[gateway]"),
             Self::Defaults => f.write_str("[defaults]"),
             Self::Service(name) if name.contains('.') => write!(f, "[services.\"{name}\"]"),

@@ -15,12 +15,13 @@ use super::raw;
 use super::schema::{Service, ServiceLayer};
 use super::section::Title;
 use super::spec::{InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec, StopPolicy};
-use crate::model::{ServiceName, WorkerKind};
+use crate::model::{Language, ServiceName, WorkerKind};
 
 /// A decorated function, as discovery reports it.
 #[derive(Clone, Debug)]
 pub struct Found {
     pub name: ServiceName,
+    pub language: Language,
     pub module: String,
     pub kind: WorkerKind,
     /// What was given to the decorator.
@@ -34,6 +35,7 @@ pub struct Found {
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub name: ServiceName,
+    pub language: Language,
     pub module: String,
     pub kind: WorkerKind,
     pub settings: Service,
@@ -108,7 +110,8 @@ impl Manifest {
         layers[1..].iter().for_each(|layer| report_wrong_kind(found, layer, problems));
         let mut settings = Service::lay(&layers);
         reconcile_range(&mut settings, problems);
-        Resolved { name: found.name.clone(), module: found.module.clone(), kind: found.kind, settings }
+        let Found { name, language, module, kind, .. } = found.clone();
+        Resolved { name, language, module, kind, settings }
     }
 }
 
@@ -262,6 +265,7 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
     let settings = &service.settings;
     ServiceSpec {
         name: service.name.clone(),
+        language: service.language,
         module: service.module.clone(),
         slots: match service.kind {
             WorkerKind::Def => *settings.threads,

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::ServiceName;
+use crate::model::{Language, ServiceName};
 
 /// Settings of one service after defaults, decorator, manifest and overrides were laid over each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceSpec {
     pub name: ServiceName,
-    /// The module that an instance imports.
+    pub language: Language,
+    /// The module that an instance imports: by its name in Python, by its file below the project in Node.
     pub module: String,
     /// Calls of a `def` service that may run at once in an instance (`threads`) or of an `async def` one (`concurrency`).
     pub slots: u32,

@@ -18,9 +18,9 @@ pub type Late = Arc<OnceLock<Orchestrator>>;
 /// What the supervisor tells goes to the shard.
 pub fn of_supervisor(shard: Shard) -> OutwardFn {
     Arc::new(move |told| match told {
-        Outward::Attach { instance, control, slots, max_parked, kind } => {
+        Outward::Attach { instance, channels, slots, max_parked, kind } => {
             let event = Event::Attached { instance, kind, slots, max_parked };
-            shard.attach(event, instance, (slots + max_parked) as usize, control);
+            shard.attach(event, instance, (slots + max_parked) as usize, channels);
         }
         Outward::Ready { instance } => shard.event(Event::Ready(instance)),
         Outward::Drain { instance, replay_now } => shard.event(Event::Drain { instance, replay_now }),

@@ -24,11 +24,32 @@ pub fn check_folders(manifest: &Manifest, root: &Path) -> Result<(), Failure> {
             "correct it: it is relative to the manifest",
         ));
     }
+    check_scripts(manifest, root, &mut problems);
     problems.into_result(())?;
-    if manifest.python.modules.is_empty() {
+    if manifest.python.modules.is_empty() && manifest.node.modules.is_empty() {
         return Err(no_modules(manifest, root));
     }
     Ok(())
+}
+
+/// Every file of `[node] modules` must exist.
+fn check_scripts(manifest: &Manifest, root: &Path, problems: &mut Diagnostics) {
+    for script in manifest.node.modules.iter().filter(|script| !root.join(&script.value).is_file()) {
+        let beside = scripts_beside(root, Path::new(&script.value));
+        let help = match suggest(script, beside.iter().map(String::as_str)) {
+            Some(similar) => format!("did you mean \"{similar}\"?"),
+            None => "correct it: it is relative to the manifest".to_owned(),
+        };
+        let message = format!("there is no file `{}`", script.value);
+        problems.add(manifest.mistake(Written::NodeModule(script), message, help));
+    }
+}
+
+/// The files of the folder that a script should be in, as the manifest would name them.
+fn scripts_beside(root: &Path, script: &Path) -> Vec<String> {
+    let folder = script.parent().unwrap_or(Path::new(""));
+    let entries = std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(folder.join(entry.file_name()).to_str()?.to_owned())).collect()
 }
 
 fn no_modules(manifest: &Manifest, root: &Path) -> Failure {
@@ -66,13 +87,44 @@ pub fn check_modules(manifest: &Manifest, root: &Path, discovery: &Discovery) ->
         let help = "put `@microservice` above a function in it, or name the module that defines the services";
         problems.add(manifest.mistake(Written::Module(module), message, help));
     }
-    let failing = (!failing.is_empty()).then(|| import_failure(&failing));
+    let failing = (!failing.is_empty()).then(|| import_failure(&failing, import_help(&failing)));
     match (problems.into_result(()), failing) {
         (Ok(()), None) => Ok(()),
         (Ok(()), Some(failing)) => Err(failing),
         (Err(problems), None) => Err(problems.into()),
         (Err(problems), Some(failing)) => Err(both(problems, &failing)),
     }
+}
+
+fn node_import_help(failing: &[&ModuleError]) -> &'static str {
+    match failing.iter().any(|error| error.message.contains("Cannot find package")) {
+        true => {
+            "packages that the modules import are found in `node_modules` beside or above them: `npm install` puts them there"
+        }
+        false => "the stack above is the module's own: correct it there",
+    }
+}
+
+/// The same for `[node]`; and a service has one home.
+pub fn check_node_modules(manifest: &Manifest, found: &Discovery, python: &Discovery) -> Result<(), Failure> {
+    let failing: Vec<&ModuleError> = found.errors.iter().collect();
+    if !failing.is_empty() {
+        return Err(import_failure(&failing, node_import_help(&failing)));
+    }
+    let mut problems = Diagnostics::default();
+    for script in manifest.node.modules.iter().filter(|script| is_without_services(script, found)) {
+        let message = format!("the module `{}` exports no service", script.value);
+        let help = "export one: `export const add = microservice((x, y) => x + y)`";
+        problems.add(manifest.mistake(Written::NodeModule(script), message, help));
+    }
+    for service in &found.services {
+        if python.services.iter().any(|other| other.name == service.name) {
+            let message = format!("`{}` is defined in Python and in `{}`", service.name, service.module);
+            let help = "rename one of the two";
+            problems.add(manifest.mistake(Written::NodeModule(&service.module), message, help));
+        }
+    }
+    Ok(problems.into_result(())?)
 }
 
 fn missing_help(manifest: &Manifest, similar: Option<&str>) -> String {
@@ -97,12 +149,12 @@ fn is_without_services(module: &str, discovery: &Discovery) -> bool {
         && !discovery.services.iter().any(|service| service.module == module)
 }
 
-fn import_failure(failing: &[&ModuleError]) -> Failure {
+fn import_failure(failing: &[&ModuleError], help: &str) -> Failure {
     let named: Vec<String> = failing.iter().map(|error| placed(error)).collect();
     let tracebacks: Vec<&str> = failing.iter().map(|error| error.traceback.trim_end()).collect();
     Failure::failed(format!("cannot import {}", named.join(" and ")))
         .with_detail(tracebacks.join("\n\n"))
-        .with_help(import_help(failing))
+        .with_help(help)
 }
 
 /// The module, and where in the user's code it failed; why is in its traceback.
@@ -144,6 +196,7 @@ pub fn of_python(manifest: &Manifest, error: PythonError) -> Failure {
     let written = error.setting.map(|setting| match setting {
         Setting::Interpreter => Written::Interpreter,
         Setting::Requirements => Written::Requirements,
+        Setting::NodeInterpreter => Written::NodeInterpreter,
     });
     let Some(written) = written.filter(|written| manifest.place(*written).is_some()) else {
         return error.into();

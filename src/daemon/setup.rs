@@ -9,6 +9,7 @@ use crate::config::{self, Found, Manifest, Source};
 use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::model::WorkerKind;
+use crate::node;
 use crate::project::{MANIFEST, Project};
 use crate::protocol::progress::Progress;
 use crate::protocol::signature::Signature;
@@ -20,7 +21,10 @@ const STARTED_UNASKED_MAX: usize = 16;
 /// What will run.
 pub struct Plan {
     pub manifest: Manifest,
-    pub environment: Environment,
+    /// What runs the services in Python, if there are any.
+    pub environment: Option<Environment>,
+    /// What runs the services in JavaScript, if there are any.
+    pub node: Option<node::Environment>,
     pub services: Vec<Planned>,
 }
 
@@ -34,7 +38,7 @@ pub struct Planned {
 
 /// Reads the manifest and finds the services.
 pub async fn plan(options: &UpOptions, guard: &Guard, report: &Report) -> Result<Plan, Failure> {
-    let Findings { manifest, environment, discovery } = find(options, guard, report).await?;
+    let Findings { manifest, environment, node, discovery } = find(options, guard, report).await?;
     let known = known(&discovery, options.project.root());
     let specs = manifest.resolve(&known, options.project.root(), &|path| std::fs::read_to_string(path))?;
     let services = discovery.services.into_iter().zip(specs).map(|(service, spec)| {
@@ -44,7 +48,7 @@ pub async fn plan(options: &UpOptions, guard: &Guard, report: &Report) -> Result
         Ok(Planned { spec, kind: service.kind, signature: Arc::new(signature), file: service.file })
     });
     let services = services.collect::<Result<_, Failure>>()?;
-    Ok(Plan { manifest, environment, services })
+    Ok(Plan { manifest, environment, node, services })
 }
 
 /// The text of `msx config`.
@@ -88,21 +92,31 @@ fn beside(script: &Path) -> Result<Vec<Candidate>, Failure> {
 
 struct Findings {
     manifest: Manifest,
-    environment: Environment,
+    environment: Option<Environment>,
+    node: Option<node::Environment>,
     discovery: Discovery,
 }
 
 async fn find(options: &UpOptions, guard: &Guard, report: &Report) -> Result<Findings, Failure> {
     let run = runner(guard.clone());
     let (mut manifest, scripts) = read(options)?;
-    let environment = prepare(&options.project, &manifest, &scripts, &*run, report).await?;
     let modules: Vec<String> = match scripts.is_empty() {
         true => manifest.python.modules.iter().map(|module| module.value.clone()).collect(),
         false => scripts.iter().map(|script| script.module.clone()).collect(),
     };
+    let root = options.project.root();
+    // Without services in Python nobody needs Python.
+    let environment = match modules.is_empty() {
+        true => None,
+        false => Some(prepare(&options.project, &manifest, &scripts, &*run, report).await?),
+    };
     report(Progress::Preparing { what: "looking for services".into(), done: 0, total: 0 });
-    let discovery = python::discover(&environment, &modules, &*run, options.project.root()).await?;
-    mistakes::check_modules(&manifest, options.project.root(), &discovery)?;
+    let mut discovery = match &environment {
+        Some(environment) => python::discover(environment, &modules, &*run, root).await?,
+        None => Discovery::default(),
+    };
+    mistakes::check_modules(&manifest, root, &discovery)?;
+    let node = find_in_node(options, &manifest, &*run, &mut discovery).await?;
     let services = discovery.services.len();
     if services == 0 {
         return Err(nothing_found(options));
@@ -114,7 +128,29 @@ async fn find(options: &UpOptions, guard: &Guard, report: &Report) -> Result<Fin
              `@microservice(min=1)` keeps one ready"
         )));
     }
-    Ok(Findings { manifest, environment, discovery })
+    Ok(Findings { manifest, environment, node, discovery })
+}
+
+/// Adds the services of `[node]`; without any, nobody needs Node.js.
+async fn find_in_node(
+    options: &UpOptions,
+    manifest: &Manifest,
+    run: &Runner,
+    discovery: &mut Discovery,
+) -> Result<Option<node::Environment>, Failure> {
+    let scripts: Vec<String> = manifest.node.modules.iter().map(|script| script.value.clone()).collect();
+    if scripts.is_empty() {
+        return Ok(None);
+    }
+    let (root, state) = (options.project.root(), options.project.state());
+    let interpreter = manifest.node.interpreter.value.as_deref();
+    let request = node::Request { project: root, state: &state, cache: &cache()?, interpreter };
+    let environment =
+        node::prepare(&request, run).await.map_err(|error| mistakes::of_python(manifest, error))?;
+    let found = node::discover(&environment, &scripts, run, root).await?;
+    mistakes::check_node_modules(manifest, &found, discovery)?;
+    discovery.services.extend(found.services);
+    Ok(Some(environment))
 }
 
 /// The manifest, and the scripts of a project that has none.
@@ -197,6 +233,7 @@ fn cache() -> Result<PathBuf, Failure> {
 fn known(discovery: &Discovery, root: &Path) -> Vec<Found> {
     let services = discovery.services.iter().map(|service| Found {
         name: service.name.clone(),
+        language: service.language,
         module: service.module.clone(),
         kind: service.kind,
         options: service.options.clone(),

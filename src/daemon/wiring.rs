@@ -28,7 +28,7 @@ use crate::registry::{Offer, Registry};
 use crate::shard::Shard;
 use crate::supervisor::logs::LogStore;
 use crate::supervisor::watch::Watch;
-use crate::supervisor::{Settings, Supervisor, Wiring};
+use crate::supervisor::{NodeProgram, Settings, Supervisor, Wiring};
 
 /// A hub whose rooms run.
 #[derive(Clone)]
@@ -75,7 +75,7 @@ impl Hub {
             project: project_name(options, &plan).into(),
             gateway: gateway.clone(),
             guard_pid: guard.pid(),
-            python: plan.environment.version.as_str().into(),
+            python: plan.environment.as_ref().map_or("none", |python| python.version.as_str()).into(),
             registry: registry.clone(),
             shard: shard.clone(),
             measurements: Arc::new(Mutex::new(Measurements::default())),
@@ -222,13 +222,15 @@ fn hub_services(first: ServiceId) -> Vec<(String, ServiceId, Arc<Signature>)> {
 
 /// One seed for all instances of the project, so that sets iterate alike wherever a call is replayed.
 fn settings(options: &UpOptions, plan: &Plan) -> Result<Settings, Failure> {
-    let env = [
-        ("PYTHONPATH", plan.environment.python_path.clone()),
-        ("PYTHONHASHSEED", hash_seed(&options.project.state())?.into()),
-    ];
+    let mut env = vec![("PYTHONHASHSEED", hash_seed(&options.project.state())?.into())];
+    env.extend(plan.environment.as_ref().map(|python| ("PYTHONPATH", python.python_path.clone())));
     Ok(Settings {
-        interpreter: plan.environment.interpreter.clone(),
-        env: env.map(|(name, value)| (OsString::from(name), value)).into(),
+        python: plan.environment.as_ref().map(|python| python.interpreter.clone()),
+        node: plan
+            .node
+            .as_ref()
+            .map(|node| NodeProgram { interpreter: node.interpreter.clone(), sdk: node.sdk.clone() }),
+        env: env.into_iter().map(|(name, value)| (OsString::from(name), value)).collect(),
         project: options.project.root().to_owned(),
     })
 }

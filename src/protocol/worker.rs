@@ -3,6 +3,7 @@
 //! Payloads stay unread: `decode` hands each one to a `keep` function, which copies it or takes a slice of the
 //! buffer it stands in.
 
+mod channels;
 mod fields;
 mod options;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use rmp::encode;
 
 use crate::model::{CallKey, Outcome, ServiceName};
+pub use channels::{Channels, Inherited, UNTOLD};
 use fields::Fields;
 pub use options::{CallOptions, IDEMPOTENCY_KEY_MAX};
 use write::{array, bin, head, message, ok, outcome, text, uint};

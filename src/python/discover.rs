@@ -14,7 +14,7 @@ use super::error::PythonError;
 use super::host::Host;
 use super::run::{Command, Purpose, Runner, bounded};
 use super::shadow;
-use crate::model::{ServiceName, WorkerKind};
+use crate::model::{Language, ServiceName, WorkerKind};
 
 /// Importing heavy libraries takes seconds; a module that does its work on import would take forever.
 const DISCOVERY_BOUND: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const DISCOVERY_BOUND: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What was found in the modules.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Discovery {
     pub services: Vec<FoundService>,
     /// Modules that cannot be used.
@@ -34,6 +34,8 @@ pub struct Discovery {
 pub struct FoundService {
     #[serde(deserialize_with = "service_name")]
     pub name: ServiceName,
+    #[serde(skip)]
+    pub language: Language,
     pub module: String,
     #[serde(with = "Kind")]
     pub kind: WorkerKind,
@@ -115,17 +117,17 @@ fn listed(modules: &[String]) -> String {
 }
 
 /// The file that the helper writes; a stream would carry what user code prints too.
-struct Answer(PathBuf);
+pub struct Answer(pub PathBuf);
 
 impl Answer {
-    fn new(scratch: &Path) -> Result<Self, PythonError> {
+    pub fn new(scratch: &Path) -> Result<Self, PythonError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         fs::create_dir_all(scratch).map_err(|error| PythonError::io("create the folder", scratch, &error))?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         Ok(Self(scratch.join(format!("discovery-{}-{number}.json", std::process::id()))))
     }
 
-    fn read(&self) -> Result<Discovery, PythonError> {
+    pub fn read(&self) -> Result<Discovery, PythonError> {
         let size = fs::metadata(&self.0).map_err(|error| PythonError::io("read", &self.0, &error))?.len();
         if size > ANSWER_BYTES_MAX {
             let message = format!(

@@ -17,31 +17,32 @@ pub struct PythonError {
     pub setting: Option<Setting>,
 }
 
-/// A key of `[python]`.
+/// A key of `[python]`, or of `[node]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
     Interpreter,
     Requirements,
+    NodeInterpreter,
 }
 
 impl PythonError {
-    pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { message: message.into(), help: Some(help.into()), detail: None, setting: None }
     }
 
     /// Adds what a program printed; nothing when it printed nothing.
-    pub(super) fn with_detail(mut self, text: &str) -> Self {
+    pub fn with_detail(mut self, text: &str) -> Self {
         self.detail = (!text.is_empty()).then(|| text.to_owned());
         self
     }
 
     /// Says which setting is wrong.
-    pub(super) fn about(self, setting: Setting) -> Self {
+    pub fn about(self, setting: Setting) -> Self {
         Self { setting: Some(setting), ..self }
     }
 
     /// A file operation that failed: `verb` as in "could not read".
-    pub(super) fn io(verb: &str, path: &Path, error: &io::Error) -> Self {
+    pub fn io(verb: &str, path: &Path, error: &io::Error) -> Self {
         let help = match error.kind() {
             io::ErrorKind::StorageFull => "free some disk space and try again".to_owned(),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

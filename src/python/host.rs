@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-pub(super) struct Host {
+pub struct Host {
     vars: BTreeMap<OsString, OsString>,
     /// Content of `/etc/os-release`, empty if there is none.
     os_release: String,
@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// The command that installs what is missing here, in the words of a help line.
-    pub fn how_to_install(&self, missing: Missing) -> &'static str {
+    pub(super) fn how_to_install(&self, missing: Missing) -> &'static str {
         match (self.distribution(), missing) {
             ("debian", Missing::Python) => "`apt install python3 python3-pip`",
             ("debian", Missing::Pip) => "`apt install python3-pip`",

@@ -28,13 +28,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::protocol::progress::Progress;
-use host::Host;
 use requirements::Requirements;
 
+pub use cache::{Build, complete};
 pub use candidates::{Candidate, candidates, script_file};
-pub use discover::{Discovery, ModuleError, discover};
+pub use discover::{Answer, Discovery, ModuleError, discover};
 pub use error::{PythonError, Setting};
-pub use run::{Command, Finished, Runner, Tail};
+pub use host::Host;
+pub use run::{Command, Finished, Purpose, Runner, Tail, bounded};
 
 /// What a project asks for. Paths are absolute, or relative to the project.
 #[derive(Clone, Copy, Debug)]

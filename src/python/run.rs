@@ -49,7 +49,7 @@ pub type Runner = dyn Fn(Command) -> Pin<Box<dyn Future<Output = io::Result<Fini
 
 impl Finished {
     /// The last lines that it printed, on standard error unless that is empty.
-    pub(super) fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         let stderr = last_lines(&self.stderr);
         if stderr.is_empty() { last_lines(&self.stdout) } else { stderr }
     }
@@ -109,7 +109,7 @@ impl Tail {
 }
 
 /// What a run is for, in the words of its errors.
-pub(super) struct Purpose<'a> {
+pub struct Purpose<'a> {
     /// As in "could not …".
     pub doing: &'a str,
     pub bound: Duration,
@@ -118,11 +118,7 @@ pub(super) struct Purpose<'a> {
 }
 
 /// Runs a command to its end or to the bound. A failed exit is for the caller to judge.
-pub(super) async fn bounded(
-    run: &Runner,
-    command: Command,
-    purpose: &Purpose<'_>,
-) -> Result<Finished, PythonError> {
+pub async fn bounded(run: &Runner, command: Command, purpose: &Purpose<'_>) -> Result<Finished, PythonError> {
     let shown = show(&command.argv);
     let doing = purpose.doing;
     match tokio::time::timeout(purpose.bound, run(command)).await {

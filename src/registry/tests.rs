@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::spec::{InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, StopPolicy};
-use crate::model::ServiceName;
+use crate::model::{Language, ServiceName};
 
 /// A service as it is with the defaults.
 pub fn offer(name: &str) -> Offer {
     let (module, _) = name.rsplit_once('.').expect("a canonical name");
     let spec = ServiceSpec {
         name: ServiceName::new(name),
+        language: Language::Python,
         module: module.to_owned(),
         slots: 2,
         max_parked: 256,

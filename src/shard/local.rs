@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::TcpListener as StdTcpListener;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ use super::looking::StackAskers;
 use super::{NewAsk, Teller, Told};
 use crate::core::{Answer, Core, Effect, Event, PATROL, Refusal, ServiceReport};
 use crate::model::{CallKey, InstanceId};
-use crate::protocol::worker::{FromControl, FromWorker, ToControl, ToWorker};
+use crate::protocol::worker::{Channels, FromControl, FromWorker, ToControl, ToWorker};
 use crate::worker::{Lane, Link, LinkHandlers};
 
 thread_local! {
@@ -254,8 +253,8 @@ impl Local {
         self.link(instance).inspect(|link| link.send(message)).is_some()
     }
 
-    pub fn attach(self: &Rc<Self>, event: Event, instance: InstanceId, lanes: usize, control: OwnedFd) {
-        match Link::new(instance, control, lanes, self.link_handlers.clone()) {
+    pub fn attach(self: &Rc<Self>, event: Event, instance: InstanceId, lanes: usize, channels: Channels) {
+        match Link::new(instance, channels, lanes, self.link_handlers.clone()) {
             Ok(link) => {
                 self.links.borrow_mut().insert(instance, link);
                 self.handle([event]);

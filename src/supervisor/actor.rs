@@ -4,7 +4,6 @@
 //! reply finds the registry up to date.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +19,7 @@ use super::launch::{Launch, prepare};
 use super::publish::Publisher;
 use super::{Outward, Wiring};
 use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::protocol::worker::Channels;
 use crate::registry::ServiceEntry;
 
 /// Reports of keepers on their way; a keeper waits when they are more.
@@ -196,8 +196,8 @@ impl Actor {
         let Some(service) = snapshot.get(instance.service) else { return };
         let label = service.label(instance.number);
         let launch =
-            prepare(&self.wiring.settings, service, &label).map(|Launch { spec, control, output }| {
-                self.tell(attach(instance, kind, service, control));
+            prepare(&self.wiring.settings, service, &label).map(|Launch { spec, channels, output }| {
+                self.tell(attach(instance, kind, service, channels));
                 (spec, output)
             });
         let (signals, orders) = watch::channel(None);
@@ -228,7 +228,7 @@ impl Actor {
     }
 }
 
-fn attach(instance: InstanceId, kind: WorkerKind, service: &ServiceEntry, control: OwnedFd) -> Outward {
+fn attach(instance: InstanceId, kind: WorkerKind, service: &ServiceEntry, channels: Channels) -> Outward {
     let (slots, max_parked) = (service.spec.slots, service.spec.max_parked);
-    Outward::Attach { instance, control, slots, max_parked, kind }
+    Outward::Attach { instance, channels, slots, max_parked, kind }
 }

@@ -2,33 +2,51 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
 
 use crate::guard::SpawnSpec;
+use crate::model::Language;
+use crate::protocol::worker::{Channels, Inherited, UNTOLD};
 use crate::registry::ServiceEntry;
 
 /// Number of the control channel in an instance, as its `MSX_FD` says.
 const CONTROL_FD: RawFd = 3;
+/// Numbers of the lane and of the tally in an instance that inherits them: `MSX_LANE_FD`, `MSX_TALLY_FD`.
+const LANE_FD: RawFd = 4;
+const TALLY_FD: RawFd = 5;
 
 /// What all instances of the project have in common.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub interpreter: PathBuf,
+    /// The Python that runs services, if there are any in Python.
+    pub python: Option<PathBuf>,
+    /// What runs services written for Node.js, if there are any.
+    pub node: Option<NodeProgram>,
     /// Laid over the hub's environment, under the service's own: `PYTHONPATH`, `PYTHONHASHSEED`, …
     pub env: Vec<(OsString, OsString)>,
     pub project: PathBuf,
 }
 
+/// Node.js and the SDK for it.
+#[derive(Clone, Debug)]
+pub struct NodeProgram {
+    pub interpreter: PathBuf,
+    /// The folder of the SDK.
+    pub sdk: PathBuf,
+}
+
 /// A process ready to be spawned, and the hub's ends of its channels.
 pub struct Launch {
     pub spec: SpawnSpec,
-    pub control: OwnedFd,
+    pub channels: Channels,
     pub output: Output,
 }
 
@@ -40,17 +58,61 @@ pub struct Output {
 
 /// Opens the channels of an instance.
 pub fn prepare(settings: &Settings, service: &ServiceEntry, label: &str) -> io::Result<Launch> {
-    let (control, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+    let (control, theirs) = stream_pair()?;
     let (stdout, child_stdout) = pipe2(OFlag::O_CLOEXEC)?;
     let (stderr, child_stderr) = pipe2(OFlag::O_CLOEXEC)?;
-    let name = service.spec.name.as_str();
+    let mut fds = vec![(theirs, CONTROL_FD), (child_stdout, 1), (child_stderr, 2)];
+    let inherited = match service.spec.language {
+        Language::Python => None,
+        Language::Node => Some(inherit(&mut fds)?),
+    };
     let spec = SpawnSpec {
-        argv: vec![settings.interpreter.clone().into(), "-m".into(), "msx._worker".into(), name.into()],
+        argv: argv(settings, service)?,
         env: environment(std::env::vars_os(), settings, service, label).into_iter().collect(),
         cwd: settings.project.join(&service.spec.cwd),
-        fds: vec![(theirs, CONTROL_FD), (child_stdout, 1), (child_stderr, 2)],
+        fds,
     };
-    Ok(Launch { spec, control, output: Output { stdout, stderr } })
+    let channels = Channels { control, inherited };
+    Ok(Launch { spec, channels, output: Output { stdout, stderr } })
+}
+
+fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?)
+}
+
+/// Node.js cannot receive descriptors. It needs one lane, so that this can be there from the start.
+fn inherit(fds: &mut Vec<(OwnedFd, RawFd)>) -> io::Result<Inherited> {
+    let (lane, theirs) = stream_pair()?;
+    let mut tally = File::from(memfd_create(c"msx-tally", MFdFlags::MFD_CLOEXEC)?);
+    tally.write_all(&UNTOLD)?;
+    fds.push((theirs, LANE_FD));
+    fds.push((tally.try_clone()?.into(), TALLY_FD));
+    Ok(Inherited { lane, tally: tally.into() })
+}
+
+/// The program of an instance: what finds the function by its name, and serves it.
+fn argv(settings: &Settings, service: &ServiceEntry) -> io::Result<Vec<OsString>> {
+    let name = service.spec.name.as_str();
+    match service.spec.language {
+        Language::Python => {
+            let python = settings.python.as_ref().ok_or_else(|| io::Error::other("there is no Python"))?;
+            Ok(vec![python.into(), "-m".into(), "msx._worker".into(), name.into()])
+        }
+        Language::Node => {
+            let node = settings.node.as_ref().ok_or_else(|| io::Error::other("there is no Node.js"))?;
+            let hooks = node.sdk.join("hooks.mjs");
+            let worker = node.sdk.join("worker.mjs");
+            let file = settings.project.join(&service.spec.module);
+            Ok(vec![
+                node.interpreter.clone().into(),
+                "--import".into(),
+                hooks.into(),
+                worker.into(),
+                name.into(),
+                file.into(),
+            ])
+        }
+    }
 }
 
 /// Layers, the later over the earlier: what is good unless set, the hub's, the project's, the service's, the instance's.
@@ -64,21 +126,22 @@ fn environment(
     // The processors are for instances, of which there are many; a pool of threads in each would fight over them.
     let unless_set =
         [("OMP_NUM_THREADS", "1"), ("OPENBLAS_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1")].map(text);
-    let fd = CONTROL_FD.to_string();
-    let own = [
-        ("PYTHONUNBUFFERED", "1"),
-        ("MSX_FD", &fd),
-        ("MSX_SERVICE", service.spec.name.as_str()),
-        ("MSX_INSTANCE", label),
-    ];
+    let [control, lane, tally] = [CONTROL_FD, LANE_FD, TALLY_FD].map(|fd| fd.to_string());
+    let own =
+        [("MSX_FD", control.as_str()), ("MSX_SERVICE", service.spec.name.as_str()), ("MSX_INSTANCE", label)];
+    let of_language = match service.spec.language {
+        Language::Python => vec![("PYTHONUNBUFFERED", "1")],
+        Language::Node => vec![("MSX_LANE_FD", lane.as_str()), ("MSX_TALLY_FD", tally.as_str())],
+    };
     let theirs = service.spec.env.iter().map(|(key, value)| text((key, value)));
     let layers = unless_set.into_iter().chain(hub).chain(settings.env.iter().cloned()).chain(theirs);
-    layers.chain(own.map(text)).collect()
+    layers.chain(own.into_iter().chain(of_language).map(text)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::os::unix::fs::FileExt;
 
     use super::*;
     use crate::registry::Registry;
@@ -89,7 +152,8 @@ mod tests {
         offer.spec.env = BTreeMap::from([("LEVEL".to_owned(), "service".to_owned())]);
         let registry = Registry::new(vec![offer]);
         let settings = Settings {
-            interpreter: "/usr/bin/python3".into(),
+            python: Some("/usr/bin/python3".into()),
+            node: None,
             env: vec![("LEVEL".into(), "project".into()), ("PYTHONPATH".into(), "sdk".into())],
             project: "/".into(),
         };
@@ -107,6 +171,34 @@ mod tests {
         assert_eq!(value("MSX_INSTANCE"), "resize-1");
         assert_eq!(value("MSX_SERVICE"), "jobs.resize");
         assert_eq!(value("MSX_FD"), "3");
+    }
+
+    #[test]
+    fn an_instance_of_node_inherits_its_lane_and_its_tally() {
+        let mut offer = offer("jobs.resize");
+        (offer.spec.language, offer.spec.module) = (Language::Node, "jobs.mjs".to_owned());
+        let node = NodeProgram { interpreter: "/bin/node".into(), sdk: "/sdk".into() };
+        let settings =
+            Settings { python: None, node: Some(node), env: Vec::new(), project: "/project".into() };
+        let registry = Registry::new(vec![offer]);
+        let launch = prepare(&settings, &registry.snapshot().services[0], "resize-1").unwrap();
+        let argv = [
+            "/bin/node",
+            "--import",
+            "/sdk/hooks.mjs",
+            "/sdk/worker.mjs",
+            "jobs.resize",
+            "/project/jobs.mjs",
+        ];
+        assert_eq!(launch.spec.argv, argv);
+        let numbers: Vec<RawFd> = launch.spec.fds.iter().map(|(_, number)| *number).collect();
+        assert_eq!(numbers, [CONTROL_FD, 1, 2, LANE_FD, TALLY_FD]);
+        let env: BTreeMap<OsString, OsString> = launch.spec.env.into_iter().collect();
+        let value = |key: &str| env.get(OsStr::new(key)).unwrap().to_str().unwrap();
+        assert_eq!((value("MSX_LANE_FD"), value("MSX_TALLY_FD")), ("4", "5"));
+        let mut tally = [0; 16];
+        let length = File::from(launch.channels.inherited.unwrap().tally).read_at(&mut tally, 0).unwrap();
+        assert_eq!(tally[..length], UNTOLD, "until the worker writes there it has begun with everything");
     }
 
     #[test]

@@ -38,7 +38,6 @@ mod state;
 mod tests;
 pub mod watch;
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -48,12 +47,13 @@ use crate::guard::Guard;
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::progress::Progress;
 use crate::protocol::signature::Signature;
+use crate::protocol::worker::Channels;
 use crate::registry::Registry;
 use actor::{Actor, Command, Reply};
 pub use event::Failure;
 use fleet::Fleet;
 use inbox::{Inbox, Notice};
-pub use launch::Settings;
+pub use launch::{NodeProgram, Settings};
 use logs::LogStore;
 pub use order::OrderError;
 
@@ -63,8 +63,8 @@ const COMMANDS_MAX: usize = 64;
 /// What the supervisor tells the core.
 #[derive(Debug)]
 pub enum Outward {
-    /// An instance is being started; this is the hub's end of its control channel.
-    Attach { instance: InstanceId, control: OwnedFd, slots: u32, max_parked: u32, kind: WorkerKind },
+    /// An instance is being started; these are the hub's ends of its channels.
+    Attach { instance: InstanceId, channels: Channels, slots: u32, max_parked: u32, kind: WorkerKind },
     /// It said hello and may receive work.
     Ready { instance: InstanceId },
     /// No new work for it; to be answered by [`Supervisor::drained`]. It may come twice: the second time with

@@ -2,6 +2,7 @@
 //! and touch it without changing it; watches folders, since editors replace files.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Tells `changed` the Python files below these folders whose content changed. It is called on a thread of its own.
+    /// Tells `changed` the source files below these folders whose content changed. It is called on a thread of its own.
     pub fn start(
         folders: &BTreeSet<PathBuf>,
         mut changed: impl FnMut(Vec<PathBuf>) + Send + 'static,
@@ -40,8 +41,16 @@ impl Watch {
     }
 }
 
+/// Files of the languages of services.
+const SOURCES: [&str; 6] = ["py", "mjs", "js", "cjs", "mts", "ts"];
+
 fn is_source(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "py")
+    path.extension().is_some_and(|extension| SOURCES.iter().any(|known| extension == *known))
+}
+
+/// A folder that holds no code of the project's own.
+fn is_foreign(folder: &OsStr) -> bool {
+    folder == "node_modules" || folder.as_encoded_bytes().starts_with(b".")
 }
 
 /// What the files held when they were last looked at.
@@ -63,7 +72,7 @@ impl Contents {
         for entry in entries.flatten() {
             let path = entry.path();
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() && !entry.file_name().to_string_lossy().starts_with('.') => {
+                Ok(kind) if kind.is_dir() && !is_foreign(&entry.file_name()) => {
                     self.read_folder(&path);
                 }
                 Ok(kind) if kind.is_file() && is_source(&path) => drop(self.is_new(&path)),

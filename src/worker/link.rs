@@ -14,7 +14,7 @@ use super::control::Control;
 use super::lane::{self, Lane};
 use super::tally::Tally;
 use crate::model::InstanceId;
-use crate::protocol::worker::{FromControl, FromWorker, ToControl, ToWorker};
+use crate::protocol::worker::{Channels, FromControl, FromWorker, Inherited, ToControl, ToWorker};
 
 /// What a link tells upwards.
 pub struct LinkHandlers {
@@ -37,6 +37,8 @@ pub struct Link {
     control: Rc<Control>,
     tally: Tally,
     handlers: Rc<LinkHandlers>,
+    /// The lane that the worker was started with, until it is opened.
+    inherited: RefCell<Option<OwnedFd>>,
     lanes: RefCell<Vec<Rc<Lane>>>,
     /// Those that serve the lanes, in their order.
     readers: RefCell<Vec<JoinHandle<()>>>,
@@ -46,22 +48,29 @@ pub struct Link {
 }
 
 impl Link {
-    /// Serves the hub's end of a control channel, to a worker that will have `lanes` lanes at most. Must be called on a
+    /// Serves the hub's ends of the channels to a worker that will have `lanes` lanes at most. Must be called on a
     /// `LocalSet`.
     pub fn new(
         id: InstanceId,
-        control: OwnedFd,
+        channels: Channels,
         lanes: usize,
         handlers: Rc<LinkHandlers>,
     ) -> io::Result<Rc<Self>> {
-        let control = Control::new(adopt(control.into())?);
-        let tally = Tally::new(lanes)?;
-        control.send(&ToControl::Tally, Some(tally.share()?));
+        let control = Control::new(adopt(channels.control.into())?);
+        let (tally, inherited) = match channels.inherited {
+            Some(Inherited { lane, tally }) => (Tally::inherited(tally), Some(lane)),
+            None => {
+                let tally = Tally::new(lanes)?;
+                control.send(&ToControl::Tally, Some(tally.share()?));
+                (tally, None)
+            }
+        };
         let link = Rc::new(Self {
             id,
             control: control.clone(),
             tally,
             handlers: handlers.clone(),
+            inherited: RefCell::new(inherited),
             lanes: RefCell::default(),
             readers: RefCell::default(),
             listener: Cell::default(),
@@ -111,14 +120,16 @@ impl Link {
 
     /// Opens the next lane; messages may be pushed at once.
     pub fn open_lane(self: &Rc<Self>, number: u32) -> io::Result<()> {
-        let (ours, theirs) = StdUnixStream::pair()?;
+        let (ours, theirs) = self.lane_pair()?;
         let (lane, reader) = Lane::new(adopt(ours)?);
         // A number out of order would send one call's messages to another's thread.
         if self.lanes.borrow().len() != number as usize {
             return Err(io::Error::other(format!("lane {number} is out of order")));
         }
         self.lanes.borrow_mut().push(lane);
-        self.control.send(&ToControl::Lane(number), Some(theirs.into()));
+        if let Some(theirs) = theirs {
+            self.control.send(&ToControl::Lane(number), Some(theirs.into()));
+        }
         let (id, handlers, weak) = (self.id, self.handlers.clone(), Rc::downgrade(self));
         let reader = spawn_local(async move {
             let why = lane::read(reader, |messages| (handlers.messages)(id, number, messages)).await;
@@ -128,6 +139,14 @@ impl Link {
         });
         self.readers.borrow_mut().push(reader);
         Ok(())
+    }
+
+    /// Our end of a lane, and the worker's unless it has it since its start.
+    fn lane_pair(&self) -> io::Result<(StdUnixStream, Option<StdUnixStream>)> {
+        match self.inherited.take() {
+            Some(ours) => Ok((ours.into(), None)),
+            None => StdUnixStream::pair().map(|(ours, theirs)| (ours, Some(theirs))),
+        }
     }
 
     /// Adds a message to a lane's next write and answers the lane if it is to be flushed.

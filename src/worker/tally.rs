@@ -8,8 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// Bytes of one lane's number.
-const NUMBER_BYTES: usize = 8;
+use crate::protocol::worker::UNTOLD;
 
 /// See the module.
 pub struct Tally {
@@ -21,8 +20,13 @@ impl Tally {
     /// For so many lanes. Until the worker says otherwise, it has begun with everything.
     pub fn new(lanes: usize) -> io::Result<Self> {
         let file = File::from(memfd_create(c"msx-tally", MFdFlags::MFD_CLOEXEC)?);
-        file.write_all_at(&vec![0xff; lanes * NUMBER_BYTES], 0)?;
+        file.write_all_at(&UNTOLD.repeat(lanes), 0)?;
         Ok(Self { file, lanes })
+    }
+
+    /// That of a worker which got file and lane at its start: it has one lane.
+    pub fn inherited(file: OwnedFd) -> Self {
+        Self { file: file.into(), lanes: 1 }
     }
 
     /// A descriptor for the worker.
@@ -33,7 +37,7 @@ impl Tally {
     /// How many `run` and `resume` messages of each lane the worker has begun with. Lanes that cannot be read are left
     /// out.
     pub fn read(&self) -> Vec<u64> {
-        let mut bytes = vec![0; self.lanes * NUMBER_BYTES];
+        let mut bytes = vec![0; self.lanes * UNTOLD.len()];
         match self.file.read_exact_at(&mut bytes, 0) {
             Ok(()) => bytes.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number)).collect(),
             Err(_) => Vec::new(),

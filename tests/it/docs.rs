@@ -22,13 +22,14 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 14] = [
+const GUIDES: [&str; 15] = [
     "autoscaling",
     "calls",
     "connect",
     "gateway",
     "getting-started",
     "manifest",
+    "node",
     "options",
     "replay",
     "running",
@@ -73,6 +74,15 @@ fn getting_started() {
 #[test]
 fn manifest() {
     follow(&Sandbox::new(), "docs/manifest.md");
+}
+
+/// The page shows the example.
+#[test]
+fn node() {
+    let example = |file: &str| fs::read_to_string(repository().join("examples/mixed").join(file)).unwrap();
+    let files = ["services.toml", "orders.py", "services/prices.mjs"];
+    let sandbox = files.iter().fold(Sandbox::new(), |sandbox, file| sandbox.file(file, &example(file)));
+    follow(&crate::node::with_node(sandbox), "docs/node.md");
 }
 
 #[test]
@@ -152,13 +162,13 @@ fn links_lead_somewhere() {
 
 #[test]
 fn architecture_names_what_is_there() {
-    let folders = ["src", "sdk/python/src", "tests/it"];
+    let folders = ["src", "sdk/python/src", "sdk/node/src", "tests/it"];
     let files: Vec<PathBuf> =
         folders.iter().flat_map(|folder| files_below(&repository().join(folder))).collect();
     let source: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     let text = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
     for name in blocks::words_of_code(&text) {
-        let is_file = [".rs", ".py"].iter().any(|ending| name.ends_with(ending));
+        let is_file = [".rs", ".py", ".mjs"].iter().any(|ending| name.ends_with(ending));
         let is_there = match is_file {
             true => files.iter().any(|file| file.ends_with(&name)),
             false => source.contains(name.rsplit("::").next().unwrap()),
@@ -170,8 +180,9 @@ fn architecture_names_what_is_there() {
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
-    let sources =
-        files.into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "rs" || kind == "py"));
+    let sources = files
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|kind| kind == "rs" || kind == "py" || kind == "mjs"));
     sources.chain(folders.iter().flat_map(|folder| files_below(folder))).collect()
 }
 

@@ -13,6 +13,7 @@ mod errors;
 mod fake_hub;
 mod faults;
 mod gateway;
+mod node;
 mod pipeline;
 mod scaling;
 mod sdk;

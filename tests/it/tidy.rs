@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the lowest floor to the highest; a room imports from lower floors only.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 21] = [
     ("sys", 0),
     ("model", 0),
     ("failure", 2),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 20] = [
     ("balancer", 3),
     ("supervisor", 3),
     ("worker", 3),
+    ("node", 4),
     ("calls", 4),
     ("autoscaler", 4),
     ("core", 5),

@@ -18,6 +18,7 @@ fn defaults_are_those_of_the_design() {
     insta::assert_debug_snapshot!(specs[0], @r#"
     ServiceSpec {
         name: pkg.a.a,
+        language: Python,
         module: "pkg.a",
         slots: 2,
         max_parked: 256,
@@ -157,6 +158,7 @@ fn every_setting_reaches_the_spec() {
     insta::assert_debug_snapshot!(specs(text, &[def("pkg.m.a"), def("pkg.b")])[0], @r#"
     ServiceSpec {
         name: pkg.m.a,
+        language: Python,
         module: "pkg.m",
         slots: 8,
         max_parked: 2,

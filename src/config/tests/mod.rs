@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::*;
-use crate::model::{ServiceName, WorkerKind};
+use crate::model::{Language, ServiceName, WorkerKind};
 
 /// The text without its first line break and without the indentation it has in the test.
 fn dedent(text: &str) -> String {
@@ -38,7 +38,7 @@ fn found(name: &str, kind: WorkerKind, options: serde_json::Value) -> Found {
     let module = name.rsplit_once('.').map_or(name, |(module, _)| module).to_owned();
     let options = options.as_object().cloned().unwrap_or_default();
     let file = format!("/project/{}.py", module.replace('.', "/"));
-    Found { name: ServiceName::new(name), module, kind, options, file, line: 5 }
+    Found { name: ServiceName::new(name), language: Language::Python, module, kind, options, file, line: 5 }
 }
 
 fn base() -> PathBuf {

@@ -87,8 +87,8 @@ impl Core {
     fn hear(self: &Arc<Self>, what: Outward) {
         self.heard.lock().push(words(&what));
         match what {
-            Outward::Attach { instance, control, .. } => {
-                let control = UnixStream::from(control);
+            Outward::Attach { instance, channels, .. } => {
+                let control = UnixStream::from(channels.control);
                 self.controls.lock().insert(instance, control.try_clone().unwrap());
                 let core = self.clone();
                 thread::spawn(move || core.listen(instance, control));
@@ -159,7 +159,8 @@ impl Hub {
         let (told, reported) = (core.clone(), progress.clone());
         let supervisor = Supervisor::start(Wiring {
             settings: Settings {
-                interpreter: interpreter.into(),
+                python: Some(interpreter.into()),
+                node: None,
                 env: vec![("PYTHONPATH".into(), project.path().into())],
                 project: project.path().to_owned(),
             },

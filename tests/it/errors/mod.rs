@@ -4,6 +4,7 @@ mod calls;
 mod decorators;
 mod manifest;
 mod modules;
+mod node;
 mod python;
 mod seeing;
 mod state;

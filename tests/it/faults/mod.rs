@@ -49,7 +49,7 @@ fn guard(sandbox: &Sandbox) -> i32 {
     guards[0]
 }
 
-fn send(pids: &[i32], signal: Signal) {
+pub fn send(pids: &[i32], signal: Signal) {
     for pid in pids {
         kill(Pid::from_raw(*pid), signal).unwrap();
     }
@@ -69,12 +69,12 @@ fn appears(file: impl AsRef<Path>) {
 }
 
 /// Lets through who waits at the gate of this name.
-fn open(sandbox: &Sandbox, gate: &str) {
+pub fn open(sandbox: &Sandbox, gate: &str) {
     std::fs::write(sandbox.path(gate), "").unwrap();
 }
 
 /// `msx call SERVICE NAME` that has begun to wait at the gate.
-fn call_at_gate(sandbox: &Sandbox, service: &str, gate: &str) -> Running {
+pub fn call_at_gate(sandbox: &Sandbox, service: &str, gate: &str) -> Running {
     let call = sandbox.start(&["call", service, gate]);
     appears(sandbox.path(format!("{gate}.waits")));
     call
