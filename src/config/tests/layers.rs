@@ -41,6 +41,7 @@ fn defaults_are_those_of_the_design() {
             backoff: 100ms,
         },
         concurrency_key: None,
+        batch: None,
         expose: true,
         listen: None,
         depends_on: [],

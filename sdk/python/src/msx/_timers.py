@@ -56,9 +56,21 @@ class Timer:
             loop.call_soon(self._callback, *self._args, context=self._context)
 
 
+def _own_call_at(loop: asyncio.AbstractEventLoop) -> Callable[..., asyncio.TimerHandle]:
+    """Each kind of loop does one of the two by the other one of the same loop, which is about to be ours."""
+    if isinstance(loop, asyncio.BaseEventLoop):
+        return loop.call_at
+    later = loop.call_later  # uvloop
+
+    def call_at(when: float, callback: Callable[..., Any], *args: Any, context: Context) -> Any:
+        return later(when - loop.time(), callback, *args, context=context)
+
+    return call_at
+
+
 def watch(loop: asyncio.AbstractEventLoop, current: Callable[[Context], LoopCall | None]) -> None:
     """Numbers the timers that calls make on this loop."""
-    real = loop.call_at
+    real = _own_call_at(loop)
 
     def call_at(
         when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
