@@ -318,8 +318,8 @@ def _weigh_batch(service: str, outcomes: list[_protocol.Outcome], limit: int) ->
     size = sum(len(outcome.payload) for outcome in outcomes)
     if size > limit:
         raise LimitExceeded(
-            f"{service}: the results of {len(outcomes)} calls take {size} bytes together; the limit is {limit} "
-            "for one message: make `batch` smaller, or pass a path or a key instead of the data"
+            f"{service}: the results of {len(outcomes)} calls take {size} bytes together; the limit is "
+            f"{limit} for one message: make `batch` smaller, or pass a path or a key instead of the data"
         )
 
 
