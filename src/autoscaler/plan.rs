@@ -167,7 +167,9 @@ fn concurrency_need(policy: &Policy, observed: &Observed) -> Bound {
     let batches = if batch_size > 1 { format!(" in batches of {batch_size}") } else { String::new() };
     Bound {
         instances,
-        why: format!("running {running} and queue {queued}{batches}, few ended yet, / {per} needs {instances}"),
+        why: format!(
+            "running {running} and queue {queued}{batches}, few ended yet, / {per} needs {instances}"
+        ),
     }
 }
 

@@ -294,7 +294,18 @@ impl History {
 }
 
 fn node(parent: u32, seq: u32, service: ServiceId, queued: Instant) -> Node {
-    Node { parent, seq, service, instance: 0, children: 0, batch: None, wait: NONE, queued, started: None, ended: None }
+    Node {
+        parent,
+        seq,
+        service,
+        instance: 0,
+        children: 0,
+        batch: None,
+        wait: NONE,
+        queued,
+        started: None,
+        ended: None,
+    }
 }
 
 fn is_old(root: &EndedRoot, now: Instant) -> bool {

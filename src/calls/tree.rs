@@ -117,7 +117,10 @@ impl Calls {
         call.root_age = known().map(|member| member.root_age).min().unwrap_or(self.root_count);
         call.depth = known().map(|member| member.depth).max().unwrap_or(0);
         // The last one of them; without one if some member has none.
-        call.deadline = known().map(|member| member.deadline).collect::<Option<Vec<_>>>().and_then(|at| at.into_iter().max());
+        call.deadline = known()
+            .map(|member| member.deadline)
+            .collect::<Option<Vec<_>>>()
+            .and_then(|at| at.into_iter().max());
         call.batch = Some(Box::new(Batch { present: members.len() as u32, members: members.clone() }));
         let batch = self.open(call, None);
         for member in members {
@@ -184,7 +187,9 @@ impl Calls {
                 self.get(*member).is_some_and(|member| member.place == Place::Batched { batch: key })
             };
             let parent = call.parent.map(|(parent, _)| parent).filter(|parent| self.get(*parent).is_some());
-            open.extend(parent.into_iter().chain(members.filter(is_member)).filter(|above| found.insert(*above)));
+            open.extend(
+                parent.into_iter().chain(members.filter(is_member)).filter(|above| found.insert(*above)),
+            );
         }
         found
     }

@@ -14,7 +14,9 @@ use super::place::{Located, Place};
 use super::raw;
 use super::schema::{Service, ServiceLayer};
 use super::section::Title;
-use super::spec::{BatchPolicy, InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec, StopPolicy};
+use super::spec::{
+    BatchPolicy, InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec, StopPolicy,
+};
 use crate::model::{ServiceName, WorkerKind};
 
 /// A decorated function, as discovery reports it.
@@ -164,8 +166,10 @@ fn report_no_batch(
     ];
     for (key, place) in written {
         let Some(place) = place else { continue };
-        let problem =
-            Problem::new(format!("`{key}` does not apply to `{}`, whose function takes no lists", found.name));
+        let problem = Problem::new(format!(
+            "`{key}` does not apply to `{}`, whose function takes no lists",
+            found.name
+        ));
         let help = "write @microservice(batch=…) above a function that takes a list and returns one";
         problems.add(problem.at(place, "not for this service").help(help));
     }

@@ -117,7 +117,8 @@ impl Core {
 
     /// A member has left the core. When it was the last one, the batch is for nobody.
     pub(super) fn leave_batch(&mut self, batch: CallKey) {
-        let Some(Batch { present, .. }) = self.calls.get_mut(batch).and_then(|call| call.batch.as_deref_mut())
+        let Some(Batch { present, .. }) =
+            self.calls.get_mut(batch).and_then(|call| call.batch.as_deref_mut())
         else {
             return;
         };

@@ -130,7 +130,8 @@ impl Core {
 
     /// The pause is over.
     pub(super) fn try_again(&mut self, now: Instant, key: CallKey) {
-        let Some(call) = self.calls.get_mut(key).filter(|call| matches!(call.place, Place::Backoff(_))) else {
+        let Some(call) = self.calls.get_mut(key).filter(|call| matches!(call.place, Place::Backoff(_)))
+        else {
             return;
         };
         let (service, root_age, depth) = (call.service, call.root_age, call.depth);

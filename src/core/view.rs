@@ -45,7 +45,9 @@ impl Core {
 
     /// A batch was made; its members are called by its size, too.
     pub(super) fn note_batch(&mut self, batch: CallKey, size: u32) {
-        let Some(note) = self.calls.get(batch).map(|call| BatchNote { size, tree: call.tree }) else { return };
+        let Some(note) = self.calls.get(batch).map(|call| BatchNote { size, tree: call.tree }) else {
+            return;
+        };
         for key in self.members(batch).into_iter().chain([batch]) {
             if let Some(call) = self.calls.get(key) {
                 self.history.batched(call.record, note);

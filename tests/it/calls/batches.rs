@@ -173,7 +173,10 @@ fn people_see_the_batch_of_a_call(project: &Project) {
         let id = member["id"].as_str().unwrap();
         let why = project.hub.msx(&["why", id]);
         let batch = batch["id"].as_str().unwrap();
-        assert!(why.contains(&format!("in the batch {batch} of {size}:\n{batch}  taken.lasts: running")), "{why}");
+        assert!(
+            why.contains(&format!("in the batch {batch} of {size}:\n{batch}  taken.lasts: running")),
+            "{why}"
+        );
         std::fs::write(project.sandbox.path("marks/seen.open"), ".").unwrap();
         callers.into_iter().for_each(|caller| assert_eq!(caller.join().unwrap(), "SEEN"));
         let trace = project.hub.msx(&["trace", id]);
