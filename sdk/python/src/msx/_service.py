@@ -94,25 +94,41 @@ class _BatchDecorator(Protocol):
     """`@microservice(batch=…)`: a function of lists, of up to three, becomes a service of single elements."""
 
     @overload
-    def __call__(self, fn: type[_Callable[[list[A]], list[T]]], /) -> Service[[A], T]: ...
-    @overload
     def __call__(
-        self, fn: Callable[[list[A]], Coroutine[Any, Any, list[T]]], /
+        self,
+        fn: type[_Callable[[list[A]], Coroutine[Any, Any, list[T]]]]
+        | Callable[[list[A]], Coroutine[Any, Any, list[T]]],
+        /,
     ) -> Service[[A], Coroutine[Any, Any, T]]: ...
     @overload
-    def __call__(self, fn: Callable[[list[A]], list[T]], /) -> Service[[A], T]: ...
+    def __call__(
+        self, fn: type[_Callable[[list[A]], list[T]]] | Callable[[list[A]], list[T]], /
+    ) -> Service[[A], T]: ...
     @overload
     def __call__(
-        self, fn: Callable[[list[A], list[B]], Coroutine[Any, Any, list[T]]], /
+        self,
+        fn: type[_Callable[[list[A], list[B]], Coroutine[Any, Any, list[T]]]]
+        | Callable[[list[A], list[B]], Coroutine[Any, Any, list[T]]],
+        /,
     ) -> Service[[A, B], Coroutine[Any, Any, T]]: ...
     @overload
-    def __call__(self, fn: Callable[[list[A], list[B]], list[T]], /) -> Service[[A, B], T]: ...
+    def __call__(
+        self, fn: type[_Callable[[list[A], list[B]], list[T]]] | Callable[[list[A], list[B]], list[T]], /
+    ) -> Service[[A, B], T]: ...
     @overload
     def __call__(
-        self, fn: Callable[[list[A], list[B], list[C]], Coroutine[Any, Any, list[T]]], /
+        self,
+        fn: type[_Callable[[list[A], list[B], list[C]], Coroutine[Any, Any, list[T]]]]
+        | Callable[[list[A], list[B], list[C]], Coroutine[Any, Any, list[T]]],
+        /,
     ) -> Service[[A, B, C], Coroutine[Any, Any, T]]: ...
     @overload
-    def __call__(self, fn: Callable[[list[A], list[B], list[C]], list[T]], /) -> Service[[A, B, C], T]: ...
+    def __call__(
+        self,
+        fn: type[_Callable[[list[A], list[B], list[C]], list[T]]]
+        | Callable[[list[A], list[B], list[C]], list[T]],
+        /,
+    ) -> Service[[A, B, C], T]: ...
     @overload
     def __call__(self, fn: Any, /) -> Service[..., Any]: ...
     def __call__(self, fn: Any, /) -> Any: ...
