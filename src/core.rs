@@ -201,15 +201,6 @@ struct Service {
     is_zero: bool,
 }
 
-fn service(setup: ServiceSetup) -> Service {
-    let mut dispatcher = Dispatcher::default();
-    if let Some(policy) = setup.batch {
-        dispatcher.gather(policy);
-    }
-    let budget = Budget::default();
-    Service { setup, dispatcher, budget, batch_expected: None, down: None, is_zero: false }
-}
-
 /// See the module.
 pub struct Core {
     services: Vec<Service>,
@@ -247,7 +238,14 @@ impl Core {
         // The hub's own come last, so positions are ids here, too.
         let own = services.iter().filter(|setup| !setup.is_hub).map(|setup| setup.name.clone());
         let names = Names::new(own.collect());
-        let services = services.into_iter().map(service);
+        let services = services.into_iter().map(|setup| Service {
+            dispatcher: Dispatcher::new(setup.batch),
+            setup,
+            budget: Budget::default(),
+            batch_expected: None,
+            down: None,
+            is_zero: false,
+        });
         Self {
             services: services.collect(),
             by_name,
@@ -379,18 +377,6 @@ impl Core {
             while self.bind_all(now, service, out) {}
             self.say_drained(service, out);
         }
-    }
-
-    /// True: there is a new batch to bind.
-    fn bind_all(&mut self, now: Instant, service: ServiceId, out: &mut Vec<Effect>) -> bool {
-        while let Some(bound) = self.dispatcher(service).next(now) {
-            if !matches!(bound.work, Work::RunNext(_)) {
-                self.note_started(bound.call, bound.instance, now);
-            }
-            self.start(now, bound, out);
-            self.batch_runs(now, bound.call, bound.instance);
-        }
-        self.form_batch(now, service)
     }
 
     fn start(&mut self, now: Instant, bound: Bound, out: &mut Vec<Effect>) {

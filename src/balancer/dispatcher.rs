@@ -75,9 +75,9 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// From now on what is queued is to be taken in batches.
-    pub fn gather(&mut self, policy: BatchPolicy) {
-        self.gather = Some(Gather::new(policy));
+    /// `batch`: what is queued is to be taken in batches.
+    pub fn new(batch: Option<BatchPolicy>) -> Self {
+        Self { gather: batch.map(Gather::new), ..Self::default() }
     }
 
     // ---- queue ----

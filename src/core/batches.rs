@@ -8,11 +8,24 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::workers::Sender;
 use super::{Answer, Core, Effect};
+use crate::balancer::Work;
 use crate::calls::{Batch, Fault, Place};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
 use crate::protocol::worker::PAYLOAD_BYTES_MAX;
 
 impl Core {
+    /// True: there is a new batch to bind.
+    pub(super) fn bind_all(&mut self, now: Instant, service: ServiceId, out: &mut Vec<Effect>) -> bool {
+        while let Some(bound) = self.dispatcher(service).next(now) {
+            if !matches!(bound.work, Work::RunNext(_)) {
+                self.note_started(bound.call, bound.instance, now);
+            }
+            self.start(now, bound, out);
+            self.batch_runs(now, bound.call, bound.instance);
+        }
+        self.form_batch(now, service)
+    }
+
     /// Makes a batch of what waits, if it is time, and queues it for the slot that is free.
     pub(super) fn form_batch(&mut self, now: Instant, id: ServiceId) -> bool {
         let due = self.dispatcher(id).batch_due();
