@@ -182,13 +182,21 @@ impl Core {
         }
     }
 
-    /// A run of a batch has failed: each member is tried again, if it may be.
-    pub(super) fn fail_batch(&mut self, now: Instant, key: CallKey, error: Bytes, out: &mut Vec<Effect>) {
+    /// A run of a batch has failed, with this error for each member; it is tried again, if it may be.
+    pub(super) fn fail_batch(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        error: impl Fn(&Self, CallKey) -> Bytes,
+        out: &mut Vec<Effect>,
+    ) {
         let members = self.members(key);
-        self.end_batch(now, key, Outcome::Error(error.clone()), out);
+        let of_batch = error(self, key);
+        self.end_batch(now, key, Outcome::Error(of_batch), out);
         for member in members {
             if self.is_member(member, key) {
-                self.retry_or_end(now, member, error.clone(), out);
+                let error = error(self, member);
+                self.retry_or_end(now, member, error, out);
             }
         }
     }

@@ -75,7 +75,7 @@ impl Core {
     /// A call that had begun has failed: it is tried again if it may be, else it has ended. Its slot is free.
     pub(super) fn retry_or_end(&mut self, now: Instant, key: CallKey, error: Bytes, out: &mut Vec<Effect>) {
         if self.is_batch(key) {
-            return self.fail_batch(now, key, error, out);
+            return self.fail_batch(now, key, |_, _| error.clone(), out);
         }
         match self.pause_before_retry(now, key, &error) {
             Some(pause) => self.retry(now, key, pause, out),
