@@ -6,6 +6,7 @@
 
 mod alarms;
 mod answer;
+mod batches;
 mod closing;
 mod deadline;
 mod ending;
@@ -31,7 +32,7 @@ use bytes::Bytes;
 use crate::balancer::{Bound, Dispatcher, Work};
 use crate::calls::history::History;
 use crate::calls::{Asked, Calls, Place};
-use crate::config::spec::{QueuePolicy, RetryPolicy};
+use crate::config::spec::{BatchPolicy, QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{CallOptions, FromWorker, Recorded, ToWorker};
 use crate::registry::Names;
@@ -174,6 +175,8 @@ pub struct ServiceSetup {
     pub retries: RetryPolicy,
     /// Calls under one key that may run at once.
     pub per_key: Option<u32>,
+    /// Its function takes several calls at once.
+    pub batch: Option<BatchPolicy>,
     /// Answered by the hub itself (`msx.orchestrator`).
     pub is_hub: bool,
 }
@@ -183,7 +186,7 @@ impl ServiceSetup {
     pub fn of_hub(name: ServiceName) -> Self {
         let queue = QueuePolicy { max: u32::MAX, timeout: Duration::MAX };
         let (run_timeout, retries) = (Duration::MAX, RetryPolicy::NONE);
-        Self { name, queue, run_timeout, retries, per_key: None, is_hub: true }
+        Self { name, queue, run_timeout, retries, per_key: None, batch: None, is_hub: true }
     }
 }
 
@@ -191,6 +194,8 @@ struct Service {
     setup: ServiceSetup,
     dispatcher: Dispatcher,
     budget: Budget,
+    /// When a batch is due, as `Core::batches_due` has it.
+    batch_expected: Option<Instant>,
     /// Why calls fail at once: it crash-loops and nothing of it is ready.
     down: Option<String>,
     is_zero: bool,
@@ -219,6 +224,10 @@ pub struct Core {
     stage: Stage,
     /// When which call has an alarm; some are of calls that have none any more.
     alarms: BTreeSet<(Instant, CallKey)>,
+    /// When which service makes a batch of what waits, if no more comes.
+    batches_due: BTreeSet<(Instant, ServiceId)>,
+    /// Batches that nobody waits for any more.
+    deserted: Vec<CallKey>,
 }
 
 impl Core {
@@ -230,9 +239,10 @@ impl Core {
         let own = services.iter().filter(|setup| !setup.is_hub).map(|setup| setup.name.clone());
         let names = Names::new(own.collect());
         let services = services.into_iter().map(|setup| Service {
+            dispatcher: Dispatcher::new(setup.batch),
             setup,
-            dispatcher: Dispatcher::default(),
             budget: Budget::default(),
+            batch_expected: None,
             down: None,
             is_zero: false,
         });
@@ -252,6 +262,8 @@ impl Core {
             is_on_patrol: false,
             stage: Stage::Open,
             alarms: BTreeSet::new(),
+            batches_due: BTreeSet::new(),
+            deserted: Vec::new(),
         }
     }
 
@@ -362,12 +374,7 @@ impl Core {
     fn pump(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.fire_timers(now, out);
         while let Some(service) = self.dirty.pop() {
-            while let Some(bound) = self.dispatcher(service).next(now) {
-                if !matches!(bound.work, Work::RunNext(_)) {
-                    self.note_started(bound.call, bound.instance, now);
-                }
-                self.start(now, bound, out);
-            }
+            while self.bind_all(now, service, out) {}
             self.say_drained(service, out);
         }
     }
@@ -409,8 +416,11 @@ impl Core {
         let remaining = call.deadline.map(|at| at.saturating_duration_since(now));
         let via = parent.and_then(|(parent, _)| self.calls.get(parent)).map(|parent| parent.service);
         let via = via.map(|service| self.service(service).setup.name.clone());
-        let id = self.calls.get(key).map(|call| self.calls.id_of(call).text())?;
-        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key), id, remaining })
+        let call = self.calls.get(key)?;
+        let (id, batch) = (self.calls.id_of(call).text(), call.batch.as_ref());
+        let batch = batch.map(|batch| batch.members.len() as u32);
+        let results = self.recorded(key);
+        Some(ToWorker::Run { call: key, attempt, arguments, via, results, id, remaining, batch })
     }
 
     fn recorded(&self, key: CallKey) -> Vec<Recorded> {

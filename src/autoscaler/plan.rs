@@ -49,6 +49,8 @@ pub struct Observed {
     pub offered: u64,
     /// Calls that wait for a slot now.
     pub queued: u64,
+    /// The most of them that one slot takes at once; 0 counts as 1.
+    pub batch_size: u32,
     /// Calls that hold a slot now.
     pub running: u32,
     /// By the instances that have been ready for 5 s or more: what a start burns says nothing of the load.
@@ -158,13 +160,16 @@ fn need(policy: &Policy, observed: &Observed, load: &Load) -> Bound {
 
 /// Calls that are here now, all at once.
 fn concurrency_need(policy: &Policy, observed: &Observed) -> Bound {
-    let Observed { running, queued, slots, .. } = *observed;
-    let calls = f64::from(running) + queued as f64;
+    let Observed { running, queued, batch_size, slots, .. } = *observed;
+    let calls = f64::from(running) + queued.div_ceil(u64::from(batch_size.max(1))) as f64;
     let instances = (calls / (f64::from(slots.max(1)) * policy.scale.utilization)).ceil() as u32;
     let per = per_instance(policy, slots);
+    let batches = if batch_size > 1 { format!(" in batches of {batch_size}") } else { String::new() };
     Bound {
         instances,
-        why: format!("running {running} and queue {queued}, few ended yet, / {per} needs {instances}"),
+        why: format!(
+            "running {running} and queue {queued}{batches}, few ended yet, / {per} needs {instances}"
+        ),
     }
 }
 

@@ -4,19 +4,37 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::gather::Gather;
 use super::instance::{Instance, Intake, Parked};
 use super::meter::{Latency, Meter};
 use super::pace::{AHEAD_MAX, Pace};
+use crate::config::spec::BatchPolicy;
 use crate::model::{CallKey, InstanceId, WorkerKind};
+
+/// What a call in the queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// It has begun, and goes on. In a service that runs batches: a batch.
+    Replay,
+    /// It was in a batch, and is tried again in another one.
+    Again,
+    New,
+}
 
 /// Place in the queue: replays first, then by age of the root, deeper calls first, then by arrival.
 /// So trees finish before new ones open, and few calls stay parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    is_new: bool,
+    class: Class,
     root_age: u64,
     depth: Reverse<u32>,
     order: u64,
+}
+
+impl Rank {
+    fn is_new_root(self) -> bool {
+        self.class == Class::New && self.depth == Reverse(0)
+    }
 }
 
 /// What a bound call does in its slot.
@@ -49,18 +67,26 @@ pub struct Dispatcher {
     instances: Vec<Instance>,
     arrivals: u64,
     dispatches: u64,
+    /// Its calls are run in batches.
+    gather: Option<Gather>,
     pub meter: Meter,
     pub latency: Latency,
     pub pace: Pace,
 }
 
 impl Dispatcher {
+    /// `batch`: what is queued is to be taken in batches.
+    pub fn new(batch: Option<BatchPolicy>) -> Self {
+        Self { gather: batch.map(Gather::new), ..Self::default() }
+    }
+
     // ---- queue ----
 
     /// A call of a root that came at `root_age` asks for a slot. The answer takes it out again.
     pub fn push_new(&mut self, call: CallKey, root_age: u64, depth: u32, now: Instant) -> Rank {
-        let rank = self.push(call, root_age, depth, true);
+        let rank = self.push(call, root_age, depth, Class::New);
         self.meter.offered += 1;
+        self.gather.iter_mut().for_each(|gather| gather.join(rank.order, now));
         if depth == 0 {
             self.roots.push_back((rank, now));
             self.roots_waiting += 1;
@@ -70,12 +96,19 @@ impl Dispatcher {
 
     /// A call that has run before asks for a slot, on any instance.
     pub fn push_replay(&mut self, call: CallKey, root_age: u64, depth: u32) -> Rank {
-        self.push(call, root_age, depth, false)
+        self.push(call, root_age, depth, Class::Replay)
     }
 
-    fn push(&mut self, call: CallKey, root_age: u64, depth: u32, is_new: bool) -> Rank {
+    /// A call that was in a batch, and is to be in another one.
+    pub fn push_again(&mut self, call: CallKey, root_age: u64, depth: u32, now: Instant) -> Rank {
+        let rank = self.push(call, root_age, depth, Class::Again);
+        self.gather.iter_mut().for_each(|gather| gather.join(rank.order, now));
+        rank
+    }
+
+    fn push(&mut self, call: CallKey, root_age: u64, depth: u32, class: Class) -> Rank {
         self.arrivals += 1;
-        let rank = Rank { is_new, root_age, depth: Reverse(depth), order: self.arrivals };
+        let rank = Rank { class, root_age, depth: Reverse(depth), order: self.arrivals };
         self.queue.insert(rank, call);
         rank
     }
@@ -83,7 +116,7 @@ impl Dispatcher {
     /// A call that was sent ahead, and has not begun, is back in its place.
     pub fn put_back(&mut self, rank: Rank, call: CallKey, accepted: Instant) {
         self.queue.insert(rank, call);
-        if rank.is_new && rank.depth == Reverse(0) {
+        if rank.is_new_root() {
             self.roots_waiting += 1;
             let at = self.roots.partition_point(|(_, since)| *since < accepted);
             self.roots.insert(at, (rank, accepted));
@@ -97,9 +130,10 @@ impl Dispatcher {
     }
 
     fn left(&mut self, rank: Rank) {
-        if rank.is_new && rank.depth == Reverse(0) {
+        if rank.is_new_root() {
             self.roots_waiting -= 1;
         }
+        self.gather.iter_mut().for_each(|gather| gather.leave(rank.order));
         // The front is trimmed as it leaves, so that `roots` stays about as long as the queue.
         while self.roots.front().is_some_and(|(front, _)| !self.queue.contains_key(front)) {
             self.roots.pop_front();
@@ -133,6 +167,7 @@ impl Dispatcher {
     pub fn drain_queue(&mut self) -> Vec<CallKey> {
         self.roots.clear();
         self.roots_waiting = 0;
+        self.gather.iter_mut().for_each(Gather::clear);
         std::mem::take(&mut self.queue).into_values().collect()
     }
 
@@ -186,6 +221,9 @@ impl Dispatcher {
         if self.queue.is_empty() {
             return None;
         }
+        if self.gather.is_some() && self.queue.first_key_value()?.0.class != Class::Replay {
+            return None;
+        }
         let at = self.least_running()?;
         let (rank, call) = self.queue.pop_first()?;
         self.left(rank);
@@ -196,7 +234,7 @@ impl Dispatcher {
 
     /// No slot is free, but calls are short: the next one goes to the lane that has the fewest behind its call.
     fn next_ahead(&mut self, now: Instant) -> Option<(usize, Bound)> {
-        if self.queue.is_empty() || !self.pace.allows(now) {
+        if self.queue.is_empty() || self.gather.is_some() || !self.pace.allows(now) {
             return None;
         }
         let (at, position) = self.shortest_lane()?;
@@ -205,6 +243,27 @@ impl Dispatcher {
         let instance = &mut self.instances[at];
         let lane = instance.send_ahead(position, call, rank);
         Some((at, Bound { call, instance: instance.id, lane, work: Work::RunNext(rank) }))
+    }
+
+    /// When what waits is to be made a batch, if a slot is free for it.
+    pub fn batch_due(&self) -> Option<Instant> {
+        self.gather.as_ref()?.due().filter(|_| self.least_running().is_some())
+    }
+
+    /// The most calls of one batch; 1 where there are none.
+    pub fn batch_size(&self) -> u32 {
+        self.gather.as_ref().map_or(1, |gather| gather.policy.size)
+    }
+
+    /// Whether the service runs its calls in batches.
+    pub fn gathers(&self) -> bool {
+        self.gather.is_some()
+    }
+
+    /// The call that would be the next of a batch.
+    pub fn first_gathered(&self) -> Option<(Rank, CallKey)> {
+        let first = self.queue.iter().find(|(rank, _)| rank.class != Class::Replay);
+        first.map(|(rank, call)| (*rank, *call))
     }
 
     fn shortest_lane(&self) -> Option<(usize, usize)> {
@@ -227,7 +286,7 @@ impl Dispatcher {
         let Some(running) = instance.release_slot(call) else { return false };
         instance.stranded.extend(&running.ahead);
         instance.parked.push(Parked { call, lane: running.lane, root_age, since: now });
-        self.meter.busy += now.saturating_duration_since(running.since);
+        self.meter.busy += running.work(now);
         true
     }
 
@@ -270,7 +329,7 @@ impl Dispatcher {
         let instance = self.instance(id)?;
         let ended = instance.end(call, now)?;
         instance.completed += 1;
-        self.meter.busy += now.saturating_duration_since(ended.since);
+        self.meter.busy += ended.work;
         ended.next
     }
 
@@ -292,6 +351,14 @@ impl Dispatcher {
         late
     }
 
+    /// A batch holds a slot, and is so large.
+    pub fn weigh(&mut self, id: InstanceId, batch: CallKey, calls: usize) {
+        let share = calls as f64 / f64::from(self.batch_size());
+        if let Some(running) = self.instance(id).and_then(|instance| instance.running_mut(batch)) {
+            running.share = share;
+        }
+    }
+
     /// Calls that hold a slot.
     pub fn busy(&self) -> usize {
         self.instances.iter().map(|instance| instance.running.len()).sum()
@@ -300,6 +367,6 @@ impl Dispatcher {
     /// Slot time spent so far, that of running calls included.
     pub fn busy_total(&self, now: Instant) -> Duration {
         let running = self.instances.iter().flat_map(|instance| &instance.running);
-        self.meter.busy + running.map(|r| now.saturating_duration_since(r.since)).sum::<Duration>()
+        self.meter.busy + running.map(|running| running.work(now)).sum::<Duration>()
     }
 }

@@ -1,7 +1,7 @@
 //! What one instance holds: its slots, its lanes, and where each of its calls is.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::dispatcher::Rank;
 use crate::model::{CallKey, InstanceId, WorkerKind};
@@ -23,6 +23,17 @@ pub struct Running {
     pub ahead: VecDeque<Ahead>,
     /// The worker was told to give them back.
     pub is_asked_back: bool,
+    /// How much of what it could do at once it does: the calls of a batch, of those that it could take.
+    pub share: f64,
+}
+
+impl Running {
+    /// Slot time since it got the slot. A batch that is not full could have done more in the same time, so it
+    /// counts in part: else the more instances there are, the more there would be to do.
+    pub fn work(&self, now: Instant) -> Duration {
+        let time = now.saturating_duration_since(self.since);
+        if self.share < 1.0 { time.mul_f64(self.share) } else { time }
+    }
 }
 
 /// A call that was sent to a lane before the lane was free: it runs next there, or comes back.
@@ -47,7 +58,7 @@ pub struct Interrupted {
 /// A slot that a call has left.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
-    pub since: Instant,
+    pub work: Duration,
     /// The call that runs there now: it had been sent ahead.
     pub next: Option<CallKey>,
 }
@@ -190,6 +201,7 @@ impl Instance {
             rank: None,
             ahead: VecDeque::new(),
             is_asked_back: false,
+            share: 1.0,
         });
         debug_assert!(self.running.len() <= self.slots as usize, "running calls stay within the slots");
     }
@@ -256,11 +268,12 @@ impl Instance {
         if let Some(running) = self.running_mut(call)
             && let Some(next) = running.ahead.pop_front()
         {
-            let since = std::mem::replace(&mut running.since, now);
+            let work = running.work(now);
+            running.since = now;
             (running.call, running.ordinal, running.rank) = (next.call, next.ordinal, Some(next.rank));
             running.interrupted = None;
             running.is_asked_back &= !running.ahead.is_empty();
-            return Some(Ended { since, next: Some(next.call) });
+            return Some(Ended { work, next: Some(next.call) });
         }
         let running = self.release_slot(call);
         let lane = match &running {
@@ -270,7 +283,7 @@ impl Instance {
         if let Some(lane) = lane {
             self.give_lane(lane);
         }
-        running.map(|running| Ended { since: running.since, next: None })
+        running.map(|running| Ended { work: running.work(now), next: None })
     }
 
     fn take_unwinding(&mut self, call: CallKey) -> Option<Parked> {

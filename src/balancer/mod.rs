@@ -2,6 +2,7 @@
 //! Pure: the core drives it.
 
 mod dispatcher;
+mod gather;
 mod instance;
 mod meter;
 mod pace;

@@ -32,6 +32,8 @@ pub enum Place {
     Held(u64),
     /// Gets the outcome of another call, which has the same idempotency key.
     Following,
+    /// Gets its outcome from this call, which runs for it and for others.
+    Batched { batch: CallKey },
     /// Answered by the hub itself.
     Hub,
 }
@@ -72,14 +74,25 @@ pub enum Suspension {
     Over,
 }
 
+/// The calls for which a batch runs.
+#[derive(Debug)]
+pub struct Batch {
+    /// In the order of their arguments. Those that have left are still here.
+    pub members: Vec<CallKey>,
+    /// How many have not left.
+    pub present: u32,
+}
+
 #[derive(Debug)]
 pub struct Call {
     pub service: ServiceId,
     /// The waiting call and the seq there; `None` for a root.
     pub parent: Option<(CallKey, u32)>,
     pub root: CallKey,
-    /// Counts root calls: smaller is older.
+    /// Counts root calls: smaller is older. Of a batch that of its oldest member.
     pub root_age: u64,
+    /// Number of the root call, which names the tree.
+    pub tree: u64,
     pub depth: u32,
     pub arguments: Bytes,
     /// Grows with every run; messages of older ones are ignored.
@@ -104,6 +117,8 @@ pub struct Call {
     pub record: Record,
     /// What is recorded if the wait is still on by then and no worker holds the call.
     pub alarm: Option<(Instant, Alarm)>,
+    /// It runs for these calls.
+    pub batch: Option<Box<Batch>>,
     children: Children,
     /// Seqs in the order in which their results came.
     completed: Vec<u32>,
@@ -121,6 +136,7 @@ impl Call {
             parent: None,
             root: CallKey(0),
             root_age: 0,
+            tree: 0,
             depth: 0,
             arguments,
             attempt: 0,
@@ -135,6 +151,7 @@ impl Call {
             listens: false,
             record: Record::NONE,
             alarm: None,
+            batch: None,
             children: Children::default(),
             completed: Vec::new(),
             delivered: 0,

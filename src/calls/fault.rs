@@ -22,6 +22,11 @@ pub enum Fault {
     NonDeterminism(String),
     LimitExceeded(String),
     Cancelled(String),
+    /// The worker did not answer a batch call by call.
+    Answers {
+        expected: usize,
+        got: usize,
+    },
     /// Its idempotency key belongs to another call; and why it cannot be the same one.
     IdempotencyConflict(&'static str),
 }
@@ -48,6 +53,10 @@ impl Fault {
             Self::ServiceUnavailable(text) => RemoteError::service_unavailable(service, text),
             Self::InstanceDied(text) => RemoteError::instance_died(service, text),
             Self::NonDeterminism(text) => RemoteError::non_determinism(service, text),
+            Self::Answers { expected, got } => RemoteError::broken(
+                service,
+                format!("a worker of {service} answered {got} calls, but was given {expected} to run"),
+            ),
             Self::Cancelled(text) => RemoteError::cancelled(service, text),
             Self::LimitExceeded(text) => RemoteError::limit_exceeded(service, text),
             Self::IdempotencyConflict(why) => RemoteError::idempotency_conflict(

@@ -48,6 +48,15 @@ impl Record {
 
 const NONE: u32 = u32::MAX;
 
+/// A batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchNote {
+    /// Calls that it was made of.
+    pub size: u32,
+    /// Number of its tree.
+    pub tree: u64,
+}
+
 /// One call.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -58,6 +67,8 @@ pub struct Node {
     pub instance: u32,
     /// Calls that it made.
     pub children: u32,
+    /// The batch that it is, or was in last.
+    pub batch: Option<BatchNote>,
     /// The wait that it is in.
     wait: u32,
     pub queued: Instant,
@@ -163,6 +174,13 @@ impl History {
         let wait = std::mem::replace(&mut node.wait, NONE);
         if let Some(wait) = tree.waits.get_mut(wait as usize) {
             wait.resumed = Some(now);
+        }
+    }
+
+    /// It is a batch, or was taken into one.
+    pub fn batched(&mut self, record: Record, batch: BatchNote) {
+        if let Some(node) = self.tree_mut(record).and_then(|tree| tree.node_mut(record.node)) {
+            node.batch = Some(batch);
         }
     }
 
@@ -276,7 +294,18 @@ impl History {
 }
 
 fn node(parent: u32, seq: u32, service: ServiceId, queued: Instant) -> Node {
-    Node { parent, seq, service, instance: 0, children: 0, wait: NONE, queued, started: None, ended: None }
+    Node {
+        parent,
+        seq,
+        service,
+        instance: 0,
+        children: 0,
+        batch: None,
+        wait: NONE,
+        queued,
+        started: None,
+        ended: None,
+    }
 }
 
 fn is_old(root: &EndedRoot, now: Instant) -> bool {

@@ -7,6 +7,6 @@ mod fault;
 pub mod history;
 mod tree;
 
-pub use call::{Asked, Call, Child, Place, Suspension};
+pub use call::{Asked, Batch, Call, Child, Place, Suspension};
 pub use fault::Fault;
 pub use tree::{Admission, Calls, Ended};

@@ -1,12 +1,12 @@
 //! All unfinished calls, by key, and the bounds of the trees they form.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use bytes::Bytes;
 use slab::Slab;
 
-use super::call::{Call, Place, Suspension, bytes_of};
+use super::call::{Batch, Call, Place, Suspension, bytes_of};
 use super::fault::Fault;
 use crate::model::{CallKey, Outcome, ServiceId};
 use crate::protocol::call_id::{CallId, RootId};
@@ -21,8 +21,8 @@ pub const RECORDED_BYTES_MAX: u64 = 256 << 20;
 /// What belongs to a root call as a whole.
 #[derive(Debug)]
 struct Root {
-    /// Names the one who asked; the core's effects carry it back.
-    token: u64,
+    /// Names the one who asked; the core's effects carry it back. A batch has nobody.
+    token: Option<u64>,
     unfinished: u32,
     recorded_bytes: u64,
 }
@@ -89,7 +89,7 @@ impl Calls {
             above = self.get(parent).and_then(|call| call.parent);
         }
         path.reverse();
-        CallId { root: self.root_id(call.root_age), path }
+        CallId { root: self.root_id(call.tree), path }
     }
 
     /// The calls from outside that have not ended.
@@ -99,9 +99,41 @@ impl Calls {
 
     /// A call from outside. Its place is the caller's to set.
     pub fn add_root(&mut self, service: ServiceId, arguments: Bytes, token: u64, now: Instant) -> CallKey {
-        self.root_count += 1;
         let mut call = Call::new(service, arguments, Place::Evicted, now);
-        call.root_age = self.root_count;
+        call.root_age = self.root_count + 1;
+        self.open(call, Some(token))
+    }
+
+    /// A call that runs for these others, with their arguments. It is as old and as deep as they are.
+    pub fn add_batch(
+        &mut self,
+        service: ServiceId,
+        arguments: Bytes,
+        members: Vec<CallKey>,
+        now: Instant,
+    ) -> CallKey {
+        let mut call = Call::new(service, arguments, Place::Evicted, now);
+        let known = || members.iter().filter_map(|member| self.get(*member));
+        call.root_age = known().map(|member| member.root_age).min().unwrap_or(self.root_count);
+        call.depth = known().map(|member| member.depth).max().unwrap_or(0);
+        // The last one of them; without one if some member has none.
+        call.deadline = known()
+            .map(|member| member.deadline)
+            .collect::<Option<Vec<_>>>()
+            .and_then(|at| at.into_iter().max());
+        call.batch = Some(Box::new(Batch { present: members.len() as u32, members: members.clone() }));
+        let batch = self.open(call, None);
+        for member in members {
+            if let Some(member) = self.get_mut(member) {
+                member.place = Place::Batched { batch };
+            }
+        }
+        batch
+    }
+
+    fn open(&mut self, mut call: Call, token: Option<u64>) -> CallKey {
+        self.root_count += 1;
+        call.tree = self.root_count;
         let key = self.insert(call);
         if let Some(call) = self.get_mut(key) {
             call.root = key;
@@ -123,13 +155,14 @@ impl Calls {
             return Admission::Refused(Fault::ServiceUnavailable("the calling call has ended".into()));
         };
         let (root, root_age, depth) = (waiting.root, waiting.root_age, waiting.depth + 1);
+        let tree = waiting.tree;
         let deadline = waiting.deadline;
         if let Some(fault) = self.over_limit(root, depth) {
             return Admission::Refused(fault);
         }
         let mut call = Call::new(service, args, Place::Evicted, now);
         (call.parent, call.root, call.root_age, call.depth) = (Some((parent, seq)), root, root_age, depth);
-        call.deadline = deadline;
+        (call.tree, call.deadline) = (tree, deadline);
         let key = self.insert(call);
         if let Some(root) = self.roots.get_mut(&root) {
             root.unfinished += 1;
@@ -141,14 +174,24 @@ impl Calls {
     }
 
     /// Whether a call waits, by however many others, for this one.
-    pub fn waits_for(&self, call: CallKey, mut below: CallKey) -> bool {
-        while let Some((parent, _)) = self.get(below).and_then(|call| call.parent) {
-            if parent == call {
-                return true;
-            }
-            below = parent;
+    pub fn waits_for(&self, call: CallKey, below: CallKey) -> bool {
+        self.callers(below).contains(&call)
+    }
+
+    /// The calls that wait for this one, by however many others: its caller, and of a batch all its members. Each once.
+    pub fn callers(&self, below: CallKey) -> HashSet<CallKey> {
+        let (mut found, mut open) = (HashSet::new(), vec![below]);
+        while let Some((key, call)) = open.pop().and_then(|key| Some((key, self.get(key)?))) {
+            let members = call.batch.iter().flat_map(|batch| batch.members.iter().copied());
+            let is_member = |member: &CallKey| {
+                self.get(*member).is_some_and(|member| member.place == Place::Batched { batch: key })
+            };
+            let parent = call.parent.map(|(parent, _)| parent).filter(|parent| self.get(*parent).is_some());
+            open.extend(
+                parent.into_iter().chain(members.filter(is_member)).filter(|above| found.insert(*above)),
+            );
         }
-        false
+        found
     }
 
     fn over_limit(&self, root: CallKey, depth: u32) -> Option<Fault> {
@@ -176,8 +219,8 @@ impl Calls {
     pub fn end(&mut self, key: CallKey, outcome: &Outcome) -> Option<(Call, Ended)> {
         let call = self.take(key)?;
         let ended = match call.parent {
-            None => match self.roots.remove(&key) {
-                Some(root) => Ended::Root { token: root.token },
+            None => match self.roots.remove(&key).and_then(|root| root.token) {
+                Some(token) => Ended::Root { token },
                 None => Ended::Orphan,
             },
             Some((parent, seq)) => self.record(parent, seq, outcome.clone()),
@@ -198,7 +241,7 @@ impl Calls {
 
     /// Forgets who asked for a root, which will not be answered, and answers the token.
     pub fn disown(&mut self, key: CallKey) -> Option<u64> {
-        self.roots.remove(&key).map(|root| root.token)
+        self.roots.remove(&key).and_then(|root| root.token)
     }
 
     fn record(&mut self, parent: CallKey, seq: u32, outcome: Outcome) -> Ended {

@@ -7,12 +7,12 @@ use super::table::{Align, Cell, Table};
 use super::terminal::{Style, Terminal, print_json, print_line};
 use super::{session, units};
 use crate::failure::Failure;
-use crate::protocol::calls::{CallInfo, CallStatus, CallsAnswer, CallsRequest};
+use crate::protocol::calls::{BatchInfo, CallInfo, CallStatus, CallsAnswer, CallsRequest};
 
 const EXAMPLES: &str = "\
 Columns:
   STATUS    queued, running, parked (waits for other calls), resuming (has their answers, waits for a slot),
-            unwinding, evicted; returned, raised, refused, cancelled
+            batched (in a batch, which is a call of its own), unwinding, evicted; returned, raised, refused, cancelled
   SINCE     how long it has had this status
   TOOK      from accepted to answered
   CHILDREN  calls that it made, and in front those of them that have not ended
@@ -112,8 +112,14 @@ fn row(call: &CallInfo) -> [Cell; 8] {
         Cell::plain(second),
         Cell::plain(children(call)),
         Cell::plain(call.instance.clone().unwrap_or_default()),
-        Cell::plain(call.summary.clone().unwrap_or_default()),
+        Cell::plain(about(call)),
     ]
+}
+
+/// What it says that it is about, else the batch that it is or is in.
+fn about(call: &CallInfo) -> String {
+    let batch = || call.batch.as_ref().map(BatchInfo::text);
+    call.summary.clone().or_else(batch).unwrap_or_default()
 }
 
 /// `3/10`: three of ten have not ended.
@@ -130,7 +136,8 @@ pub fn style(status: CallStatus) -> Style {
         CallStatus::Running | CallStatus::Returned => Style::Good,
         CallStatus::Queued | CallStatus::Resuming | CallStatus::Unwinding => Style::Warning,
         CallStatus::Backoff | CallStatus::Held => Style::Warning,
-        CallStatus::Parked | CallStatus::Evicted | CallStatus::Following => Style::Faint,
+        CallStatus::Parked | CallStatus::Evicted => Style::Faint,
+        CallStatus::Following | CallStatus::Batched => Style::Faint,
         CallStatus::Raised | CallStatus::Refused | CallStatus::Cancelled => Style::Error,
     }
 }

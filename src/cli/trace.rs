@@ -6,7 +6,7 @@ use super::calls::style;
 use super::terminal::{Paint, Style, Terminal, print_json, print_line};
 use super::{session, units};
 use crate::failure::Failure;
-use crate::protocol::calls::{IdRequest, Trace as Answer, TraceCall};
+use crate::protocol::calls::{BatchInfo, IdRequest, Trace as Answer, TraceCall};
 
 const EXAMPLES: &str = "\
 Signs in the timeline:
@@ -91,8 +91,9 @@ fn label(call: &TraceCall) -> String {
         (depth, Some((_, seq))) => format!("{}.{seq}", "  ".repeat(depth.min(10) as usize)),
     };
     let status = if call.status.as_str() == "returned" { "" } else { call.status.as_str() };
-    let summary = call.summary.as_deref().unwrap_or_default();
-    let words = [id.as_str(), call.service.as_str(), status, summary];
+    let batch = || call.batch.as_ref().map(BatchInfo::text);
+    let summary = call.summary.clone().or_else(batch).unwrap_or_default();
+    let words = [id.as_str(), call.service.as_str(), status, &summary];
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
     words.join(" ")
 }
@@ -157,6 +158,7 @@ mod tests {
             ended_s: Some(ended_s),
             waits: Vec::new(),
             summary: None,
+            batch: None,
         }
     }
 

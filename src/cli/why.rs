@@ -49,6 +49,9 @@ fn lines(step: &WhyStep, paint: Paint) -> Vec<String> {
     let place = call.instance.as_ref().map_or_else(String::new, |instance| format!(" in {instance}"));
     let (id, since) = (paint.apply(Style::Heading, &call.id), units::age(call.since_s));
     let mut lines = vec![format!("{id}  {}{summary}: {status}{place} for {since}", call.service)];
+    if let Some(batch) = call.batch.as_ref().filter(|_| call.status == CallStatus::Batched) {
+        lines.push(format!("  {}:", batch.text()));
+    }
     lines.extend(step.waits_for.iter().map(|waits| format!("  waits for {}", awaited(waits))));
     lines.extend(step.queue.iter().flat_map(|queue| queue_lines(call.status, queue)));
     lines
@@ -103,6 +106,7 @@ mod tests {
             children: 3,
             unfinished: 3,
             summary: None,
+            batch: None,
         }
     }
 

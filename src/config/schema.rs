@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::diagnostics::Diagnostics;
 use super::place::Located;
 use super::raw::Table;
-use super::section::State::{Anywhere, Later, OneService};
+use super::section::State::{Anywhere, Later, OfFunction, OneService};
 use super::section::{Key, Section, Title};
 use super::spec::{INSTANCES_MAX, RetryPolicy};
 use super::value::{Env, Line, Names, Setting, Signal};
@@ -126,6 +126,10 @@ const PARKED_MAX: u32 = 100_000;
 const QUEUE_MAX: u32 = 1_000_000;
 /// With growing pauses, more take half an hour and longer.
 const RETRIES_MAX: u32 = 100;
+/// Larger batches gain nothing, and each is one message.
+const BATCH_MAX: u32 = 1_000;
+/// A caller that waits longer for others does not want a batch.
+const WITHIN_MAX: Duration = Duration::from_secs(60);
 /// The longest pause, however often a call has failed.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Long enough for any wait that is meant.
@@ -187,6 +191,12 @@ settings! {
         /// Calls under one key (`a.options(key=…)`) that may run at once; `None`: as many as there are slots.
         concurrency_key: Option<u32> = None, "concurrency_key" in Anywhere,
             |field| field.count(1..=CONCURRENCY_MAX).map(Some);
+        /// The most calls that one run takes, where the function is given lists.
+        batch: Option<u32> = None, "batch" in OfFunction(LISTS),
+            |field| field.count(1..=BATCH_MAX).map(Some);
+        /// How long the first of them waits for more while a slot is free; `None`: not at all.
+        within: Option<Duration> = None, "within" in OfFunction(LISTS),
+            |field| field.duration(Duration::ZERO..=WITHIN_MAX).map(Some);
         /// Always `none`: calls are kept in memory.
         durability: String = "none".to_owned(), "durability" in Anywhere,
             |field| field.word(&["none"], &["async", "fsync"], ONLY_MEMORY);
@@ -235,6 +245,7 @@ settings! {
     }
 }
 
+const LISTS: &str = "whether a function takes lists is its own";
 const ONLY_FUNCTIONS: &str =
     "remove it: only decorated Python functions (`server = \"native\"`) are run so far";
 const ONLY_MEMORY: &str =

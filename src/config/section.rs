@@ -24,6 +24,8 @@ pub enum State {
     Anywhere,
     /// Only in `[services.NAME]`, and why.
     OneService(&'static str),
+    /// Not in `[defaults]`, and why.
+    OfFunction(&'static str),
     /// Part of the design but not built yet, and what to do instead.
     Later(&'static str),
 }
@@ -160,7 +162,12 @@ fn misplaced(title: &Title, path: &str, entry: &Entry, keys: &[Key]) -> Option<P
             let problem = Problem::new(format!("`{path}` cannot stand in {title}: {why}"));
             Some(problem.at(&entry.key, "not here").help("write it in [services.NAME]"))
         }
-        State::OneService(_) | State::Anywhere => None,
+        State::OfFunction(why) if *title == Title::Defaults => {
+            let problem = Problem::new(format!("`{path}` cannot stand in {title}: {why}"));
+            let help = "write it in @microservice(…), and in [services.NAME] to change it there";
+            Some(problem.at(&entry.key, "not here").help(help))
+        }
+        State::OneService(_) | State::OfFunction(_) | State::Anywhere => None,
     }
 }
 
@@ -207,6 +214,7 @@ fn usable(title: &Title, keys: &[Key]) -> Vec<&'static str> {
     let usable = keys.iter().filter(|key| match key.state {
         State::Anywhere => true,
         State::OneService(_) => matches!(title, Title::Service(_)),
+        State::OfFunction(_) => *title != Title::Defaults,
         State::Later(_) => false,
     });
     let mut words: Vec<&str> = usable.map(Key::top).collect();

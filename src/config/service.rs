@@ -14,7 +14,9 @@ use super::place::{Located, Place};
 use super::raw;
 use super::schema::{Service, ServiceLayer};
 use super::section::Title;
-use super::spec::{InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec, StopPolicy};
+use super::spec::{
+    BatchPolicy, InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec, StopPolicy,
+};
 use crate::model::{Language, ServiceName, WorkerKind};
 
 /// A decorated function, as discovery reports it.
@@ -108,6 +110,7 @@ impl Manifest {
         let mut layers = vec![&self.defaults, &decorator];
         layers.extend(own);
         layers[1..].iter().for_each(|layer| report_wrong_kind(found, layer, problems));
+        report_no_batch(found, &decorator, own, problems);
         let mut settings = Service::lay(&layers);
         reconcile_range(&mut settings, problems);
         let Found { name, language, module, kind, .. } = found.clone();
@@ -142,6 +145,36 @@ fn report_wrong_kind(found: &Found, layer: &ServiceLayer, problems: &mut Diagnos
     if let Some(wrong) = wrong {
         let problem = Problem::new(format!("`{key}` does not apply to `{}`, which is `{kind}`", found.name));
         problems.add(problem.at(&wrong.place, "not for this service").help(format!("use `{instead}`")));
+    }
+}
+
+/// Only the decorator makes a function one that is given lists; then the manifest may change the numbers.
+fn report_no_batch(
+    found: &Found,
+    decorator: &ServiceLayer,
+    own: Option<&ServiceLayer>,
+    problems: &mut Diagnostics,
+) {
+    if decorator.batch.is_some() {
+        return;
+    }
+    if let Some(within) = &decorator.within {
+        let problem = Problem::new("`within` says how long calls wait for a batch, but there is no `batch`");
+        problems.add(problem.at(&within.place, "here").help("add `batch=`, the most calls of one batch"));
+    }
+    let Some(own) = own else { return };
+    let written = [
+        ("batch", own.batch.as_ref().map(|batch| &batch.place)),
+        ("within", own.within.as_ref().map(|within| &within.place)),
+    ];
+    for (key, place) in written {
+        let Some(place) = place else { continue };
+        let problem = Problem::new(format!(
+            "`{key}` does not apply to `{}`, whose function takes no lists",
+            found.name
+        ));
+        let help = "write @microservice(batch=…) above a function that takes a list and returns one";
+        problems.add(problem.at(place, "not for this service").help(help));
     }
 }
 
@@ -283,6 +316,7 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
         run_timeout: *settings.run_timeout,
         retries: retries(settings),
         concurrency_key: *settings.concurrency_key,
+        batch: settings.batch.map(|size| BatchPolicy { size, within: settings.within.unwrap_or_default() }),
         expose: *settings.expose,
         listen: *settings.listen,
         depends_on: settings.depends_on.iter().map(|name| name.value.clone()).collect(),

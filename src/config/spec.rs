@@ -26,6 +26,8 @@ pub struct ServiceSpec {
     pub retries: RetryPolicy,
     /// Calls under one key that may run at once.
     pub concurrency_key: Option<u32>,
+    /// Its function is given the arguments of several calls at once.
+    pub batch: Option<BatchPolicy>,
     /// Whether the gateway may call it.
     pub expose: bool,
     /// Address of the service's own front; `None`: a free port, kept in `.msx/`.
@@ -84,6 +86,15 @@ impl RetryPolicy {
     pub const NONE: Self = Self { max: 0, backoff: Self::BACKOFF };
     /// Retries of a service that says no more than `idempotent`.
     pub const OF_IDEMPOTENT: u32 = 3;
+}
+
+/// Which calls one run of a function takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPolicy {
+    /// The most.
+    pub size: u32,
+    /// How long the first of them waits for more while a slot is free.
+    pub within: Duration,
 }
 
 /// How an instance is stopped after its drain.

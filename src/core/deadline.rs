@@ -24,7 +24,8 @@ impl Core {
 
     /// When something is due; the core wants to be asked again then.
     pub fn next_timer(&self) -> Option<Instant> {
-        self.timers.next()
+        let batch = self.batches_due.first().map(|(due, _)| *due);
+        self.timers.next().into_iter().chain(batch).min()
     }
 
     /// Does what is due, before anything is bound: so nothing starts whose time is over.
@@ -32,9 +33,11 @@ impl Core {
         while let Some((key, due)) = self.timers.pop(now) {
             match due {
                 Due::Deadline => self.expire(now, key, out),
-                Due::Retry => self.try_again(key),
+                Due::Retry => self.try_again(now, key),
             }
         }
+        self.cancel_deserted(now, out);
+        self.touch_batches(now);
     }
 
     fn expire(&mut self, now: Instant, key: CallKey, out: &mut Vec<Effect>) {
@@ -52,6 +55,9 @@ impl Core {
         }
         if let Place::Backoff(at) = call.place {
             self.timers.clear(at, key, Due::Retry);
+        }
+        if let Place::Batched { batch } = call.place {
+            self.leave_batch(batch);
         }
         self.withdraw(now, key, call, out);
         self.end_turn(now, call, out);

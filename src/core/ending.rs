@@ -28,18 +28,23 @@ impl Core {
         let root = self.calls.get(key).map(|call| call.root);
         let Some((call, ended)) = self.calls.end(key, &outcome) else { return };
         self.settle(now, key, &call, out);
-        let dispatcher = self.dispatcher(call.service);
-        dispatcher.meter.completed += 1;
-        dispatcher.latency.record(now, now.saturating_duration_since(call.accepted));
+        if call.batch.is_none() {
+            let dispatcher = self.dispatcher(call.service);
+            dispatcher.meter.completed += 1;
+            dispatcher.latency.record(now, now.saturating_duration_since(call.accepted));
+        }
         self.cancel_rest(now, &call, out);
         self.note_ended(&call, &outcome, now);
         match ended {
-            Ended::Root { token } => out.push(Effect::Answer { token, answer: answer(outcome) }),
+            Ended::Root { token } => out.push(Effect::Answer { token, answer: answer(outcome.clone()) }),
             Ended::Child { parent, suspension: Suspension::Over } => {
                 self.wake(now, parent);
                 self.tell(parent, out);
             }
             Ended::Child { .. } | Ended::Orphan => (),
+        }
+        if let Some(batch) = &call.batch {
+            self.end_members(now, key, batch, &outcome, out);
         }
         if let Some(root) = root
             && let Some(fault) = self.calls.holds_too_much(root)
@@ -103,7 +108,7 @@ impl Core {
             }
             Place::Parked { instance, .. } => self.evict(now, instance, key, out),
             Place::Unwinding(_) | Place::Evicted | Place::Backoff(_) | Place::Hub => (),
-            Place::Held(_) | Place::Following => (),
+            Place::Held(_) | Place::Following | Place::Batched { .. } => (),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::{Answer, Core, Effect, Refusal, Stage};
 use crate::balancer::Intake;
 use crate::calls::history::End;
@@ -124,13 +126,23 @@ impl Core {
         if !self.was_running(id, key) {
             return;
         }
-        let name = &self.service(id.service).setup.name;
-        let text = format!(
-            "the instance that ran {name} ended in the middle of the call ({reason}); \
-             it may have done part of its work, so it is not run again"
-        );
-        let payload = Fault::InstanceDied(text).payload(name);
+        if self.is_batch(key) {
+            return self.fail_batch(now, key, |core, member| core.died(id, member, reason), out);
+        }
+        let payload = self.died(id, key, reason);
         self.retry_or_end(now, key, payload, out);
+    }
+
+    fn died(&self, id: InstanceId, key: CallKey, reason: &str) -> Bytes {
+        let name = &self.service(id.service).setup.name;
+        let again = match self.calls.get(key).map_or(0, |call| call.retried) {
+            0 => "it may have done part of its work, so it is not run again".to_owned(),
+            1 => "it had been run again once, and is not any more".to_owned(),
+            times => format!("it had been run again {times} times, and is not any more"),
+        };
+        let text =
+            format!("the instance that ran {name} ended in the middle of the call ({reason}); {again}");
+        Fault::InstanceDied(text).payload(name)
     }
 
     /// Nothing will run what waits here, if so: roots are refused, children fail.
@@ -149,7 +161,7 @@ impl Core {
 
     /// Answers a root call, which holds no place any more, without running it.
     pub(super) fn refuse(&mut self, now: Instant, key: CallKey, refusal: Refusal, out: &mut Vec<Effect>) {
-        let Some((call, ended)) = self.calls.end(key, &Outcome::Error(bytes::Bytes::new())) else { return };
+        let Some((call, ended)) = self.calls.end(key, &Outcome::Error(Bytes::new())) else { return };
         self.settle(now, key, &call, out);
         self.dispatcher(call.service).meter.refused += 1;
         self.cancel_rest(now, &call, out);

@@ -11,6 +11,8 @@ use crate::model::{InstanceId, ServiceId};
 pub struct ServiceReport {
     pub service: ServiceId,
     pub queued: usize,
+    /// The most of them that one slot takes at once.
+    pub batch_size: u32,
     /// Calls that hold a slot.
     pub busy: usize,
     /// Calls of the service that wait for another call in an instance.
@@ -51,6 +53,7 @@ impl Core {
             ServiceReport {
                 service: ServiceId(at as u32),
                 queued: dispatcher.queued(),
+                batch_size: dispatcher.batch_size(),
                 busy: dispatcher.busy(),
                 suspended: instances.iter().map(|i| i.parked).sum(),
                 meter: dispatcher.meter,

@@ -74,14 +74,22 @@ impl Jitter {
 impl Core {
     /// A call that had begun has failed: it is tried again if it may be, else it has ended. Its slot is free.
     pub(super) fn retry_or_end(&mut self, now: Instant, key: CallKey, error: Bytes, out: &mut Vec<Effect>) {
+        if self.is_batch(key) {
+            return self.fail_batch(now, key, |_, _| error.clone(), out);
+        }
         match self.pause_before_retry(now, key, &error) {
             Some(pause) => self.retry(now, key, pause, out),
             None => self.end(now, key, Outcome::Error(error), out),
         }
     }
 
-    /// Whether the call has retries left, whatever its error.
+    /// Whether the call has retries left, whatever its error; of a batch: whether one of its members has.
     pub(super) fn has_retries(&self, key: CallKey) -> bool {
+        let members = self.members(key);
+        members.into_iter().chain([key]).any(|key| !self.is_batch(key) && self.call_has_retries(key))
+    }
+
+    fn call_has_retries(&self, key: CallKey) -> bool {
         self.calls.get(key).is_some_and(|call| call.retried < self.retries_max(call))
     }
 
@@ -121,10 +129,18 @@ impl Core {
     }
 
     /// The pause is over.
-    pub(super) fn try_again(&mut self, key: CallKey) {
-        if self.calls.get(key).is_some_and(|call| matches!(call.place, Place::Backoff(_))) {
-            self.queue_replay(key);
+    pub(super) fn try_again(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key).filter(|call| matches!(call.place, Place::Backoff(_)))
+        else {
+            return;
+        };
+        let (service, root_age, depth) = (call.service, call.root_age, call.depth);
+        let dispatcher = &mut self.services[service.0 as usize].dispatcher;
+        if !dispatcher.gathers() {
+            return self.queue_replay(key);
         }
+        call.place = Place::Queued(dispatcher.push_again(key, root_age, depth, now));
+        self.touch(service);
     }
 }
 

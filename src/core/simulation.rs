@@ -152,6 +152,7 @@ impl Simulation {
             run_timeout: Duration::from_secs(1000),
             retries: RetryPolicy { max: retries, backoff: Duration::from_millis(10) },
             per_key,
+            batch: None,
             is_hub: false,
         };
         let mut core = Core::new(vec![setup("s.0"), setup("s.1")], replays_always);

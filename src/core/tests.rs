@@ -1,6 +1,7 @@
 //! Single decisions of the core, message by message: what crosses what, and what happens to whom.
 
 mod ahead;
+mod batches;
 mod options;
 
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Answer, Core, Effect, Event, ServiceSetup};
-use crate::config::spec::{QueuePolicy, RetryPolicy};
+use crate::config::spec::{BatchPolicy, QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::error::RemoteError;
 use crate::protocol::worker::{Alarm, Entry, FromWorker, Recorded, ToWorker, Wait};
@@ -37,15 +38,21 @@ fn error(kind: &str) -> Bytes {
 
 impl Bench {
     fn new(max_parked: u32) -> Self {
-        let setup = |name: &str| ServiceSetup {
+        Self::with_batches(max_parked, None)
+    }
+
+    /// The callee takes several calls at once.
+    fn with_batches(max_parked: u32, batch: Option<BatchPolicy>) -> Self {
+        let setup = |name: &str, batch| ServiceSetup {
             name: ServiceName::new(name),
             queue: QueuePolicy { max: 10, timeout: Duration::from_secs(10) },
             run_timeout: RUN_TIMEOUT,
             retries: RetryPolicy::NONE,
             per_key: None,
+            batch,
             is_hub: false,
         };
-        let core = Core::new(vec![setup("s.caller"), setup("s.callee")], false);
+        let core = Core::new(vec![setup("s.caller", None), setup("s.callee", batch)], false);
         let mut bench = Self { core, now: Instant::now(), effects: Vec::new() };
         for service in [CALLER, CALLEE] {
             let (instance, kind) = (instance(service), WorkerKind::Def);

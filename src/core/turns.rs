@@ -76,7 +76,7 @@ impl Core {
         let Some(call) = self.calls.get(key) else { return };
         let limit = self.service(call.service).setup.per_key;
         let (Some(name), Some(limit)) = (name_of(call), limit) else { return self.queue_new(key, now, out) };
-        if self.turns_above(call, &name) >= limit {
+        if self.turns_above(key, &name) >= limit {
             let text = format!(
                 "all {limit} turns under the key {:?} (its concurrency_key) are taken by calls that wait for this one",
                 name.1
@@ -95,14 +95,9 @@ impl Core {
     }
 
     /// How many calls under this key wait, by however many others, for a call.
-    fn turns_above(&self, call: &Call, name: &Name) -> u32 {
-        let mut count = 0;
-        let mut above = call.parent;
-        while let Some(call) = above.and_then(|(parent, _)| self.calls.get(parent)) {
-            count += u32::from(call.has_turn && name_of(call).as_ref() == Some(name));
-            above = call.parent;
-        }
-        count
+    fn turns_above(&self, key: CallKey, name: &Name) -> u32 {
+        let above = self.calls.callers(key).into_iter().filter_map(|above| self.calls.get(above));
+        above.filter(|call| call.has_turn && name_of(call).as_ref() == Some(name)).count() as u32
     }
 
     /// A call has left the core, and its turn is the next one's.

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 pub use find::NotFound;
 
 use super::{Answer, Core, Effect};
-use crate::calls::history::End;
+use crate::calls::history::{BatchNote, End, Node};
 use crate::calls::{Call, Fault, Place};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
-use crate::protocol::calls::{CallInfo, CallStatus};
+use crate::protocol::calls::{BatchInfo, CallInfo, CallStatus};
 use find::Found;
 
 /// What instances are called; the core knows only their numbers.
@@ -32,7 +32,7 @@ impl Core {
     pub(super) fn note_queued(&mut self, key: CallKey, now: Instant) {
         let Some(call) = self.calls.get(key) else { return };
         let record = match call.parent {
-            None => self.history.open(call.root_age, call.service, now),
+            None => self.history.open(call.tree, call.service, now),
             Some((parent, seq)) => {
                 let Some(parent) = self.calls.get(parent) else { return };
                 self.history.add(parent.record, seq, call.service, now)
@@ -40,6 +40,18 @@ impl Core {
         };
         if let Some(call) = self.calls.get_mut(key) {
             call.record = record;
+        }
+    }
+
+    /// A batch was made; its members are called by its size, too.
+    pub(super) fn note_batch(&mut self, batch: CallKey, size: u32) {
+        let Some(note) = self.calls.get(batch).map(|call| BatchNote { size, tree: call.tree }) else {
+            return;
+        };
+        for key in self.members(batch).into_iter().chain([batch]) {
+            if let Some(call) = self.calls.get(key) {
+                self.history.batched(call.record, note);
+            }
         }
     }
 
@@ -70,16 +82,25 @@ impl Core {
             Found::Ended(ended) => return Err(ended.into_not_found()),
         };
         let call = self.calls.get(key).ok_or_else(|| NotFound::Unknown(id.to_owned()))?;
-        let (info, record) = (self.info(now, call, labels), call.record);
+        let info = self.info(now, call, labels);
+        // Of a batch its members: it ends when none waits for it.
+        match self.members(key) {
+            members if members.is_empty() => self.cancel_one(now, key, out),
+            members => members.into_iter().for_each(|member| self.cancel_one(now, member, out)),
+        }
+        self.pump(now, out);
+        Ok(info)
+    }
+
+    fn cancel_one(&mut self, now: Instant, key: CallKey, out: &mut Vec<Effect>) {
+        let Some(call) = self.calls.get(key) else { return };
         let fault = Fault::Cancelled("the call was cancelled by `msx cancel`".into());
         let payload = fault.payload(&self.service(call.service).setup.name);
         // First, for it counts as cancelled, and not as one that raised.
-        self.history.ended(record, End::Cancelled, now);
+        self.history.ended(call.record, End::Cancelled, now);
         self.stop_in_place(now, key, out);
         // Not shared with calls that follow it by their idempotency key: one of them does the work then.
         self.conclude(now, key, Outcome::Error(payload), Answer::Done, out);
-        self.pump(now, out);
-        Ok(info)
     }
 
     /// The public id of a call that has not ended.
@@ -95,7 +116,7 @@ impl Core {
         };
         let call = self.calls.get(key).ok_or_else(|| NotFound::Unknown(id.to_owned()))?;
         let id = self.calls.id_of(call).text();
-        let instance = instance_of(call);
+        let instance = self.instance_of(call);
         Ok(Whereabouts { id, key, attempt: call.attempt, status: status(call), instance })
     }
 
@@ -111,14 +132,33 @@ impl Core {
             id: self.calls.id_of(call).text(),
             service: self.name(call.service),
             status: status(call),
-            instance: instance_of(call).map(|id| labels(id.service, id.number)),
+            instance: self.instance_of(call).map(|id| labels(id.service, id.number)),
             age_s: seconds(now, call.accepted),
             since_s: seconds(now, self.since(call)),
             took_s: None,
             children: made,
             unfinished: call.pending_children().count() as u64,
             summary: self.history.summary(call.record).map(str::to_owned),
+            batch: live.and_then(|(_, node)| self.batch_info(call.tree, node)),
         }
+    }
+
+    /// What is told of the batch that a call of this tree is, or was in.
+    fn batch_info(&self, tree: u64, node: &Node) -> Option<BatchInfo> {
+        let batch = node.batch?;
+        let id = (batch.tree != tree).then(|| self.id_at(batch.tree, &[]));
+        Some(BatchInfo { size: batch.size, id })
+    }
+
+    /// The batch that a call is in.
+    fn batch_of(&self, call: &Call) -> Option<&Call> {
+        let Place::Batched { batch } = call.place else { return None };
+        self.calls.get(batch)
+    }
+
+    /// Where a call is, or the batch that it is in.
+    fn instance_of(&self, call: &Call) -> Option<InstanceId> {
+        instance_of(self.batch_of(call).unwrap_or(call))
     }
 
     /// Since when the call has had its status.
@@ -157,6 +197,7 @@ fn status(call: &Call) -> CallStatus {
         Place::Backoff(_) => CallStatus::Backoff,
         Place::Held(_) => CallStatus::Held,
         Place::Following => CallStatus::Following,
+        Place::Batched { .. } => CallStatus::Batched,
     }
 }
 
@@ -166,7 +207,7 @@ fn instance_of(call: &Call) -> Option<InstanceId> {
             Some(instance)
         }
         Place::Queued(_) | Place::Ahead { .. } | Place::Evicted | Place::Hub => None,
-        Place::Backoff(_) | Place::Held(_) | Place::Following => None,
+        Place::Backoff(_) | Place::Held(_) | Place::Following | Place::Batched { .. } => None,
     }
 }
 

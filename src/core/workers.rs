@@ -43,6 +43,9 @@ impl Core {
                 self.dispatcher(instance.service).pace.ran(run);
                 self.on_done(now, sender(call, attempt), Outcome::Value(value), out)
             }
+            FromWorker::Answers { call, attempt, outcomes } => {
+                self.on_answers(now, sender(call, attempt), outcomes, out)
+            }
             FromWorker::Raise { call, attempt, error } => {
                 self.on_done(now, sender(call, attempt), Outcome::Error(error), out)
             }
@@ -98,6 +101,10 @@ impl Core {
                 self.time_out(now, sender.instance, sender.call, String::new(), out);
             }
             Outcome::Error(error) => self.retry_or_end(now, sender.call, error, out),
+            Outcome::Value(_) if self.is_batch(sender.call) => {
+                let fault = Fault::Answers { expected: self.members(sender.call).len(), got: 1 };
+                self.fail(now, sender.call, fault, out);
+            }
             outcome => self.end(now, sender.call, outcome, out),
         }
     }
@@ -108,7 +115,7 @@ impl Core {
     }
 
     /// The worker is done with this attempt: its slot and lane are free, or go to the call that was sent ahead.
-    fn free(&mut self, now: Instant, sender: Sender) {
+    pub(super) fn free(&mut self, now: Instant, sender: Sender) {
         let service = sender.instance.service;
         let next = self.dispatcher(service).end(sender.instance, sender.call, now);
         self.runs_next(now, sender.instance, next);

@@ -173,6 +173,7 @@ fn observe(
         completions: since(report.meter.completed, before.map(|last| last.meter.completed)),
         offered: since(report.meter.offered, before.map(|last| last.meter.offered)),
         queued: report.queued as u64,
+        batch_size: report.batch_size,
         running: report.busy as u32,
         cores_used_by_ready: settled
             .filter_map(|i| sample.instances.get(&i.pid?)?.cores)

@@ -23,6 +23,8 @@ pub enum CallStatus {
     Held,
     /// Gets the outcome of another call, under the same idempotency key.
     Following,
+    /// A batch runs for it and for others.
+    Batched,
     Returned,
     Raised,
     /// Ended without having run.
@@ -31,7 +33,7 @@ pub enum CallStatus {
 }
 
 impl CallStatus {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Queued,
         Self::Running,
         Self::Parked,
@@ -41,6 +43,7 @@ impl CallStatus {
         Self::Backoff,
         Self::Held,
         Self::Following,
+        Self::Batched,
         Self::Returned,
         Self::Raised,
         Self::Refused,
@@ -58,6 +61,7 @@ impl CallStatus {
             Self::Backoff => "backoff",
             Self::Held => "held",
             Self::Following => "following",
+            Self::Batched => "batched",
             Self::Returned => "returned",
             Self::Raised => "raised",
             Self::Refused => "refused",
@@ -107,6 +111,26 @@ pub struct CallInfo {
     pub unfinished: u64,
     /// What it says that it is about.
     pub summary: Option<String>,
+    /// The batch that it is, or was in last.
+    pub batch: Option<BatchInfo>,
+}
+
+/// A batch of calls, which is a call itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchInfo {
+    /// Calls that it was made of.
+    pub size: u32,
+    /// Absent: it is the call itself that is told of.
+    pub id: Option<String>,
+}
+
+impl BatchInfo {
+    pub fn text(&self) -> String {
+        match &self.id {
+            Some(id) => format!("in the batch {id} of {}", self.size),
+            None => format!("batch of {}", self.size),
+        }
+    }
 }
 
 /// One call, as a person named it.
@@ -192,6 +216,8 @@ pub struct TraceCall {
     pub ended_s: Option<f64>,
     pub waits: Vec<TraceWait>,
     pub summary: Option<String>,
+    /// The batch that it is, or was in last.
+    pub batch: Option<BatchInfo>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

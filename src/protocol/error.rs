@@ -67,6 +67,11 @@ impl RemoteError {
         Self::of_hub("msx.NonDeterminismError", &["builtins.Exception"], service, message)
     }
 
+    /// The worker does not keep to the protocol.
+    pub fn broken(service: &str, message: impl Into<String>) -> Self {
+        Self::of_hub("msx.RemoteError", &["builtins.Exception"], service, message)
+    }
+
     pub fn limit_exceeded(service: &str, message: impl Into<String>) -> Self {
         Self::of_hub("msx.LimitExceeded", &["builtins.Exception"], service, message)
     }

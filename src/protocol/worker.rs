@@ -52,6 +52,8 @@ pub enum ToWorker {
         id: String,
         /// How long its caller still waits.
         remaining: Option<Duration>,
+        /// It is a batch of so many calls; `arguments` is an array of theirs.
+        batch: Option<u32>,
     },
     Resume {
         call: CallKey,
@@ -142,6 +144,12 @@ pub enum FromWorker {
         call: CallKey,
         attempt: u32,
         error: Bytes,
+    },
+    /// A batch has ended: an outcome for each of its calls.
+    Answers {
+        call: CallKey,
+        attempt: u32,
+        outcomes: Vec<Outcome>,
     },
     Evicted {
         call: CallKey,
@@ -242,8 +250,8 @@ pub fn whole_message(buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
 impl ToWorker {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Run { call, attempt, arguments, via, results, id, remaining } => {
-                message(out, 32, 8, |out| {
+            Self::Run { call, attempt, arguments, via, results, id, remaining, batch } => {
+                message(out, 32, if batch.is_some() { 10 } else { 8 }, |out| {
                     head(out, *call, *attempt);
                     bin(out, arguments);
                     match via {
@@ -263,6 +271,11 @@ impl ToWorker {
                     match remaining {
                         Some(time) => uint(out, u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
                         None => ok(encode::write_nil(out)),
+                    }
+                    if let Some(size) = batch {
+                        // What field 9 counts, a batch has none of.
+                        uint(out, 0);
+                        uint(out, u64::from(*size));
                     }
                 })
             }
@@ -320,7 +333,8 @@ impl FromWorker {
             (54, 3..) => Self::Summary { call, attempt, text: fields.text()? },
             (56, 3..) => Self::Listen { call, attempt, seqs: fields.seqs()? },
             (57, 6..) => Self::Alarm { call, attempt, alarm: fields.alarm(keep)? },
-            (48..=54 | 56..=57, _) => return Err(DecodeError::Malformed { tag }),
+            (60, 3..) => Self::Answers { call, attempt, outcomes: fields.outcomes(keep)? },
+            (48..=54 | 56..=57 | 60, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)

@@ -20,6 +20,7 @@ pub fn offer(name: &str) -> Offer {
         run_timeout: Duration::from_secs(30),
         retries: RetryPolicy::NONE,
         concurrency_key: None,
+        batch: None,
         expose: true,
         listen: None,
         depends_on: Vec::new(),

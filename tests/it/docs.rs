@@ -22,8 +22,9 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 15] = [
+const GUIDES: &[&str] = &[
     "autoscaling",
+    "batches",
     "calls",
     "connect",
     "gateway",
@@ -49,6 +50,11 @@ fn readme() {
 #[test]
 fn autoscaling() {
     follow(&Sandbox::new(), "docs/autoscaling.md");
+}
+
+#[test]
+fn batches() {
+    follow(&Sandbox::new(), "docs/batches.md");
 }
 
 #[test]

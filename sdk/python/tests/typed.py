@@ -130,3 +130,43 @@ text.map([1], limits=2)  # type: ignore[call-arg]
 msx.first([1])  # type: ignore[arg-type]
 msx.context().attempt = 2  # type: ignore[misc]
 microservice(thread=4)  # type: ignore[call-overload]
+
+
+@microservice(batch=32, within="5ms")
+def embeds(texts: list[str]) -> list[bytes]:
+    return [text.encode() for text in texts]
+
+
+@microservice(batch=32, threads=4)
+async def joins(texts: list[str], times: list[int]) -> list[bytes]:
+    return [text.encode() * count for text, count in zip(texts, times, strict=True)]
+
+
+@microservice(batch=8)
+def judges(xs: list[int]) -> list[int | Exception]:
+    return [x if x > 0 else ValueError(x) for x in xs]
+
+
+class Embedder:
+    def __call__(self, texts: list[str]) -> list[bytes]:
+        return [text.encode() for text in texts]
+
+
+class Joiner:
+    async def __call__(self, texts: list[str], times: list[int]) -> list[bytes]:
+        return [text.encode() * count for text, count in zip(texts, times, strict=True)]
+
+
+embedder = microservice(batch=32)(Embedder)
+joiner = microservice(batch=32)(Joiner)
+assert_type(embeds("x"), bytes)
+assert_type(embeds.start("x"), Future[bytes])
+assert_type(embeds.local("x"), bytes)
+assert_type(list(embeds.map(["x"])), list[bytes])
+assert_type(joins("x", 2), Future[bytes])
+assert_type(judges(1), int | Exception)
+assert_type(embedder("x"), bytes)
+assert_type(joiner("x", 2), Future[bytes])
+embeds(["x"])  # type: ignore[arg-type]
+joins("x")  # type: ignore[call-overload]
+microservice(within="5ms")  # type: ignore[call-overload]

@@ -90,6 +90,9 @@ fn with_few_calls_ended_those_that_are_here_count() {
     let long = Observed { offered: 12, queued: 10, running: 2, busy_seconds: 2.0, ..idle(1) };
     let reason = "1 → 5: running 2 and queue 10, few ended yet, / 2 slots at 70 % needs 9; only to 5: one step at a time";
     assert_eq!(service.sees(long), told(5, reason));
+    let batched = Observed { batch_size: 4, queued: 10, running: 2, busy_seconds: 2.0, ..idle(1) };
+    let reason = "1 → 4: running 2 and queue 10 in batches of 4, few ended yet, / 2 slots at 70 % needs 4";
+    assert_eq!(Service::new(1, 100).sees(batched), told(4, reason));
     let running = Observed { running: 12, busy_seconds: 12.0, ..idle(9) };
     assert_eq!(service.sees_for(30, &running).desired, 9);
 }

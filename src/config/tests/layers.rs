@@ -42,6 +42,7 @@ fn defaults_are_those_of_the_design() {
             backoff: 100ms,
         },
         concurrency_key: None,
+        batch: None,
         expose: true,
         listen: None,
         depends_on: [],
@@ -146,6 +147,8 @@ fn every_setting_reaches_the_spec() {
         retries = { max = 5, backoff = "1s" }
         idempotent = true
         concurrency_key = 3
+        batch = 8
+        within = "5ms"
         durability = "none"
         expose = false
         listen = "127.0.0.1:8001"
@@ -155,7 +158,7 @@ fn every_setting_reaches_the_spec() {
         watch = ["./src", "lib"]
         stop = { signal = "SIGINT", grace = "0s" }
     "#;
-    insta::assert_debug_snapshot!(specs(text, &[def("pkg.m.a"), def("pkg.b")])[0], @r#"
+    insta::assert_debug_snapshot!(specs(text, &[found("pkg.m.a", WorkerKind::Def, json!({"batch": 2})), def("pkg.b")])[0], @r#"
     ServiceSpec {
         name: pkg.m.a,
         language: Python,
@@ -183,6 +186,12 @@ fn every_setting_reaches_the_spec() {
         },
         concurrency_key: Some(
             3,
+        ),
+        batch: Some(
+            BatchPolicy {
+                size: 8,
+                within: 5ms,
+            },
         ),
         expose: false,
         listen: Some(

@@ -1,5 +1,6 @@
 //! Tests of the manifest room through its API: texts in, reports and specs out.
 
+mod batches;
 mod errors;
 mod fuzz;
 mod layers;

@@ -242,6 +242,10 @@ fn a_call_whose_instance_died_is_tried_again_if_it_may() {
     bench.event(Event::Ready(replacement));
     bench.timer();
     assert_eq!(bench.started(), Some(call));
+    bench.event(Event::Gone { instance: replacement, reason: "killed again".into(), begun: vec![] });
+    let message = bench.error().message;
+    let expected = "(killed again); it had been run again once, and is not any more";
+    assert!(message.ends_with(expected), "{message}");
 }
 
 fn keyed() -> CallOptions {

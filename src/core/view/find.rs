@@ -75,7 +75,7 @@ impl Core {
     pub(super) fn find_root(&self, now: Instant, text: &str) -> Result<(u64, Vec<u32>), NotFound> {
         let pattern = IdPattern::parse(text).ok_or_else(|| NotFound::Malformed(text.to_owned()))?;
         let live = self.calls.root_keys().into_iter().filter_map(|key| self.calls.get(key));
-        let live = live.map(|call| call.root_age);
+        let live = live.map(|call| call.tree);
         let ended = self.history.ended_roots(now).map(|EndedRoot { root, .. }| *root);
         let mut found: Vec<u64> =
             live.chain(ended).filter(|number| pattern.names(self.calls.root_id(*number))).collect();
@@ -96,7 +96,7 @@ impl Core {
     }
 
     pub(super) fn live_root(&self, number: u64) -> Option<CallKey> {
-        let is_it = |key: &CallKey| self.calls.get(*key).is_some_and(|call| call.root_age == number);
+        let is_it = |key: &CallKey| self.calls.get(*key).is_some_and(|call| call.tree == number);
         self.calls.root_keys().into_iter().find(is_it)
     }
 

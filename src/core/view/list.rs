@@ -29,7 +29,7 @@ impl Core {
         let live = self.calls.iter().filter(|(_, call)| filter.takes(status(call), call.service));
         let mut live: Vec<&Call> = live.map(|(_, call)| call).collect();
         live.sort_by_key(|call| {
-            (call.depth > 0, call.root_age, call.depth, call.accepted, call.parent.map(|(_, seq)| seq))
+            (call.parent.is_some(), call.tree, call.depth, call.accepted, call.parent.map(|(_, seq)| seq))
         });
         let ended = self.history.ended_roots(now).filter(|root| {
             let end = root.node.ended.map(|(_, end)| status_of_end(end));
@@ -63,6 +63,7 @@ impl Core {
             children: u64::from(node.children),
             unfinished: 0,
             summary: root.summary.as_deref().map(str::to_owned),
+            batch: self.batch_info(root.root, node),
         }
     }
 }

@@ -40,6 +40,7 @@ impl Bench {
             run_timeout: Duration::from_secs(1000),
             retries: RetryPolicy::NONE,
             per_key: None,
+            batch: None,
             is_hub: false,
         };
         let core = Core::new(vec![setup("s.caller"), setup("s.callee")], false).with_id_salt(42);

@@ -96,6 +96,7 @@ impl Tracer<'_> {
             ended_s: end.map(|(at, _)| after(at)),
             waits: waits.collect(),
             summary: self.tree.summary(at).map(str::to_owned),
+            batch: self.core.batch_info(self.tree.root, node),
         }
     }
 

@@ -27,7 +27,8 @@ impl Core {
                 queue: self.queue_of(now, call, labels),
             });
             let oldest = call.awaited_children().filter_map(|key| self.calls.get(key));
-            next = oldest.filter(|_| is_suspended(call)).min_by_key(|child| child.accepted);
+            let oldest = oldest.filter(|_| is_suspended(call)).min_by_key(|child| child.accepted);
+            next = self.batch_of(call).or(oldest);
         }
         Ok(Why { chain })
     }

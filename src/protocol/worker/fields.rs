@@ -58,6 +58,18 @@ impl<'a> Fields<'a> {
         Ok(if is_value { Outcome::Value(payload) } else { Outcome::Error(payload) })
     }
 
+    pub fn outcomes(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Vec<Outcome>, DecodeError> {
+        let count = self.count()?;
+        let mut outcomes = Vec::with_capacity(count.min(1024));
+        for _ in 0..count {
+            if self.array()? < 2 {
+                return Err(self.malformed());
+            }
+            outcomes.push(self.outcome(keep)?);
+        }
+        Ok(outcomes)
+    }
+
     /// A count that the remaining bytes can hold (each element takes at least one), so that it bounds an allocation.
     pub fn count(&mut self) -> Result<usize, DecodeError> {
         let count = self.array()? as usize;

@@ -73,6 +73,11 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
         "giveback" => FromWorker::GiveBack { call, attempt },
         "raise" => FromWorker::Raise { call, attempt, error: payload_of(&fields["error"]) },
         "evicted" => FromWorker::Evicted { call, attempt },
+        "answers" => FromWorker::Answers {
+            call,
+            attempt,
+            outcomes: list(&fields["outcomes"], |outcome| outcome_of(&outcome[0], &outcome[1])),
+        },
         "summary" => FromWorker::Summary { call, attempt, text: text_of(&fields["text"]) },
         "memo" => FromWorker::Memo {
             call,
@@ -177,6 +182,7 @@ fn messages_to_workers_are_written_as_the_vectors_say() {
                 }),
                 id: text_of(&fields["id"]),
                 remaining: fields["remaining"].as_u64().map(Duration::from_millis),
+                batch: fields.get("batch").map(number_of),
             },
         };
         let mut written = Vec::new();
@@ -223,7 +229,7 @@ fn what_is_no_message_is_refused() {
 
 proptest! {
     #[test]
-    fn garbage_is_never_more_than_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..200), tag in 0u8..60) {
+    fn garbage_is_never_more_than_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..200), tag in 0u8..64) {
         if let Some(place) = bytes.get_mut(PREFIX_BYTES - 1) {
             *place = tag;
         }

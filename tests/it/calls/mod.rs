@@ -4,6 +4,7 @@
 //! there, because a hub takes longer to start than most of them take.
 
 mod ahead;
+mod batches;
 mod callers;
 mod edges;
 mod fans;

@@ -194,7 +194,7 @@ fn with_an_option_that_is_not_there() {
     Traceback (most recent call last):
       File "[ROOT]/a.py", line 3, in <module>
         @microservice(colour='red')
-    TypeError: @microservice has no option 'colour'; it has name, threads, concurrency, max_parked, run_timeout, durability, idempotent, concurrency_key, on_nondeterminism, retries, instances, min, max, scale, queue, expose, env, env_file, cwd, limits, depends_on, stop, watch, server, python
+    TypeError: @microservice has no option 'colour'; it has name, threads, concurrency, max_parked, run_timeout, durability, idempotent, concurrency_key, on_nondeterminism, retries, instances, min, max, scale, queue, expose, env, env_file, cwd, limits, depends_on, stop, watch, server, python, batch, within
 
     help: the traceback above is the module's own: correct it there
     "#);

@@ -15,15 +15,16 @@ from typing import Any
 
 import msgspec
 
-from . import _arrays, _codec, _models
+from . import _arrays, _batches, _codec, _models
 
 _PLAIN = {NoneType, bool, int, float, str, bytes, list, dict, object, Any}
 
 Arguments = tuple[list[Any], dict[str, Any]]
 
 
-def argument_decoder(fn: Callable[..., Any]) -> Callable[[bytes], Any]:
-    wanted = _wanted(fn)
+def argument_decoder(fn: Callable[..., Any], *, batched: bool = False) -> Callable[[bytes], Any]:
+    """`batched`: its annotations are of lists, with an element of each call."""
+    wanted = _wanted(fn, batched)
     if not wanted:
         return _codec.decode
 
@@ -39,10 +40,11 @@ def argument_decoder(fn: Callable[..., Any]) -> Callable[[bytes], Any]:
     return decode
 
 
-def _wanted(fn: Callable[..., Any]) -> list[tuple[int | None, str, Any]]:
+def _wanted(fn: Callable[..., Any], batched: bool) -> list[tuple[int | None, str, Any]]:
     """Position, name and type of the parameters whose values may need converting."""
     try:
         hints = typing.get_type_hints(fn)
+        hints = _batches.hints_of_one(hints) if batched else hints
         parameters = list(inspect.signature(fn).parameters.values())
     except Exception:  # a name that exists for type checkers only, or a wrapper without a signature
         return []

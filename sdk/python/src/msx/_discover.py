@@ -54,7 +54,7 @@ def _service(service: Service[..., Any]) -> dict[str, Any]:
         "file": os.path.abspath(code.co_filename),
         "line": code.co_firstlineno,
         "options": service.settings,
-        "signature": _signature.describe(service.fn),
+        "signature": _signature.describe(service.fn, batched=service.batched),
     }
 
 

@@ -25,6 +25,7 @@ from ._interrupts import Kept
 from ._loop import LoopEngine
 from ._protocol import (
     Alarm,
+    Answers,
     Calls,
     Decoder,
     Entry,
@@ -115,6 +116,13 @@ class Instance:
         return Lane(self, ours)
 
 
+def _outcome(message: Return | Raise | Answers) -> Outcome:
+    if isinstance(message, Answers):
+        [answer] = message.outcomes
+        return answer.ok, answer.payload
+    return isinstance(message, Return), message.payload
+
+
 class Loop(LoopEngine):
     """The event loop of an `async def` service, in a thread; there is one per process, for all tests."""
 
@@ -196,7 +204,7 @@ class Machine:
         self.faults: list[tuple[str, str]] = []
         self.runs: Counter[str] = Counter()
         self.threads = ThreadRuntime()
-        self._decode = Decoder(Calls, Return, Raise, Evicted, Memo, Listen, Alarm, Summary)
+        self._decode = Decoder(Calls, Return, Raise, Answers, Evicted, Memo, Listen, Alarm, Summary)
         self._instances: dict[str, Instance] = {}
         self._calls: dict[int, HubCall] = {}
         self._asked: deque[HubCall] = deque()
@@ -332,7 +340,10 @@ class Machine:
         call.told = {result.seq for result in call.results}
         self.runs[call.service] += 1
         via = call.parent[0].service if call.parent else None
-        call.lane.send(Run(call.id, call.attempt, call.payload, via, call.results, LIMIT, ""))
+        run = Run(call.id, call.attempt, call.payload, via, call.results, LIMIT, "")
+        if instance.service.batched:  # always of one call
+            run.payload, run.batch = b"\x91" + call.payload, 1
+        call.lane.send(run)
 
     def _resume(self, call: HubCall) -> None:
         assert call.lane is not None
@@ -415,11 +426,11 @@ class Machine:
                 if call.state == UNWINDING:
                     call.state = EVICTED
                     self._wake_up(call)
-            case Return() | Raise():
+            case Return() | Raise() | Answers():
                 self._free(lane)
                 # It may have been on its way when the call was told to unwind.
                 if is_current or (call.state == UNWINDING and message.attempt == call.attempt):
-                    self._on_done(lane.instance, call, (isinstance(message, Return), message.payload))
+                    self._on_done(lane.instance, call, _outcome(message))
 
     def _free(self, lane: Lane) -> None:
         if not lane.instance.service.is_async:

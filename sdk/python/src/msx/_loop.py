@@ -142,7 +142,7 @@ class LoopEngine:
         try:
             if call.reason is not None:
                 raise asyncio.CancelledError
-            args, kwargs = self.service.decode_arguments(payload)
+            args, kwargs = call.arguments(self.service, payload)
             value = await self.service.fn(*args, **kwargs)
         except asyncio.CancelledError as raised:
             error = raised

@@ -79,7 +79,7 @@ class WorkerProcess:
         gc.collect()
         gc.freeze()  # what was imported stays: the collector need not look at it again
         kind = "async" if service.is_async else "def"
-        signature = msgspec.json.encode(_signature.describe(service.fn))
+        signature = msgspec.json.encode(_signature.describe(service.fn, batched=service.batched))
         python = platform.python_version()
         hello = Hello(_protocol.VERSION, __version__, python, os.getpid(), service.name, kind, signature)
         with self._changing:  # what the hub tells from hello on finds the engine

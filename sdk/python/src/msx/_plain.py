@@ -56,7 +56,7 @@ def run_def(service: Service[..., Any], args: Any, kwargs: Any) -> Any:
     _check_runs_here(service)
     args, kwargs = _travelled(service, args, kwargs)
     try:
-        value = service.fn(*args, **kwargs)
+        value = service.call_one(*args, **kwargs)
         return _returned(service, value)
     except (Exception, SystemExit) as error:
         failure = error
@@ -67,7 +67,7 @@ async def run_async(service: Service[..., Any], args: Any, kwargs: Any) -> Any:
     _check_runs_here(service)
     args, kwargs = _travelled(service, args, kwargs)
     try:
-        value = await service.fn(*args, **kwargs)
+        value = await service.call_one(*args, **kwargs)
         return _returned(service, value)
     except (Exception, SystemExit) as error:
         failure = error

@@ -131,6 +131,8 @@ class Run(Message):
     limit: int
     id: str = ""  # what `msx calls` calls it
     remaining: int | None = None  # milliseconds that its caller still waits
+    yielded: int = 0
+    batch: int | None = None  # calls that this one runs for; the payload is an array of their arguments
 
 
 class Result(Part):
@@ -179,6 +181,20 @@ class Return(Message):
     attempt: int
     payload: bytes
     micros: int = 0
+
+
+class Outcome(Part):
+    ok: bool
+    payload: bytes
+
+
+class Answers(Message):
+    """Of a batch: one for each of its calls."""
+
+    TAG = 60
+    call: int
+    attempt: int
+    outcomes: list[Outcome]
 
 
 class Raise(Message):

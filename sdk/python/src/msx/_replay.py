@@ -16,18 +16,22 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from time import monotonic, time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from zlib import crc32
 
-from . import _codec
+from . import _codec, _protocol
+from ._batches import Batch
 from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
 from ._info import CallInfo
 from ._options import CallOptions
 from ._process import die
-from ._protocol import Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
+from ._protocol import Answers, Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
 from ._registry import parameter_name
 from ._remote import decode_error, encode_error, raise_as_it_is
 from ._traceback import caller_line
+
+if TYPE_CHECKING:
+    from ._service import Service
 
 Outcome = tuple[bool, bytes]  # ok, payload
 
@@ -41,8 +45,8 @@ class Call:
     """The part that `def` and `async def` share."""
 
     __slots__ = (
-        "_arguments", "_expires", "_identities", "_unwound", "attempt", "deadline", "failure", "id", "inbox",
-        "known", "limit", "next_seq", "public_id", "recorded", "service", "suspended", "via",
+        "_arguments", "_expires", "_identities", "_unwound", "attempt", "batch", "deadline", "failure", "id",
+        "inbox", "known", "limit", "next_seq", "public_id", "recorded", "service", "suspended", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
@@ -51,6 +55,7 @@ class Call:
         self.public_id = run.id
         self.service = service
         self.via = run.via
+        self.batch = None if run.batch is None else Batch(run.batch)
         self.limit = run.limit
         # When its caller stops waiting, by time.monotonic(), and by time.time().
         self.deadline: float | None = None
@@ -74,6 +79,10 @@ class Call:
     def info(self) -> CallInfo:
         via = () if self.via is None else (self.via,)
         return CallInfo(self.public_id, via, self.attempt, self._expires, is_replay=self.attempt > 1)
+
+    def arguments(self, service: Service[..., Any], payload: bytes) -> Any:
+        """What the function is called with: (args, kwargs)."""
+        return service.decode_arguments(payload) if self.batch is None else self.batch.open(service, payload)
 
     def new_identity(self) -> tuple[int, int]:
         """For what is hashed by identity: the same in every attempt, on any instance."""
@@ -204,6 +213,8 @@ class Call:
         if self.suspended:
             return Evicted(self.id, self.attempt)
         error = self.failure or error
+        if self.batch is not None:
+            return self._answer_batch(self.batch, error, value)
         if error is None:
             try:
                 payload = encode_result(self.service, value, self.limit)
@@ -211,6 +222,23 @@ class Call:
             except Exception as failure:
                 error = failure
         return Raise(self.id, self.attempt, _describe_error(error, self.service, self.limit))
+
+    def _answer_batch(self, batch: Batch, error: BaseException | None, value: Any) -> Message:
+        try:
+            results = batch.answers(self.service, error, value)
+            outcomes = [_protocol.Outcome(*self._outcome_for_one(result)) for result in results]
+            _weigh_batch(self.service, outcomes, self.limit)
+            return Answers(self.id, self.attempt, outcomes)
+        except BaseException as failure:
+            return Raise(self.id, self.attempt, _describe_error(failure, self.service, self.limit))
+
+    def _outcome_for_one(self, result: Any) -> Outcome:
+        if not isinstance(result, BaseException):
+            try:
+                return True, encode_result(self.service, result, self.limit)
+            except Exception as failure:
+                result = failure
+        return False, _describe_error(result, self.service, self.limit)
 
 
 def _describe_error(error: BaseException, service: str, limit: int) -> bytes:
@@ -284,6 +312,15 @@ def _too_large(service: str, what: str, size: int, limit: int) -> LimitExceeded:
     return LimitExceeded(
         f"{service}: its {what} {size} bytes; the limit is {limit} for one message: {_SMALLER}"
     )
+
+
+def _weigh_batch(service: str, outcomes: list[_protocol.Outcome], limit: int) -> None:
+    size = sum(len(outcome.payload) for outcome in outcomes)
+    if size > limit:
+        raise LimitExceeded(
+            f"{service}: the results of {len(outcomes)} calls take {size} bytes together; the limit is "
+            f"{limit} for one message: make `batch` smaller, or pass a path or a key instead of the data"
+        )
 
 
 def _weigh(service: str, what: str, size: int, limit: int) -> None:

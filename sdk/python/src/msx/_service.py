@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, 
 
 import msgspec
 
-from . import _classes, _context, _registry
+from . import _batches, _classes, _context, _registry
 from ._arguments import argument_decoder
 from ._fanout import Mapped
 from ._options import CallOptions, RetryOn, call_options
@@ -30,6 +30,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 A_contra = TypeVar("A_contra", contravariant=True)
 B_contra = TypeVar("B_contra", contravariant=True)
 
@@ -64,6 +67,13 @@ class Options(TypedDict, total=False):
     python: str
 
 
+class BatchOptions(Options, total=False):
+    """Those of a function that takes several calls at once."""
+
+    batch: int
+    within: str
+
+
 class _Callable(Protocol[P, R_co]):
     """An object of a class that can be a service."""
 
@@ -77,6 +87,50 @@ class _Decorator(Protocol):
     def __call__(self, fn: type[_Callable[P, R]], /) -> Service[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Service[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any: ...
+
+
+class _BatchDecorator(Protocol):
+    """`@microservice(batch=…)`: a function of lists, of up to three, becomes a service of single elements."""
+
+    @overload
+    def __call__(
+        self,
+        fn: type[_Callable[[list[A]], Coroutine[Any, Any, list[T]]]]
+        | Callable[[list[A]], Coroutine[Any, Any, list[T]]],
+        /,
+    ) -> Service[[A], Coroutine[Any, Any, T]]: ...
+    @overload
+    def __call__(
+        self, fn: type[_Callable[[list[A]], list[T]]] | Callable[[list[A]], list[T]], /
+    ) -> Service[[A], T]: ...
+    @overload
+    def __call__(
+        self,
+        fn: type[_Callable[[list[A], list[B]], Coroutine[Any, Any, list[T]]]]
+        | Callable[[list[A], list[B]], Coroutine[Any, Any, list[T]]],
+        /,
+    ) -> Service[[A, B], Coroutine[Any, Any, T]]: ...
+    @overload
+    def __call__(
+        self, fn: type[_Callable[[list[A], list[B]], list[T]]] | Callable[[list[A], list[B]], list[T]], /
+    ) -> Service[[A, B], T]: ...
+    @overload
+    def __call__(
+        self,
+        fn: type[_Callable[[list[A], list[B], list[C]], Coroutine[Any, Any, list[T]]]]
+        | Callable[[list[A], list[B], list[C]], Coroutine[Any, Any, list[T]]],
+        /,
+    ) -> Service[[A, B, C], Coroutine[Any, Any, T]]: ...
+    @overload
+    def __call__(
+        self,
+        fn: type[_Callable[[list[A], list[B], list[C]], list[T]]]
+        | Callable[[list[A], list[B], list[C]], list[T]],
+        /,
+    ) -> Service[[A, B, C], T]: ...
+    @overload
+    def __call__(self, fn: Any, /) -> Service[..., Any]: ...
     def __call__(self, fn: Any, /) -> Any: ...
 
 
@@ -98,6 +152,7 @@ class Service(Generic[P, R_co]):
     is_async: bool
     settings: Options
     call_options: CallOptions | None = None  # of the calls that are made by this stub
+    batched: bool  # a run is given lists, with an element of each call
     needs_hub: bool  # there is no function to run in plain mode
 
     def __init__(self, fn: Callable[P, R_co], name: str, options: Options, needs_hub: bool = False) -> None:
@@ -106,12 +161,18 @@ class Service(Generic[P, R_co]):
         self.name = name
         self.is_async = inspect.iscoroutinefunction(fn)
         self.settings = options
+        self.batched = "batch" in options
         self.needs_hub = needs_hub
 
     @functools.cached_property
     def decode_arguments(self) -> Callable[[bytes], Any]:
         """From a payload to (args, kwargs); made when needed, as annotations may name later classes."""
-        return argument_decoder(self.fn)
+        return argument_decoder(self.fn, batched=self.batched)
+
+    @functools.cached_property
+    def call_one(self) -> Callable[..., Any]:
+        """The function, for one call."""
+        return _batches.single(self) if self.batched else self.fn
 
     @overload
     def __call__(
@@ -195,7 +256,8 @@ class Service(Generic[P, R_co]):
 
     def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Runs the function right here, as part of the current call."""
-        return self.fn(*args, **kwargs)
+        result: R_co = self.call_one(*args, **kwargs)
+        return result
 
     def __reduce__(self) -> str:
         """Pickled by name, as functions are."""
@@ -210,9 +272,15 @@ def microservice(fn: type[_Callable[P, R]], /) -> Service[P, R]: ...
 @overload
 def microservice(fn: Callable[P, R], /) -> Service[P, R]: ...
 @overload
+def microservice(*, batch: int, within: str = ..., **options: Unpack[Options]) -> _BatchDecorator: ...
+@overload
 def microservice(**options: Unpack[Options]) -> _Decorator: ...
 def microservice(fn: Any = None, /, **options: Any) -> Any:
-    """Makes a service of a function, or of a class: `@microservice`, or `@microservice(threads=4)`."""
+    """Makes a service of a function, or of a class: `@microservice`, or `@microservice(threads=4)`.
+
+    `@microservice(batch=32, within="5ms")` makes one of a function that takes lists and returns one: callers
+    give single elements, one run takes up to 32 of their calls, and a free one waits up to 5 ms for more.
+    """
     _check_options(options)
     if fn is None:
         return functools.partial(_decorate, options=options)
@@ -223,13 +291,15 @@ def _decorate(fn: Any, *, options: Any) -> Service[..., Any]:
     _check_function(fn)
     if isinstance(fn, type):
         fn = _classes.function_of(fn)
+    if "batch" in options:
+        _refuse(fn, _batches.why_not(fn))
     service: Service[..., Any] = Service(fn, f"{fn.__module__}.{fn.__name__}", options)
     _registry.services[service.name] = service
     return service
 
 
 def _check_options(options: dict[str, Any]) -> None:
-    known = Options.__annotations__
+    known = BatchOptions.__annotations__
     for option, value in options.items():
         if option not in known:
             close = difflib.get_close_matches(option, known, 1)
@@ -239,10 +309,17 @@ def _check_options(options: dict[str, Any]) -> None:
             msgspec.json.encode(value)
         except (TypeError, ValueError) as error:
             raise TypeError(f"@microservice: the option {option!r} must be plain data: {error}") from None
+    if "within" in options and "batch" not in options:
+        raise TypeError(
+            "@microservice: within= says how long calls wait for a batch: add batch=, the most calls of one"
+        )
 
 
 def _check_function(fn: Any) -> None:
-    reason = _why_not(fn)
+    _refuse(fn, _why_not(fn))
+
+
+def _refuse(fn: Any, reason: str | None) -> None:
     if reason is not None:
         name = getattr(fn, "__qualname__", None) or repr(fn)
         raise TypeError(f"@microservice cannot make a service of {name}: {reason}")

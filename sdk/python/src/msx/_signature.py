@@ -9,11 +9,17 @@ from typing import Any
 
 import msgspec
 
+from . import _batches
 
-def describe(fn: Callable[..., Any]) -> dict[str, Any]:
-    """The signature object of the protocol."""
+
+def describe(fn: Callable[..., Any], *, batched: bool = False) -> dict[str, Any]:
+    """The signature object of the protocol. `batched`: of one call of a function that takes lists."""
     signature = inspect.signature(fn)
     hints = _hints(fn)
+    if batched:
+        hints = _batches.hints_of_one(hints)
+        signature = _batches.signature_of_one(fn, hints)
+        hints = {name: hint for name, hint in hints.items() if hint is not Any}
     return {
         "text": _text(signature),
         "doc": _first_paragraph(inspect.getdoc(fn)),

@@ -372,7 +372,7 @@ class Lane:
             self._flush()
 
     def _execute(self, call: ThreadCall, payload: bytes) -> Any:
-        args, kwargs = self.service.decode_arguments(payload)
+        args, kwargs = call.arguments(self.service, payload)
         try:
             context = self._base.copy()
             context.run(current_call.set, call)
