@@ -1,6 +1,7 @@
-// `node --import hooks.mjs discover.mjs --out FILE MODULE…`: imports modules and writes down the services that they
-// export, as docs/protocol.md has them. A module that fails hides no other.
+// `node discover.mjs --out FILE MODULE…`: imports modules and writes down the services that they export, as
+// docs/protocol.md has them. A module that fails hides no other.
 
+import "./hooks.mjs";
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";

@@ -1,5 +1,6 @@
-// The program of an instance: `node --import hooks.mjs worker.mjs NAME FILE`, started by the hub.
+// The program of an instance: `node worker.mjs NAME FILE`, started by the hub.
 
+import "./hooks.mjs";
 import net from "node:net";
 import { pathToFileURL } from "node:url";
 import { mode, runHooks } from "./context.mjs";
@@ -54,7 +55,7 @@ async function hooks(which, name) {
 }
 
 async function main([name, file]) {
-  if (file === undefined) die("usage: node --import hooks.mjs worker.mjs NAME FILE (started by the hub)");
+  if (file === undefined) die("usage: node worker.mjs NAME FILE (started by the hub)");
   checkProtocol();
   const control = new Control(new net.Socket({ fd: inherited("MSX_FD") }), die);
   const lane = new net.Socket({ fd: inherited("MSX_LANE_FD"), allowHalfOpen: true });
