@@ -7,21 +7,21 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ownStack } from "./remote.mjs";
-import { moduleName, nameExports, services } from "./service.mjs";
+import { moduleName, nameServices, services } from "./service.mjs";
 import { describe } from "./signature.mjs";
 
 async function discover(modules) {
-  const found = { services: [], errors: [] };
-  for (const module of modules) {
+  const [imported, errors] = [[], []];
+  for (const file of modules) {
     try {
-      const exports = await import(pathToFileURL(path.resolve(module)).href);
-      nameExports(exports, moduleName(module));
-      found.services.push(...servicesOf(module));
+      const exports = await import(pathToFileURL(path.resolve(file)).href);
+      imported.push({ file, exports, module: moduleName(file) });
     } catch (error) {
-      found.errors.push(failure(module, error));
+      errors.push(failure(file, error));
     }
   }
-  return found;
+  await nameServices(imported, process.env.MSX_PROJECT ?? process.cwd());
+  return { services: imported.flatMap(({ file }) => servicesOf(file)), errors };
 }
 
 function servicesOf(module) {

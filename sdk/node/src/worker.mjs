@@ -8,7 +8,7 @@ import { Control } from "./control.mjs";
 import { Engine } from "./engine.mjs";
 import { VERSION } from "./protocol.mjs";
 import { ownStack } from "./remote.mjs";
-import { nameExports, nameImported, services } from "./service.mjs";
+import { nameServices, services } from "./service.mjs";
 import { describe } from "./signature.mjs";
 import { SDK_VERSION } from "./version.mjs";
 
@@ -35,8 +35,7 @@ async function load(name, file) {
   const [, module, exported] = /^(.*)\.([^.]*)$/.exec(name);
   try {
     const exports = await import(pathToFileURL(file).href);
-    nameExports(exports, module);
-    await nameImported(process.env.MSX_PROJECT ?? process.cwd());
+    await nameServices([{ file, exports, module }], process.env.MSX_PROJECT ?? process.cwd());
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? ownStack(error) : String(error)}\n`);
     die(`${name}: its module ${file} cannot be imported`);
