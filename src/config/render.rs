@@ -45,11 +45,9 @@ fn sections(manifest: &Manifest, services: Option<&[Resolved]>) -> Vec<Section> 
     let mut sections = vec![
         section(&["project"], manifest.project.lines()),
         section(&["python"], manifest.python.lines()),
+        section(&["node"], manifest.node.lines()),
         section(&["gateway"], manifest.gateway.lines()),
     ];
-    if !manifest.node.modules.is_empty() {
-        sections.insert(2, section(&["node"], manifest.node.lines()));
-    }
     let Some(services) = services else {
         sections.push(section(&["defaults"], written(&manifest.defaults)));
         for service in &manifest.services {

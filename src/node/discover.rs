@@ -43,9 +43,8 @@ pub async fn discover(
 }
 
 fn argv(environment: &Environment, modules: &[String], answer: &Path) -> Vec<OsString> {
-    let sdk = &environment.sdk;
-    let mut argv: Vec<OsString> = vec![environment.interpreter.clone().into(), "--import".into()];
-    argv.extend([sdk.join("hooks.mjs").into(), sdk.join("discover.mjs").into()]);
+    let discover = environment.sdk.join("discover.mjs");
+    let mut argv: Vec<OsString> = vec![environment.interpreter.clone().into(), discover.into()];
     argv.extend(["--out".into(), answer.into()]);
     argv.extend(modules.iter().map(OsString::from));
     argv

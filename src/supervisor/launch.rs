@@ -100,17 +100,9 @@ fn argv(settings: &Settings, service: &ServiceEntry) -> io::Result<Vec<OsString>
         }
         Language::Node => {
             let node = settings.node.as_ref().ok_or_else(|| io::Error::other("there is no Node.js"))?;
-            let hooks = node.sdk.join("hooks.mjs");
             let worker = node.sdk.join("worker.mjs");
             let file = settings.project.join(&service.spec.module);
-            Ok(vec![
-                node.interpreter.clone().into(),
-                "--import".into(),
-                hooks.into(),
-                worker.into(),
-                name.into(),
-                file.into(),
-            ])
+            Ok(vec![node.interpreter.clone().into(), worker.into(), name.into(), file.into()])
         }
     }
 }
@@ -182,14 +174,7 @@ mod tests {
             Settings { python: None, node: Some(node), env: Vec::new(), project: "/project".into() };
         let registry = Registry::new(vec![offer]);
         let launch = prepare(&settings, &registry.snapshot().services[0], "resize-1").unwrap();
-        let argv = [
-            "/bin/node",
-            "--import",
-            "/sdk/hooks.mjs",
-            "/sdk/worker.mjs",
-            "jobs.resize",
-            "/project/jobs.mjs",
-        ];
+        let argv = ["/bin/node", "/sdk/worker.mjs", "jobs.resize", "/project/jobs.mjs"];
         assert_eq!(launch.spec.argv, argv);
         let numbers: Vec<RawFd> = launch.spec.fds.iter().map(|(_, number)| *number).collect();
         assert_eq!(numbers, [CONTROL_FD, 1, 2, LANE_FD, TALLY_FD]);

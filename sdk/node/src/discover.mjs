@@ -1,26 +1,27 @@
-// `node --import hooks.mjs discover.mjs --out FILE MODULE…`: imports modules and writes down the services that they
-// export, as docs/protocol.md has them. A module that fails hides no other.
+// `node discover.mjs --out FILE MODULE…`: imports modules and writes down the services that they export, as
+// docs/protocol.md has them. A module that fails hides no other.
 
+import "./hooks.mjs";
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ownStack } from "./remote.mjs";
-import { moduleName, nameExports, services } from "./service.mjs";
+import { moduleName, nameServices, services } from "./service.mjs";
 import { describe } from "./signature.mjs";
 
 async function discover(modules) {
-  const found = { services: [], errors: [] };
-  for (const module of modules) {
+  const [imported, errors] = [[], []];
+  for (const file of modules) {
     try {
-      const exports = await import(pathToFileURL(path.resolve(module)).href);
-      nameExports(exports, moduleName(module));
-      found.services.push(...servicesOf(module));
+      const exports = await import(pathToFileURL(path.resolve(file)).href);
+      imported.push({ file, exports, module: moduleName(file) });
     } catch (error) {
-      found.errors.push(failure(module, error));
+      errors.push(failure(file, error));
     }
   }
-  return found;
+  await nameServices(imported, process.env.MSX_PROJECT ?? process.cwd());
+  return { services: imported.flatMap(({ file }) => servicesOf(file)), errors };
 }
 
 function servicesOf(module) {

@@ -1,13 +1,10 @@
-// Lets the project's modules write `import … from "msx"` without an installation: loaded by `node --import`.
+// Lets modules that are imported after this one write `import … from "msx"` without an installation.
 
 import * as module from "node:module";
-import { SDK, resolve } from "./resolve.mjs";
+import { SDK } from "./resolve.mjs";
 
 if (module.registerHooks) {
-  const resolveNow = (specifier, context, next) => (specifier === "msx" ? SDK : next(specifier, context));
-  module.registerHooks({ resolve: resolveNow });
+  module.registerHooks({ resolve: (specifier, context, next) => (specifier === "msx" ? SDK : next(specifier, context)) });
 } else {
   module.register("./resolve.mjs", import.meta.url);
 }
-
-export { resolve };

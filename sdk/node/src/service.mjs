@@ -1,7 +1,8 @@
 // Services and their stubs: `microservice(fn)` defines one, `service(name)` stands for one that is elsewhere.
 
+import fs from "node:fs";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { decode, encode } from "./codec.mjs";
 import { mode, storage } from "./context.mjs";
 import { UsageError } from "./errors.mjs";
@@ -97,22 +98,35 @@ function nameOf({ name, url, line }) {
   throw new UsageError(`the service at ${fileURLToPath(url)}:${line} has no name: export it from its module`);
 }
 
-/** Names the services that a module exports. */
-export function nameExports(exports, module) {
+/**
+ * Names the services of modules, `{ file, exports, module }`, and those of modules that they import. A service belongs to
+ * the module that defines it, whoever exports it again; one that a function of another module has made, to its exporter.
+ */
+export async function nameServices(modules, root) {
+  for (const { file, exports, module } of modules) nameExports(exports, module, urlOf(file));
+  await nameImported(root);
+  for (const { exports, module } of modules) nameExports(exports, module, null);
+}
+
+function nameExports(exports, module, url) {
   for (const [exported, stub] of Object.entries(exports)) {
     const definition = services.get(stub);
-    if (definition === undefined) continue;
+    if (definition === undefined || (url !== null && definition.url !== url)) continue;
     const own = exported === "default" ? definition.fn.name || module.split(".").at(-1) : exported;
     definition.name ??= `${module}.${own}`;
   }
 }
 
-/** Names the services of modules that the worker's own one has imported; those are loaded already. */
-export async function nameImported(root) {
+/** They are loaded already. */
+async function nameImported(root) {
   const unnamed = [...services.values()].filter((definition) => definition.name === null);
   for (const url of new Set(unnamed.map((definition) => definition.url))) {
-    nameExports(await import(url), moduleName(path.relative(root, fileURLToPath(url))));
+    nameExports(await import(url), moduleName(path.relative(root, fileURLToPath(url))), url);
   }
+}
+
+function urlOf(file) {
+  return pathToFileURL(fs.realpathSync(file)).href;
 }
 
 /** `services/prices.mjs` → `services.prices` */

@@ -2,6 +2,7 @@
 
 const OPENING = "([{";
 const CLOSING = ")]}";
+const COMMENTS = [["//", "\n"], ["/*", "*/"]];
 
 /** Its parameters: `{ name, kind, required, text }`, of the kinds of Python. */
 export function parametersOf(fn) {
@@ -53,39 +54,39 @@ function parameter(text, at) {
   return { name: shown, kind: "positional_or_keyword", required, text: described };
 }
 
-/** What stands between the brackets behind the name, or before the arrow. */
+/** What stands between the brackets behind the name, or before the arrow, without comments. */
 function parameterText(source) {
   const short = /^\s*(?:async\s+)?([\p{ID_Start}$_][\p{ID_Continue}$]*)\s*=>/u.exec(source);
   if (short !== null) return short[1];
-  const from = source.indexOf("(") + 1;
+  let [kept, depth] = ["", 0];
+  for (const { text, isCode, isComment } of pieces(source.slice(source.indexOf("(") + 1))) {
+    if (isCode && OPENING.includes(text)) depth++;
+    else if (isCode && CLOSING.includes(text) && depth-- === 0) return kept;
+    if (!isComment) kept += text;
+  }
+  return kept;
+}
+
+function split(parameters) {
+  const parts = [""];
   let depth = 0;
-  for (const [at, char] of code(source, from)) {
-    if (OPENING.includes(char)) depth++;
-    else if (CLOSING.includes(char) && depth-- === 0) return withoutComments(source.slice(from, at));
+  for (const { text, isCode } of pieces(parameters)) {
+    if (isCode && OPENING.includes(text)) depth++;
+    else if (isCode && CLOSING.includes(text)) depth--;
+    if (isCode && text === "," && depth === 0) parts.push("");
+    else parts[parts.length - 1] += text;
   }
-  return "";
+  return parts.map((part) => part.trim());
 }
 
-function split(text) {
-  const parts = [];
-  let [from, depth] = [0, 0];
-  for (const [at, char] of code(text, 0)) {
-    if (OPENING.includes(char)) depth++;
-    else if (CLOSING.includes(char)) depth--;
-    else if (char === "," && depth === 0) {
-      parts.push(text.slice(from, at).trim());
-      from = at + 1;
-    }
-  }
-  return [...parts, text.slice(from).trim()];
-}
-
-/** The characters that are neither in a string nor in a comment, with their places. */
-function* code(text, from) {
-  for (let at = from; at < text.length; at++) {
-    const skipped = /["'`]/.test(text[at]) ? afterString(text, at) : afterComment(text, at);
-    if (skipped > at) at = skipped - 1;
-    else yield [at, text[at]];
+/** A text as its strings, its comments, and the single characters of all else. */
+function* pieces(source) {
+  for (let at = 0; at < source.length; ) {
+    const isString = /["'`]/.test(source[at]);
+    const comment = COMMENTS.find(([begin]) => source.startsWith(begin, at));
+    const end = isString ? afterString(source, at) : comment ? afterComment(source, at, comment[1]) : at + 1;
+    yield { text: source.slice(at, end), isCode: !isString && !comment, isComment: comment !== undefined };
+    at = end;
   }
 }
 
@@ -95,23 +96,7 @@ function afterString(text, from) {
   return at + 1;
 }
 
-function afterComment(text, at) {
-  const end = { "//": "\n", "/*": "*/" }[text.slice(at, at + 2)];
-  if (end === undefined) return at;
-  const found = text.indexOf(end, at + 2);
+function afterComment(text, from, end) {
+  const found = text.indexOf(end, from + 2);
   return found < 0 ? text.length : found + end.length;
-}
-
-function withoutComments(text) {
-  let [kept, last] = ["", 0];
-  for (let at = 0; at < text.length; at++) {
-    const skipped = /["'`]/.test(text[at]) ? at : afterComment(text, at);
-    if (/["'`]/.test(text[at])) at = afterString(text, at) - 1;
-    if (skipped > at) {
-      kept += text.slice(last, at);
-      last = skipped;
-      at = skipped - 1;
-    }
-  }
-  return kept + text.slice(last);
 }

@@ -1,5 +1,6 @@
-// The program of an instance: `node --import hooks.mjs worker.mjs NAME FILE`, started by the hub.
+// The program of an instance: `node worker.mjs NAME FILE`, started by the hub.
 
+import "./hooks.mjs";
 import net from "node:net";
 import { pathToFileURL } from "node:url";
 import { mode, runHooks } from "./context.mjs";
@@ -7,7 +8,7 @@ import { Control } from "./control.mjs";
 import { Engine } from "./engine.mjs";
 import { VERSION } from "./protocol.mjs";
 import { ownStack } from "./remote.mjs";
-import { nameExports, nameImported, services } from "./service.mjs";
+import { nameServices, services } from "./service.mjs";
 import { describe } from "./signature.mjs";
 import { SDK_VERSION } from "./version.mjs";
 
@@ -34,8 +35,7 @@ async function load(name, file) {
   const [, module, exported] = /^(.*)\.([^.]*)$/.exec(name);
   try {
     const exports = await import(pathToFileURL(file).href);
-    nameExports(exports, module);
-    await nameImported(process.env.MSX_PROJECT ?? process.cwd());
+    await nameServices([{ file, exports, module }], process.env.MSX_PROJECT ?? process.cwd());
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? ownStack(error) : String(error)}\n`);
     die(`${name}: its module ${file} cannot be imported`);
@@ -54,7 +54,7 @@ async function hooks(which, name) {
 }
 
 async function main([name, file]) {
-  if (file === undefined) die("usage: node --import hooks.mjs worker.mjs NAME FILE (started by the hub)");
+  if (file === undefined) die("usage: node worker.mjs NAME FILE (started by the hub)");
   checkProtocol();
   const control = new Control(new net.Socket({ fd: inherited("MSX_FD") }), die);
   const lane = new net.Socket({ fd: inherited("MSX_LANE_FD"), allowHalfOpen: true });

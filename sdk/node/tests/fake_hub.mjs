@@ -29,7 +29,7 @@ export class Hub {
     fs.writeSync(tally, Buffer.alloc(8, 0xff));
     this.child = spawn(
       process.execPath,
-      ["--expose-gc", "--import", new URL("hooks.mjs", SDK).href, fileURLToPath(new URL("worker.mjs", SDK)), name, fileURLToPath(new URL(file, SERVICES))],
+      ["--expose-gc", fileURLToPath(new URL("worker.mjs", SDK)), name, fileURLToPath(new URL(file, SERVICES))],
       {
         stdio: ["ignore", "pipe", "pipe", "pipe", "pipe", tally],
         env: { ...process.env, MSX_FD: "3", MSX_LANE_FD: "4", MSX_TALLY_FD: "5", MSX_PROJECT: fileURLToPath(new URL(".", import.meta.url)) },

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import fs from "node:fs";
 import test from "node:test";
+import { crc32, encodeArguments } from "../src/codec.mjs";
 import { Splitter, decodeMessage, frames } from "../src/protocol.mjs";
 import { bytes, vectors } from "./vectors.mjs";
 
@@ -72,4 +74,21 @@ test("what is no message is an error", () => {
   assert.throws(push("020000007790"), /unexpected tag 119/);
   assert.throws(push("0200000020c0"), /tag 32 that is no array/);
   assert.throws(push("020000002093"), /malformed message with tag 32/);
+});
+
+test("the bytes that docs/protocol.md shows are true", () => {
+  const page = fs.readFileSync(new URL("../../../docs/protocol.md", import.meta.url), "utf8");
+  const joined = (text) => text.replaceAll(/\s/g, "");
+  const hexOf = (name) => golden.find((vector) => vector.name === name).hex;
+  const [, block] = /as its bytes[^`]*(?:`[^`]+`[^`]*)*?```\n([^`]+)```/.exec(page);
+  const columns = block.trim().split("\n").map((line) => line.slice(0, 30));
+  assert.equal(joined(columns.join("")), hexOf("run, other 2"));
+  const [, answer] = /not measured: `([0-9a-f ]+)`/.exec(page);
+  assert.equal(joined(answer), hexOf("return, other"));
+  const idents = [...page.matchAll(/(?:payload|canonical) +([0-9a-f ]+?) {2,}ident 0x([0-9a-f]{8})/g)];
+  assert.equal(idents.length, 2);
+  for (const [, canonical, ident] of idents) assert.equal(crc32(bytes(joined(canonical))), parseInt(ident, 16));
+  const shown = [...page.matchAll(/payload +([0-9a-f ]+?)(?: {2,}.*)?\n/g)].map(([, payload]) => joined(payload));
+  const calls = [[1, "two", null], [{ b: 1, aa: 2 }], [{ aa: 2, b: 1 }]];
+  assert.deepEqual(shown, calls.map((args) => encodeArguments(args, {}).payload.toString("hex")));
 });

@@ -1,11 +1,17 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { fileURLToPath } from "node:url";
 import { UsageError, context, kwargs, microservice, run, service } from "../src/index.mjs";
-import { moduleName, nameExports } from "../src/service.mjs";
+import { moduleName, nameServices, services } from "../src/service.mjs";
+import { make, shared } from "./services/shared.mjs";
 
 const add = microservice((x, y = 1) => x + y);
 const keep = microservice((list) => list);
-nameExports({ add, default: microservice(function total() { return 1; }), keep }, "tests.service");
+const total = microservice(function total() {
+  return 1;
+});
+const [file, root] = [fileURLToPath(import.meta.url), fileURLToPath(new URL("..", import.meta.url))];
+await nameServices([{ file, exports: { add, default: total, keep, shared, made: make() }, module: "tests.service" }], root);
 
 test("outside of a hub a stub runs its function, with values as they travel", async () => {
   assert.equal(await add(1, 2), 3);
@@ -34,6 +40,13 @@ test("options are checked where they are given", () => {
   assert.throws(() => add.options({ timeOut: 1 }), /options\(…\) knows no timeOut; it knows timeout, retries/);
   assert.throws(() => add.options({ timeout: 1.5 }), /timeout is a whole number of milliseconds, not 1.5/);
   assert.equal(typeof add.options({ timeout: 10, key: "k" }), "function");
+});
+
+test("a service has the name of the module that defines it", () => {
+  const nameOf = (stub) => services.get(stub).name;
+  assert.deepEqual([add, total, shared].map(nameOf), ["tests.service.add", "tests.service.total", "tests.services.shared.shared"]);
+  const names = [...services.values()].map(({ name }) => name);
+  assert.ok(names.includes("tests.service.made"), "one that is made elsewhere, that of its exporter");
 });
 
 test("modules are named like those of Python", () => {

@@ -155,16 +155,8 @@ fn the_section_of_node_is_shown_where_it_names_modules() {
     let manifest =
         parse_text("[node]\nmodules = [\"services/prices.mjs\", \"tax.ts\"]\n").expect("no mistake");
     insta::assert_snapshot!(render::toml(&manifest, Some(&[])), @r#"
-    [project]
-
-    [python]
-    path = []     # default
-    modules = []  # default
-
     [node]
     modules = ["services/prices.mjs", "tax.ts"]  # services.toml:2
-
-    [gateway]
     "#);
     let without = render::toml(&parse_text("").expect("no mistake"), Some(&[]));
     assert!(!without.contains("[node]"), "{without}");
