@@ -358,29 +358,3 @@ fn an_evicted_call_is_run_again_when_its_alarm_is_due() {
     bench.passes(Duration::from_secs(10));
     assert_eq!(bench.started(), None, "it strikes once");
 }
-
-/// A call goes on, and gives up what it had asked for.
-#[test]
-fn a_child_that_is_given_up_is_cancelled() {
-    let mut bench = Bench::new(256);
-    let call = bench.ask();
-    let entry =
-        Entry { seq: 0, service: "s.callee".into(), ident: 0, arguments: Bytes::new(), options: None };
-    bench.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait: None });
-    let child = bench.started().unwrap();
-    bench.says(CALLER, FromWorker::Drop { call, attempt: 0, seqs: vec![0] });
-    assert!(bench.interrupts().is_empty(), "of another attempt");
-    bench.says(CALLER, FromWorker::Drop { call, attempt: 1, seqs: vec![0, 7] });
-    assert_eq!(bench.interrupts(), ["cancelled"]);
-    assert_eq!(bench.core.unfinished(), 1);
-    bench.says(CALLEE, FromWorker::Raise { call: child, attempt: 1, error: error("msx.Cancelled") });
-    bench.says(CALLER, FromWorker::Drop { call, attempt: 1, seqs: vec![0] });
-    // Who asks all the same is told, and does not wait for ever.
-    bench.calls(call);
-    let told = bench.effects.drain(..).find_map(|effect| match effect {
-        Effect::Send { message: ToWorker::Resume { mut results, .. }, .. } => results.pop(),
-        _ => None,
-    });
-    let Some((0, Outcome::Error(payload))) = told else { panic!("{told:?}") };
-    assert_eq!(RemoteError::decode(&payload).kind, RemoteError::CANCELLED);
-}

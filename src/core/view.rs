@@ -19,8 +19,6 @@ use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
 use crate::protocol::calls::{BatchInfo, CallInfo, CallStatus};
 use find::Found;
 
-const BY_HAND: &str = "the call was cancelled by `msx cancel`";
-
 /// What instances are called; the core knows only their numbers.
 pub type Labels<'a> = &'a dyn Fn(ServiceId, u32) -> String;
 
@@ -87,17 +85,16 @@ impl Core {
         let info = self.info(now, call, labels);
         // Of a batch its members: it ends when none waits for it.
         match self.members(key) {
-            members if members.is_empty() => self.cancel_one(now, key, BY_HAND, out),
-            members => members.into_iter().for_each(|member| self.cancel_one(now, member, BY_HAND, out)),
+            members if members.is_empty() => self.cancel_one(now, key, out),
+            members => members.into_iter().for_each(|member| self.cancel_one(now, member, out)),
         }
         self.pump(now, out);
         Ok(info)
     }
 
-    /// Who waits for it is told so, and why.
-    pub(super) fn cancel_one(&mut self, now: Instant, key: CallKey, why: &str, out: &mut Vec<Effect>) {
+    fn cancel_one(&mut self, now: Instant, key: CallKey, out: &mut Vec<Effect>) {
         let Some(call) = self.calls.get(key) else { return };
-        let fault = Fault::Cancelled(why.to_owned());
+        let fault = Fault::Cancelled("the call was cancelled by `msx cancel`".into());
         let payload = fault.payload(&self.service(call.service).setup.name);
         // First, for it counts as cancelled, and not as one that raised.
         self.history.ended(call.record, End::Cancelled, now);

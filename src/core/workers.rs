@@ -56,7 +56,6 @@ impl Core {
             FromWorker::GiveBack { call, attempt } => self.on_given_back(now, sender(call, attempt)),
             FromWorker::Summary { call, attempt, text } => self.on_summary(sender(call, attempt), &text),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
-            FromWorker::Drop { call, attempt, seqs } => self.on_drop(now, sender(call, attempt), &seqs, out),
             FromWorker::Alarm { call, attempt, alarm } => self.on_alarm(now, sender(call, attempt), alarm),
             FromWorker::Listen { call, attempt, seqs } => {
                 self.on_listen(now, sender(call, attempt), seqs, out)
@@ -229,19 +228,6 @@ impl Core {
         call.listens = true;
         if suspension == Suspension::Over {
             self.tell(sender.call, out);
-        }
-    }
-
-    /// The call has given up these of its children. Each is recorded as cancelled, should a replay attach to it.
-    fn on_drop(&mut self, now: Instant, sender: Sender, seqs: &[u32], out: &mut Vec<Effect>) {
-        if !self.is_current(sender) {
-            return;
-        }
-        for seq in seqs {
-            let child = self.calls.get(sender.call).and_then(|call| call.pending_child(*seq));
-            if let Some(child) = child {
-                self.cancel_one(now, child, "its caller does not wait for it any more", out);
-            }
         }
     }
 

@@ -175,12 +175,6 @@ pub enum FromWorker {
         attempt: u32,
         seqs: Vec<u32>,
     },
-    /// Nobody in the call can wait for these any more.
-    Drop {
-        call: CallKey,
-        attempt: u32,
-        seqs: Vec<u32>,
-    },
     /// What the call says that it is about.
     Summary {
         call: CallKey,
@@ -338,8 +332,7 @@ impl FromWorker {
             (56, 3..) => Self::Listen { call, attempt, seqs: fields.seqs()? },
             (57, 6..) => Self::Alarm { call, attempt, alarm: fields.alarm(keep)? },
             (60, 3..) => Self::Answers { call, attempt, outcomes: fields.outcomes(keep)? },
-            (61, 3..) => Self::Drop { call, attempt, seqs: fields.seqs()? },
-            (48..=54 | 56..=57 | 60..=61, _) => return Err(DecodeError::Malformed { tag }),
+            (48..=54 | 56..=57 | 60, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)

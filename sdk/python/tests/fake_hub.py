@@ -31,7 +31,7 @@ LIMIT = 32 * 1024 * 1024
 HELLO, PONG, STACK, STACKS, LANE, PING, INTERRUPT, DRAIN = 1, 2, 3, 4, 16, 17, 18, 19
 ASK_BACK, TALLY, ASK_STACKS = 20, 21, 22
 RUN, RESUME, EVICT, CALLS, RETURN, RAISE, EVICTED, MEMO, GIVE_BACK = 32, 33, 34, 48, 49, 50, 51, 52, 53
-SUMMARY, LISTEN, ALARM, DROP = 54, 56, 57, 61
+SUMMARY, LISTEN, ALARM = 54, 56, 57
 
 
 class Channel:
@@ -198,7 +198,6 @@ class FakeHub:
         self.slots, self.path = slots, path
         self.replay, self.max_parked = False, 256
         self.instances: dict[str, Instance] = {}
-        self.dropped: list[tuple[str, int]] = []  # which calls gave up which of theirs
         self.calls: dict[int, HubCall] = {}
         self.ids = itertools.count(1)
         self.made = 0  # children
@@ -329,8 +328,6 @@ class FakeHub:
             call.wait = (1, fields[2])
             call.listens = call.state == "running"
             self._wake(call)
-        elif tag == DROP:
-            self.dropped += [(call.service, seq) for seq in fields[2]]
         elif tag == EVICTED:
             assert call.state == "evicting"
             call.state = "suspended"

@@ -93,25 +93,3 @@ def test_the_context(hub, kind):
 def test_the_context_is_read_only():
     with pytest.raises(AttributeError):
         msx.context().attempt = 2
-
-
-@pytest.mark.parametrize("service", ["loses", "aloses"])
-def test_a_loser_that_is_gone_is_given_up(hub, service):
-    assert hub.call(f"drops.{service}") == [2, 3]
-    assert (f"drops.{service}", 0) in hub.dropped
-
-
-@pytest.mark.parametrize("service", ["keeps", "akeeps"])
-def test_a_loser_that_is_kept_can_be_waited_for(hub, service):
-    assert hub.call(f"drops.{service}") == [2, 3, 3]
-    assert hub.dropped == []
-
-
-def test_a_call_whose_task_was_cancelled_is_given_up(hub):
-    assert hub.call("drops.cancels") == 3
-    assert ("drops.cancels", 0) in hub.dropped
-
-
-def test_a_call_that_nobody_ever_waited_for_goes_on(hub):
-    assert hub.call("drops.forgets") == 2
-    assert hub.dropped == []

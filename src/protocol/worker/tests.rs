@@ -99,7 +99,6 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
                 after: Duration::from_millis(fields["after"].as_u64().unwrap()),
             },
         },
-        "drop" => FromWorker::Drop { call, attempt, seqs: list(&fields["seqs"], number_of) },
         "listen" => FromWorker::Listen { call, attempt, seqs: list(&fields["seqs"], number_of) },
         _ => FromWorker::Calls {
             call,

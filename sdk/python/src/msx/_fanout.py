@@ -36,9 +36,6 @@ class Race(Protocol):
     def next(self) -> Steps[Future[Any]]:
         """The next one that is done: those that were when they were added, then by the record."""
 
-    def release(self) -> None:
-        """Lets go of those that are not done: whoever took from it gives them up."""
-
 
 def block(steps: Steps[T], name: str, instead: str) -> T:
     """For a `def`: there the steps do not yield."""
@@ -114,16 +111,15 @@ class First(Composite[R]):
     def complete(self) -> Steps[None]:
         if not self.done:
             winner = yield from self._race.next()
-            self._race.release()
             self.settle_by(winner.outcome)
 
 
 def first(futures: Iterable[Future[R]]) -> Future[R]:
     """The call that is done first, with a value or with an exception.
 
-    `msx.first(fs).result()` in a `def`, `await msx.first(fs)` in an `async def`. The others can
-    still be waited for; those that nobody can wait for any more, as their futures are gone, are cancelled.
-    The winner is recorded: a replay gets the same one.
+    `msx.first(fs).result()` in a `def`, `await msx.first(fs)` in an `async def`. The others are not
+    cancelled: they go on as long as this call lasts, and can still be waited for. The winner is
+    recorded: a replay gets the same one.
     """
     return First(futures)
 

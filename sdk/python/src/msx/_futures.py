@@ -32,8 +32,7 @@ class Future(Coroutine[Any, Any, R], Joinable[R]):
     """
 
     __slots__ = (
-        "__name__", "__qualname__", "__weakref__", "_identity", "_outcome", "_steps", "begun", "given_up",
-        "watchers",
+        "__name__", "__qualname__", "__weakref__", "_identity", "_outcome", "_steps", "begun", "watchers"
     )  # fmt: skip
 
     def __init__(self, name: str, identity: tuple[int, int] | None = None) -> None:
@@ -41,7 +40,6 @@ class Future(Coroutine[Any, Any, R], Joinable[R]):
         self._identity = identity
         self.__name__ = self.__qualname__ = name
         self.begun = False
-        self.given_up = False  # who waited for it does not any more; somebody else may
         self._outcome: tuple[bool, Any] | None = None
         self._steps: Generator[Any, Any, R] | None = None
         self.watchers: list[Callable[[Future[R]], None]] | None = None  # hear when it is settled
@@ -59,16 +57,6 @@ class Future(Coroutine[Any, Any, R], Joinable[R]):
 
     def watch(self, heard: Callable[[Future[R]], None]) -> None:
         self.watchers = [*(self.watchers or ()), heard]
-
-    def unwatch(self, heard: Callable[[Future[R]], None]) -> None:
-        self.watchers = [other for other in self.watchers or () if other != heard]
-
-    def give_up(self) -> None:
-        """Who waited for it does not any more. When nobody can, it is dropped."""
-        self.given_up = not self.done
-
-    def drop(self) -> None:
-        """Nobody can wait for it any more: its call may be cancelled."""
 
     def begin(self) -> None:
         """Makes the call, if that has not been done."""
@@ -123,8 +111,6 @@ class Future(Coroutine[Any, Any, R], Joinable[R]):
     def __del__(self) -> None:
         if not self.begun:
             warnings.warn(f"the call of {self.__name__} was never awaited", RuntimeWarning, stacklevel=2)
-        elif self.given_up and not self.done:
-            self.drop()
 
 
 class Settled(Future[R]):

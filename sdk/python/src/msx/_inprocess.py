@@ -23,7 +23,6 @@ from ._protocol import (
     Answers,
     Calls,
     Decoder,
-    Drop,
     Entry,
     Evict,
     Evicted,
@@ -155,7 +154,7 @@ class Machine:
         self.faults: list[tuple[str, str]] = []
         self.runs: Counter[str] = Counter()
         self.threads = ThreadRuntime()
-        self._decode = Decoder(Calls, Return, Raise, Answers, Evicted, Memo, Drop)
+        self._decode = Decoder(Calls, Return, Raise, Answers, Evicted, Memo)
         self._instances: dict[str, Instance] = {}
         self._calls: dict[int, HubCall] = {}
         self._made = 0
@@ -290,8 +289,6 @@ class Machine:
                     recorded = Recorded(message.seq, "msx.run", message.ident, message.ok, message.payload)
                     call.results.insert(message.known, recorded)
                     call.told.add(message.seq)
-            case Drop():
-                pass  # it runs to its end, for nobody
             case Evicted():
                 self._free(lane)
                 if call.state == UNWINDING:

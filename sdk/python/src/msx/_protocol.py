@@ -234,15 +234,6 @@ class Listen(Message):
     seqs: list[int]
 
 
-class Drop(Message):
-    """Nobody in the call can wait for these any more."""
-
-    TAG = 61
-    call: int
-    attempt: int
-    seqs: list[int]
-
-
 class Summary(Message):
     TAG = 54
     call: int

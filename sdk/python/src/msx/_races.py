@@ -48,15 +48,6 @@ class Race:
             yield from self.settle_one()
         return self._done.popleft()
 
-    def release(self) -> None:
-        for future in list(self.waiting.values()):
-            self.lose(future)
-        self.waiting.clear()
-
-    def lose(self, future: Any) -> None:
-        future.unwatch(self._settled)
-        future.give_up()
-
     def settle_one(self) -> Generator[Any, Any, None]:
         raise NotImplementedError
 
@@ -91,12 +82,7 @@ class LoopRace(Race):
     def add(self, future: Any) -> None:
         super().add(future)
         if not future.done:
-            future.hold()
             future.waiters.append(self)
-
-    def lose(self, future: Any) -> None:
-        future.waiters.remove(self)
-        super().lose(future)
 
     def settle_one(self) -> Generator[Any, Any, None]:
         if self.missing > 0:

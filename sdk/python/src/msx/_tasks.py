@@ -26,7 +26,6 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -34,20 +33,7 @@ from . import _codec, _context
 from ._errors import NoCallContext
 from ._futures import Composite, Future, all_outcomes
 from ._options import CallOptions
-from ._protocol import (
-    WAIT_ALL,
-    WAIT_ANY,
-    Alarm,
-    Calls,
-    Drop,
-    Entry,
-    Memo,
-    Message,
-    Resume,
-    Run,
-    Summary,
-    Wait,
-)
+from ._protocol import WAIT_ALL, WAIT_ANY, Alarm, Calls, Entry, Memo, Message, Resume, Run, Summary, Wait
 from ._races import LoopRace
 from ._replay import MEMO, Call, read
 from ._timers import IDENT as TIMER
@@ -92,8 +78,6 @@ class Engine(Protocol):
     def flush_later(self, call: LoopCall) -> None: ...
 
     def flush(self) -> None: ...
-
-    def flush_soon(self) -> None: ...
 
 
 class LoopCall(Call):
@@ -210,8 +194,6 @@ class LoopCall(Call):
         """Waits for all of them."""
         if self.suspended:
             self.unwind()
-        for future in futures:
-            future.hold()
         if not self._is_ordered():
             for future in futures:
                 self._deliver(future.seq)
@@ -246,26 +228,6 @@ class LoopCall(Call):
         finally:
             for future in waiter.futures:
                 future.waiters.remove(waiter)
-                if not future.done:
-                    future.give_up()
-
-    def hold(self, future: LoopFuture) -> None:
-        self._futures[future.seq] = future
-
-    def loosen(self, future: LoopFuture) -> None:
-        """Nobody waits for it: it lives only as long as the program keeps it."""
-        self._futures.pop(future.seq, None)
-
-    def drop(self, seq: int) -> None:
-        """Not sent at once: this may be a destructor, at whatever point of whatever thread."""
-        if not (self.ended or self.suspended or seq in self.inbox):
-            with suppress(RuntimeError):  # the loop has ended
-                self._engine.loop.call_soon_threadsafe(self._send_drop, seq)
-
-    def _send_drop(self, seq: int) -> None:
-        if not (self.ended or self.suspended):
-            self._engine.send(Drop(self.id, self.attempt, [seq]))
-            self._engine.flush_soon()
 
     def _sleep(self, waiter: Waiter | LoopRace, woken: asyncio.Future[None]) -> Generator[Any, Any, None]:
         self._waiters[waiter] = None
@@ -533,20 +495,6 @@ class LoopFuture(Future[Any]):
             self.begun = True
             self.seq = self._call.make(self, self._args, self._kwargs, self._options)
             self._args, self._kwargs = (), {}
-
-    def hold(self) -> None:
-        """Somebody waits for it, perhaps again."""
-        if self.given_up:
-            self.given_up = False
-            self._call.hold(self)
-
-    def give_up(self) -> None:
-        if not self.waiters:
-            super().give_up()
-            self._call.loosen(self)
-
-    def drop(self) -> None:
-        self._call.drop(self.seq)
 
     def _check(self) -> None:
         if _context.runtime.current() is not self._call:

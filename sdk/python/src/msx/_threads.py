@@ -36,7 +36,6 @@ from ._protocol import (
     WAIT_ANY,
     Calls,
     Decoder,
-    Drop,
     Entry,
     Evict,
     GiveBack,
@@ -144,11 +143,6 @@ class ThreadCall(Call):
     def send_summary(self, text: str) -> None:
         self._lane.send_now(self, Summary(self.id, self.attempt, text))
 
-    def drop(self, seq: int) -> None:
-        """Not sent at once: this may be a destructor, at whatever point of whatever thread."""
-        if not (self.ended or self.suspended or seq in self.inbox):
-            self._lane.send_later(Drop(self.id, self.attempt, [seq]))
-
     def wait(self, futures: Sequence[ThreadFuture]) -> None:
         """Parks until all of them are answered."""
         if self.suspended:
@@ -199,9 +193,6 @@ class ThreadFuture(Future[Any]):
             self.settle(True, read(self._call.root.inbox.pop(self.seq)))
         except BaseException as error:  # Cancelled too: the result is taken all the same
             self.settle(False, error)
-
-    def drop(self) -> None:
-        self._call.root.drop(self.seq)
 
     def _check(self) -> ThreadCall | Guests:
         """The call as this thread may use it: a call's own thread and its guests share futures."""
@@ -463,10 +454,6 @@ class Lane:
     def send_from_guest(self, message: Message) -> None:
         self._out.append(frame(message))
         self._flush()
-
-    def send_later(self, message: Message) -> None:
-        """With the next message."""
-        self._out.append(frame(message))
 
     def send_now(self, call: ThreadCall, message: Message) -> None:
         self._leave(call)
