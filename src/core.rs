@@ -11,6 +11,7 @@ mod deadline;
 mod ending;
 mod idempotency;
 mod instances;
+mod paused;
 mod report;
 mod retry;
 #[cfg(test)]
@@ -30,18 +31,20 @@ use bytes::Bytes;
 
 use crate::balancer::{Bound, Dispatcher, Work};
 use crate::calls::history::History;
-use crate::calls::{Asked, Calls, Place};
-use crate::config::spec::{QueuePolicy, RetryPolicy};
+use crate::calls::{Asked, Calls, Lines, Place};
+use crate::config::spec::{OnNondeterminism, QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{CallOptions, FromWorker, Recorded, ToWorker};
 use crate::registry::Names;
 use closing::Stage;
 use idempotency::Keys;
+use paused::Paused;
 use retry::{Budget, Jitter};
 use timers::Timers;
 use turns::Turns;
 
 pub use answer::{Answer, Reason, Refusal};
+pub use paused::{CannotRetry, Progress};
 pub use report::ServiceReport;
 pub use view::list::Filter;
 pub use view::{Labels, NotFound, Whereabouts};
@@ -174,6 +177,7 @@ pub struct ServiceSetup {
     pub retries: RetryPolicy,
     /// Calls under one key that may run at once.
     pub per_key: Option<u32>,
+    pub on_nondeterminism: OnNondeterminism,
     /// Answered by the hub itself (`msx.orchestrator`).
     pub is_hub: bool,
 }
@@ -183,7 +187,8 @@ impl ServiceSetup {
     pub fn of_hub(name: ServiceName) -> Self {
         let queue = QueuePolicy { max: u32::MAX, timeout: Duration::MAX };
         let (run_timeout, retries) = (Duration::MAX, RetryPolicy::NONE);
-        Self { name, queue, run_timeout, retries, per_key: None, is_hub: true }
+        let on_nondeterminism = OnNondeterminism::Fail;
+        Self { name, queue, run_timeout, retries, per_key: None, on_nondeterminism, is_hub: true }
     }
 }
 
@@ -219,6 +224,8 @@ pub struct Core {
     stage: Stage,
     /// When which call has an alarm; some are of calls that have none any more.
     alarms: BTreeSet<(Instant, CallKey)>,
+    lines: Lines,
+    paused: Paused,
 }
 
 impl Core {
@@ -252,6 +259,8 @@ impl Core {
             is_on_patrol: false,
             stage: Stage::Open,
             alarms: BTreeSet::new(),
+            lines: Lines::default(),
+            paused: Paused::default(),
         }
     }
 
@@ -332,7 +341,7 @@ impl Core {
             }
             Event::Orchestrated { call, outcome } => self.end(now, call, outcome, out),
             Event::Cancel(call) => self.cancel(now, call, out),
-            Event::Close => self.close(),
+            Event::Close => self.close(now, out),
             Event::Abandon => self.abandon(now, out),
             Event::Tick => self.on_tick(now, out),
             // Whatever comes, `pump` looks for what is due.
@@ -415,9 +424,10 @@ impl Core {
 
     fn recorded(&self, key: CallKey) -> Vec<Recorded> {
         let Some(call) = self.calls.get(key) else { return Vec::new() };
-        let recorded = call.recorded().map(|(seq, asked, ident, outcome)| {
-            let service = self.name_of(asked);
-            Recorded { seq, service, ident, outcome: outcome.clone() }
+        let recorded = call.recorded().map(|(seq, asked, ident, outcome, request)| {
+            let (service, outcome) = (self.name_of(asked), outcome.clone());
+            let (line, arguments) = (request.line.clone(), request.arguments.clone());
+            Recorded { seq, service, ident, outcome, line, arguments }
         });
         recorded.collect()
     }

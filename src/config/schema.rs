@@ -176,6 +176,9 @@ settings! {
         /// Calls under one key (`a.options(key=…)`) that may run at once; `None`: as many as there are slots.
         concurrency_key: Option<u32> = None, "concurrency_key" in Anywhere,
             |field| field.count(1..=CONCURRENCY_MAX).map(Some);
+        /// What follows when a replay differs: the call fails, or is paused until somebody sees to it.
+        on_nondeterminism: String = "fail".to_owned(), "on_nondeterminism" in Anywhere,
+            |field| field.word(&["fail", "pause"], &[], "");
         /// Always `none`: calls are kept in memory.
         durability: String = "none".to_owned(), "durability" in Anywhere,
             |field| field.word(&["none"], &["async", "fsync"], ONLY_MEMORY);
@@ -214,7 +217,6 @@ settings! {
         "worker_class": ONLY_FUNCTIONS;
         "extra": ONLY_FUNCTIONS;
         "scale.idle_to_zero": "remove it: with `instances.min = 0` none is started before the first call";
-        "on_nondeterminism": "remove it: a replay that differs always fails with NonDeterminismError";
         "limits": "remove it: set limits around msx itself, with ulimit or systemd";
         "ready": READY_BY_HELLO;
         "startup": READY_BY_HELLO;
@@ -226,8 +228,7 @@ settings! {
 
 const ONLY_FUNCTIONS: &str =
     "remove it: only decorated Python functions (`server = \"native\"`) are run so far";
-const ONLY_MEMORY: &str =
-    "remove it: calls are kept in memory so far (`durability = \"none\"`) and end with the hub";
+const ONLY_MEMORY: &str = "remove it: there is no journal yet, so calls are kept in memory (`durability = \"none\"`) and end with the hub";
 const READY_BY_HELLO: &str =
     "remove it: a service is ready when its module is imported and its on_start hooks have run";
 

@@ -14,7 +14,9 @@ use super::place::{Located, Place};
 use super::raw;
 use super::schema::{Service, ServiceLayer};
 use super::section::Title;
-use super::spec::{InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec, StopPolicy};
+use super::spec::{
+    InstanceRange, OnNondeterminism, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec, StopPolicy,
+};
 use crate::model::{ServiceName, WorkerKind};
 
 /// A decorated function, as discovery reports it.
@@ -279,6 +281,10 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
         run_timeout: *settings.run_timeout,
         retries: retries(settings),
         concurrency_key: *settings.concurrency_key,
+        on_nondeterminism: match settings.on_nondeterminism.as_str() {
+            "pause" => OnNondeterminism::Pause,
+            _ => OnNondeterminism::Fail,
+        },
         expose: *settings.expose,
         listen: *settings.listen,
         depends_on: settings.depends_on.iter().map(|name| name.value.clone()).collect(),

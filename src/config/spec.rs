@@ -25,6 +25,7 @@ pub struct ServiceSpec {
     pub retries: RetryPolicy,
     /// Calls under one key that may run at once.
     pub concurrency_key: Option<u32>,
+    pub on_nondeterminism: OnNondeterminism,
     /// Whether the gateway may call it.
     pub expose: bool,
     /// Address of the service's own front; `None`: a free port, kept in `.msx/`.
@@ -83,6 +84,15 @@ impl RetryPolicy {
     pub const NONE: Self = Self { max: 0, backoff: Self::BACKOFF };
     /// Retries of a service that says no more than `idempotent`.
     pub const OF_IDEMPOTENT: u32 = 3;
+}
+
+/// What follows when a replay does something else than an attempt before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnNondeterminism {
+    /// The call fails.
+    Fail,
+    /// It is kept until somebody sees to it.
+    Pause,
 }
 
 /// How an instance is stopped after its drain.

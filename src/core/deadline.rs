@@ -33,6 +33,7 @@ impl Core {
             match due {
                 Due::Deadline => self.expire(now, key, out),
                 Due::Retry => self.try_again(key),
+                Due::EndOfPause => self.end_pause(now, key, out),
             }
         }
     }
@@ -53,6 +54,7 @@ impl Core {
         if let Place::Backoff(at) = call.place {
             self.timers.clear(at, key, Due::Retry);
         }
+        self.forget_pause(key);
         self.withdraw(now, key, call, out);
         self.end_turn(now, call, out);
     }

@@ -103,7 +103,7 @@ impl Core {
             }
             Place::Parked { instance, .. } => self.evict(now, instance, key, out),
             Place::Unwinding(_) | Place::Evicted | Place::Backoff(_) | Place::Hub => (),
-            Place::Held(_) | Place::Following => (),
+            Place::Held(_) | Place::Following | Place::Paused => (),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::calls::history::End;
 use crate::calls::{Call, Fault, Place};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
 use crate::protocol::calls::{CallInfo, CallStatus};
-use find::Found;
+pub(super) use find::Found;
 
 /// What instances are called; the core knows only their numbers.
 pub type Labels<'a> = &'a dyn Fn(ServiceId, u32) -> String;
@@ -104,7 +104,7 @@ impl Core {
     }
 
     /// What everybody is told of a call.
-    fn info(&self, now: Instant, call: &Call, labels: Labels<'_>) -> CallInfo {
+    pub(super) fn info(&self, now: Instant, call: &Call, labels: Labels<'_>) -> CallInfo {
         let live = self.history.live(call.record);
         let made = live.map_or(call.children_count() as u64, |(_, node)| u64::from(node.children));
         CallInfo {
@@ -146,7 +146,7 @@ pub struct Whereabouts {
     pub instance: Option<InstanceId>,
 }
 
-fn status(call: &Call) -> CallStatus {
+pub(super) fn status(call: &Call) -> CallStatus {
     match call.place {
         Place::Queued(_) | Place::Ahead { .. } => CallStatus::Queued,
         Place::Running(_) | Place::Hub => CallStatus::Running,
@@ -157,6 +157,7 @@ fn status(call: &Call) -> CallStatus {
         Place::Backoff(_) => CallStatus::Backoff,
         Place::Held(_) => CallStatus::Held,
         Place::Following => CallStatus::Following,
+        Place::Paused => CallStatus::Paused,
     }
 }
 
@@ -166,7 +167,7 @@ fn instance_of(call: &Call) -> Option<InstanceId> {
             Some(instance)
         }
         Place::Queued(_) | Place::Ahead { .. } | Place::Evicted | Place::Hub => None,
-        Place::Backoff(_) | Place::Held(_) | Place::Following => None,
+        Place::Backoff(_) | Place::Held(_) | Place::Following | Place::Paused => None,
     }
 }
 

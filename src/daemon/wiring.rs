@@ -202,6 +202,7 @@ fn core(services: &[Planned]) -> Core {
         run_timeout: service.spec.run_timeout,
         retries: service.spec.retries,
         per_key: service.spec.concurrency_key,
+        on_nondeterminism: service.spec.on_nondeterminism,
         is_hub: false,
     });
     let of_hub = orchestrator::names().map(ServiceSetup::of_hub);

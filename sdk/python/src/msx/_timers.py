@@ -15,12 +15,12 @@ import math
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
+
+from ._lines import source_line
 
 if TYPE_CHECKING:
     from ._tasks import LoopCall
 
-IDENT = crc32(b"asyncio timer")
 _MAKERS = {"asyncio.timeouts", "asyncio.tasks", "asyncio.futures"}
 
 
@@ -31,6 +31,7 @@ class Timer:
         self, call: LoopCall, number: int, callback: Callable[..., Any], args: Any, context: Context
     ) -> None:
         self.call, self.number = call, number
+        self.line = source_line()
         self._callback, self._args, self._context = callback, args, context
         self.handle: asyncio.TimerHandle | None = None
 
@@ -58,7 +59,7 @@ class Timer:
 
 def watch(loop: asyncio.AbstractEventLoop, current: Callable[[Context], LoopCall | None]) -> None:
     """Numbers the timers that calls make on this loop."""
-    real = loop.call_at
+    real = loop.call_at if isinstance(loop, asyncio.BaseEventLoop) else _by_delay(loop)
 
     def call_at(
         when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -79,3 +80,15 @@ def watch(loop: asyncio.AbstractEventLoop, current: Callable[[Context], LoopCall
 
     loop.call_at = call_at  # type: ignore[method-assign, assignment]
     loop.call_later = call_later  # type: ignore[method-assign, assignment]
+
+
+def _by_delay(loop: asyncio.AbstractEventLoop) -> Callable[..., asyncio.TimerHandle]:
+    """The `call_at` of a loop that makes it of its `call_later`, as uvloop does: that is watched, too."""
+    later = loop.call_later
+
+    def call_at(
+        when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return later(max(0.0, when - loop.time()), callback, *args, context=context)
+
+    return call_at
