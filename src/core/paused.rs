@@ -32,7 +32,7 @@ const DROPPED_MAX: usize = 20;
 
 /// What is known of a call that is paused, or will be once it has left its worker.
 #[derive(Debug)]
-struct Pause {
+pub(super) struct Pause {
     difference: Difference,
     /// What it fails with if nobody sees to it.
     error: Bytes,

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod options;
+mod paused;
 
 use std::time::{Duration, Instant};
 

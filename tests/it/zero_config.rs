@@ -94,6 +94,7 @@ fn config_tells_where_settings_come_from() {
     retries.max = 0            # default
     retries.backoff = "100ms"  # default
     idempotent = false         # default
+    on_nondeterminism = "fail" # default
     durability = "none"        # default
     expose = true              # default
     cwd = "."                  # default
@@ -116,6 +117,7 @@ fn config_tells_where_settings_come_from() {
     retries.max = 0            # default
     retries.backoff = "100ms"  # default
     idempotent = false         # default
+    on_nondeterminism = "fail" # default
     durability = "none"        # default
     expose = false             # @microservice at src/greeter.py:9
     cwd = "."                  # default
@@ -150,6 +152,7 @@ fn config_tells_where_settings_come_from() {
     retries.max = 0            # default
     retries.backoff = "100ms"  # default
     idempotent = false         # default
+    on_nondeterminism = "fail" # default
     durability = "none"        # default
     expose = true              # default
     cwd = "."                  # default
@@ -172,6 +175,7 @@ fn config_tells_where_settings_come_from() {
     retries.max = 0            # default
     retries.backoff = "100ms"  # default
     idempotent = false         # default
+    on_nondeterminism = "fail" # default
     durability = "none"        # default
     expose = false             # @microservice at src/greeter.py:9
     cwd = "."                  # default

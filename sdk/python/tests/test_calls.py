@@ -102,7 +102,8 @@ def test_other_calls_on_replay_are_an_error(one_hub):
     assert first.endswith("did something else than before at its call number 0:")
     assert re.fullmatch(r"  before: basic\.add\(\d+, 1\) at .*basic\.py:207 in not_deterministic", before)
     assert re.fullmatch(r"  now:    basic\.add\(\d+, 1\) at .*basic\.py:207 in not_deterministic", now)
-    assert before[10:] != now[10:] and "msx.run(…)" in help
+    assert before[10:] != now[10:]
+    assert "msx.run(…)" in help
 
 
 def test_errors_of_the_hub(hub):

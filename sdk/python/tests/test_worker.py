@@ -290,7 +290,9 @@ def test_park_resume_and_old_attempts():
         lane = worker.lane()
         worker.run(lane, call=5, attempt=2)
         ident = struct.unpack("<I", struct.pack("<I", _codec.encode_arguments((), {})[1]))[0]
-        assert lane.expect(CALLS) == [5, 2, [[0, "life.state", ident, arguments(), None]], [0, [0]]]
+        call, attempt, ((*entry, line),), wait = lane.expect(CALLS)
+        assert [call, attempt, entry, wait] == [5, 2, [0, "life.state", ident, arguments(), None], [0, [0]]]
+        assert line.endswith(" in waits")
         lane.send(RESUME, 5, 1, [[0, True, _codec.encode("old")]])
         lane.send(EVICT, 5, 1)
         lane.send(RESUME, 5, 2, [[0, True, _codec.encode("new")]])

@@ -54,6 +54,7 @@ fn settings_with_their_places() {
     retries.max = 0            # default
     retries.backoff = "100ms"  # default
     idempotent = false         # default
+    on_nondeterminism = "fail" # default
     durability = "none"        # default
     expose = true              # default
     listen = "127.0.0.1:8001"  # services.toml:14
@@ -81,6 +82,7 @@ fn settings_with_their_places() {
     retries.max = 0            # default
     retries.backoff = "100ms"  # default
     idempotent = false         # default
+    on_nondeterminism = "fail" # default
     durability = "none"        # default
     expose = true              # default
     env.API_TOKEN = "***"      # services.toml:8

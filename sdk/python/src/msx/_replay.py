@@ -43,8 +43,8 @@ class Call:
     """The part that `def` and `async def` share."""
 
     __slots__ = (
-        "_arguments", "_expires", "_identities", "_unwound", "attempt", "deadline", "difference", "failure", "id",
-        "inbox", "known", "limit", "next_seq", "public_id", "recorded", "service", "suspended", "via",
+        "_arguments", "_expires", "_identities", "_unwound", "attempt", "deadline", "difference", "failure",
+        "id", "inbox", "known", "limit", "next_seq", "public_id", "recorded", "service", "suspended", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
