@@ -13,7 +13,7 @@ use crate::protocol::calls::{CallInfo, CallStatus, CallsAnswer, CallsRequest};
 const EXAMPLES: &str = "\
 Columns:
   STATUS    queued, running, parked (waits for other calls), resuming (has their answers, waits for a slot),
-            unwinding, evicted, paused (differed when it was replayed); returned, raised, refused, cancelled
+            unwinding, evicted, paused (its replay differed); returned, raised, refused, cancelled
   SINCE     how long it has had this status
   TOOK      from accepted to answered
   CHILDREN  calls that it made, and in front those of them that have not ended

@@ -15,7 +15,8 @@ use crate::protocol::calls::{
 const EXAMPLES: &str = "\
 Examples:
   msx calls --status paused               what is paused; `msx why ID` says why
-  msx calls retry 9k2m4xq7                once its code is right again, and `msx restart` has put it in place
+  msx restart a                           after its code was put right
+  msx calls retry 9k2m4xq7                replay a call of it
   msx calls retry 9k2m4xq7 --force --yes  go on with what the code asks for now
 
 Exit code: 0 if the call goes on or has ended, 1 if it differs again.";
@@ -23,7 +24,7 @@ Exit code: 0 if the call goes on or has ended, 1 if it differs again.";
 /// Replay a paused call with the code that runs now.
 ///
 /// A call is paused when its replay did something else than before, and its service has
-/// `on_nondeterminism = \"pause\"`. If the new replay differs, too, the call is paused again.
+/// `on_nondeterminism = "pause"`. If the new replay differs, too, the call is paused again.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Retry {

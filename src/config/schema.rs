@@ -228,7 +228,8 @@ settings! {
 
 const ONLY_FUNCTIONS: &str =
     "remove it: only decorated Python functions (`server = \"native\"`) are run so far";
-const ONLY_MEMORY: &str = "remove it: there is no journal yet, so calls are kept in memory (`durability = \"none\"`) and end with the hub";
+const ONLY_MEMORY: &str =
+    "remove it: there is no journal yet, and calls end with the hub (`durability = \"none\"`)";
 const READY_BY_HELLO: &str =
     "remove it: a service is ready when its module is imported and its on_start hooks have run";
 

@@ -41,6 +41,7 @@ fn defaults_are_those_of_the_design() {
             backoff: 100ms,
         },
         concurrency_key: None,
+        on_nondeterminism: Fail,
         expose: true,
         listen: None,
         depends_on: [],
@@ -145,6 +146,7 @@ fn every_setting_reaches_the_spec() {
         retries = { max = 5, backoff = "1s" }
         idempotent = true
         concurrency_key = 3
+        on_nondeterminism = "pause"
         durability = "none"
         expose = false
         listen = "127.0.0.1:8001"
@@ -182,6 +184,7 @@ fn every_setting_reaches_the_spec() {
         concurrency_key: Some(
             3,
         ),
+        on_nondeterminism: Pause,
         expose: false,
         listen: Some(
             127.0.0.1:8001,
