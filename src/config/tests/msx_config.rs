@@ -110,11 +110,11 @@ fn without_services_what_was_written() {
     env.LEVEL = "info"     # services.toml:8
 
     [services."m.a"]
-    instances.max = 4           # services.toml:10
-    listen = "127.0.0.1:8001"   # services.toml:14
-    depends_on = ["b"]          # services.toml:11
-    env.LEVEL = "debug"         # services.toml:12
-    env_file = ".env"           # services.toml:13
+    instances.max = 4          # services.toml:10
+    listen = "127.0.0.1:8001"  # services.toml:14
+    depends_on = ["b"]         # services.toml:11
+    env.LEVEL = "debug"        # services.toml:12
+    env_file = ".env"          # services.toml:13
     "#);
     assert_eq!(render::toml(&Manifest::default_for("x"), None), "[project]\nname = \"x\"  # default\n");
 }
