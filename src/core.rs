@@ -12,6 +12,7 @@ mod deadline;
 mod ending;
 mod idempotency;
 mod instances;
+mod paused;
 mod report;
 mod retry;
 #[cfg(test)]
@@ -31,18 +32,20 @@ use bytes::Bytes;
 
 use crate::balancer::{Bound, Dispatcher, Work};
 use crate::calls::history::History;
-use crate::calls::{Asked, Calls, Place};
-use crate::config::spec::{BatchPolicy, QueuePolicy, RetryPolicy};
+use crate::calls::{Asked, Calls, Lines, Place};
+use crate::config::spec::{BatchPolicy, OnNondeterminism, QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::worker::{CallOptions, FromWorker, Recorded, ToWorker};
 use crate::registry::Names;
 use closing::Stage;
 use idempotency::Keys;
+use paused::Paused;
 use retry::{Budget, Jitter};
 use timers::Timers;
 use turns::Turns;
 
 pub use answer::{Answer, Reason, Refusal};
+pub use paused::{CannotRetry, Progress};
 pub use report::ServiceReport;
 pub use view::list::Filter;
 pub use view::{Labels, NotFound, Whereabouts};
@@ -177,6 +180,7 @@ pub struct ServiceSetup {
     pub per_key: Option<u32>,
     /// Its function takes several calls at once.
     pub batch: Option<BatchPolicy>,
+    pub on_nondeterminism: OnNondeterminism,
     /// Answered by the hub itself (`msx.orchestrator`).
     pub is_hub: bool,
 }
@@ -186,7 +190,17 @@ impl ServiceSetup {
     pub fn of_hub(name: ServiceName) -> Self {
         let queue = QueuePolicy { max: u32::MAX, timeout: Duration::MAX };
         let (run_timeout, retries) = (Duration::MAX, RetryPolicy::NONE);
-        Self { name, queue, run_timeout, retries, per_key: None, batch: None, is_hub: true }
+        let on_nondeterminism = OnNondeterminism::Fail;
+        Self {
+            name,
+            queue,
+            run_timeout,
+            retries,
+            per_key: None,
+            batch: None,
+            on_nondeterminism,
+            is_hub: true,
+        }
     }
 }
 
@@ -228,6 +242,8 @@ pub struct Core {
     batches_due: BTreeSet<(Instant, ServiceId)>,
     /// Batches that nobody waits for any more.
     deserted: Vec<CallKey>,
+    lines: Lines,
+    paused: Paused,
 }
 
 impl Core {
@@ -264,6 +280,8 @@ impl Core {
             alarms: BTreeSet::new(),
             batches_due: BTreeSet::new(),
             deserted: Vec::new(),
+            lines: Lines::default(),
+            paused: Paused::default(),
         }
     }
 
@@ -344,7 +362,7 @@ impl Core {
             }
             Event::Orchestrated { call, outcome } => self.end(now, call, outcome, out),
             Event::Cancel(call) => self.cancel(now, call, out),
-            Event::Close => self.close(),
+            Event::Close => self.close(now, out),
             Event::Abandon => self.abandon(now, out),
             Event::Tick => self.on_tick(now, out),
             // Whatever comes, `pump` looks for what is due.
@@ -425,9 +443,10 @@ impl Core {
 
     fn recorded(&self, key: CallKey) -> Vec<Recorded> {
         let Some(call) = self.calls.get(key) else { return Vec::new() };
-        let recorded = call.recorded().map(|(seq, asked, ident, outcome)| {
-            let service = self.name_of(asked);
-            Recorded { seq, service, ident, outcome: outcome.clone() }
+        let recorded = call.recorded().map(|(seq, asked, ident, outcome, request)| {
+            let (service, outcome) = (self.name_of(asked), outcome.clone());
+            let (line, arguments) = (request.line.clone(), request.arguments.clone());
+            Recorded { seq, service, ident, outcome, line, arguments }
         });
         recorded.collect()
     }

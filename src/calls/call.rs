@@ -1,5 +1,6 @@
 //! One call: its arguments, its children in the order it made them, and what it waits for.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use crate::balancer::Rank;
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
 use crate::protocol::worker::{Alarm, CallOptions, Wait};
 
-use super::children::Children;
+use super::children::{Children, FREE_SEQ};
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub enum Place {
     Batched { batch: CallKey },
     /// Answered by the hub itself.
     Hub,
+    /// Its replay has done something else than before; it waits for somebody who sees to it.
+    Paused,
 }
 
 /// What a call asked for.
@@ -46,6 +49,15 @@ pub enum Asked {
     Unknown(ServiceName),
     /// The result of `msx.run`.
     Memo,
+}
+
+/// How a child was asked for, as far as it is known: for people who look for a difference.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// Where in the program.
+    pub line: Option<Arc<str>>,
+    /// What was passed, if that is short; else empty.
+    pub arguments: Bytes,
 }
 
 /// One child call or memo, found by its seq.
@@ -59,11 +71,13 @@ pub enum Child {
         ident: u32,
         /// Number of the wait that waits for it.
         wait: u32,
+        line: Option<Arc<str>>,
     },
     Recorded {
         asked: Asked,
         ident: u32,
         outcome: Outcome,
+        request: Request,
     },
 }
 
@@ -170,14 +184,14 @@ impl Call {
     }
 
     pub fn add_pending(&mut self, seq: u32, call: CallKey, service: ServiceId, ident: u32) {
-        self.children.set(seq, Child::Pending { call, service, ident, wait: 0 });
+        self.children.set(seq, Child::Pending { call, service, ident, wait: 0, line: None });
     }
 
     /// Records the answer of a child that could not be made.
     pub fn add_refused(&mut self, seq: u32, asked: Asked, ident: u32, outcome: Outcome) {
         self.completed.push(seq);
         self.recorded_bytes += bytes_of(&outcome);
-        self.children.set(seq, Child::Recorded { asked, ident, outcome });
+        self.children.set(seq, Child::Recorded { asked, ident, outcome, request: Request::default() });
     }
 
     /// Records a memo behind the first `known` results: those that its attempt had been told when it was made. What
@@ -186,22 +200,44 @@ impl Call {
         self.completed.insert(self.delivered.min(known as usize), seq);
         self.delivered += 1;
         self.recorded_bytes += bytes_of(&outcome);
-        self.children.set(seq, Child::Recorded { asked: Asked::Memo, ident, outcome });
+        let request = Request::default();
+        self.children.set(seq, Child::Recorded { asked: Asked::Memo, ident, outcome, request });
+    }
+
+    /// Where in the program a child was asked for that was just added.
+    pub fn note_line(&mut self, seq: u32, line: Option<Arc<str>>) {
+        match self.children.get_mut(seq) {
+            Some(Child::Pending { line: known, .. }) => *known = line,
+            Some(Child::Recorded { request, .. }) => request.line = line,
+            Some(Child::Untold) | None => (),
+        }
+    }
+
+    /// What was passed to a child whose result was just recorded.
+    pub fn note_arguments(&mut self, seq: u32, arguments: &Bytes) {
+        if arguments.len() <= ARGUMENTS_KEPT_MAX
+            && let Some(Child::Recorded { request, .. }) = self.children.get_mut(seq)
+        {
+            request.arguments = arguments.clone();
+        }
     }
 
     /// Records the strike of a timer, of a call that is in no worker: behind all that is recorded.
     pub fn add_strike(&mut self, alarm: Alarm) {
         self.delivered = self.completed.len();
         self.add_memo(alarm.seq, alarm.ident, Outcome::Value(alarm.value), u32::MAX);
+        self.note_line(alarm.seq, alarm.line);
     }
 
     /// Records the result of a pending child.
     pub fn record(&mut self, seq: u32, outcome: Outcome) -> Suspension {
         if let Some(child) = self.children.get_mut(seq)
-            && let Child::Pending { service, ident, wait, .. } = *child
+            && let Child::Pending { service, ident, wait, line, .. } = child
         {
+            let (service, ident, wait) = (*service, *ident, *wait);
+            let request = Request { line: line.take(), arguments: Bytes::new() };
             self.recorded_bytes += bytes_of(&outcome);
-            *child = Child::Recorded { asked: Asked::Service(service), ident, outcome };
+            *child = Child::Recorded { asked: Asked::Service(service), ident, outcome, request };
             self.completed.push(seq);
             if wait == self.wait_number && wait > 0 {
                 self.missing = self.missing.saturating_sub(1);
@@ -252,9 +288,11 @@ impl Call {
     }
 
     /// All recorded results in the order in which they came.
-    pub fn recorded(&self) -> impl Iterator<Item = (u32, &Asked, u32, &Outcome)> {
+    pub fn recorded(&self) -> impl Iterator<Item = (u32, &Asked, u32, &Outcome, &Request)> {
         self.completed.iter().filter_map(|seq| match self.child(*seq) {
-            Some(Child::Recorded { asked, ident, outcome }) => Some((*seq, asked, *ident, outcome)),
+            Some(Child::Recorded { asked, ident, outcome, request }) => {
+                Some((*seq, asked, *ident, outcome, request))
+            }
             _ => None,
         })
     }
@@ -280,9 +318,34 @@ impl Call {
         let Some(first) = self.completed.iter().position(is_error) else { return Vec::new() };
         let pending = self.pending_children().collect();
         let kept: Vec<u32> = self.completed.drain(..first).collect();
+        self.keep(kept, &[]);
+        pending
+    }
+
+    /// Forgets what was asked for from this number on (of one without order, that alone), and answers the children that
+    /// nobody waits for any more.
+    pub fn drop_from(&mut self, first: u32) -> Vec<CallKey> {
+        let is_kept = |seq: &u32| !is_from(first, *seq);
+        let kept: Vec<u32> = self.completed.iter().copied().filter(is_kept).collect();
+        let pending: Vec<(u32, CallKey)> = self.children.pending().collect();
+        let (kept_pending, dropped): (Vec<_>, Vec<_>) =
+            pending.into_iter().partition(|(seq, _)| is_kept(seq));
+        let kept_pending: Vec<u32> = kept_pending.into_iter().map(|(seq, _)| seq).collect();
+        self.keep(kept, &kept_pending);
+        dropped.into_iter().map(|(_, call)| call).collect()
+    }
+
+    /// What `drop_from` would forget.
+    pub fn asked_from(&self, first: u32) -> impl Iterator<Item = &Child> {
+        let told = self.children.numbered().filter(|(_, child)| !matches!(child, Child::Untold));
+        told.filter(move |(seq, _)| is_from(first, *seq)).map(|(_, child)| child)
+    }
+
+    /// Forgets all children but these: recorded ones in their order, and pending ones.
+    fn keep(&mut self, kept: Vec<u32>, pending: &[u32]) {
         let mut before = std::mem::take(&mut self.children);
         self.recorded_bytes = 0;
-        for seq in &kept {
+        for seq in kept.iter().chain(pending) {
             let Some(child) = before.take(*seq) else { continue };
             if let Child::Recorded { outcome, .. } = &child {
                 self.recorded_bytes += bytes_of(outcome);
@@ -290,7 +353,6 @@ impl Call {
             self.children.set(*seq, child);
         }
         self.completed = kept;
-        pending
     }
 
     /// The child of this number, if it has not ended.
@@ -328,8 +390,19 @@ impl Call {
     }
 }
 
-/// What a recorded result takes beside its payload: its entry, its place in the order, the allocation.
-const RECORDED_OVERHEAD: u64 = 128;
+/// Arguments that are kept with a result, so that they can be shown.
+const ARGUMENTS_KEPT_MAX: usize = 128;
+/// What a recorded result takes beside its payload: its entry, its place in the order, the allocation; and its
+/// arguments. (The line where it was asked for is shared.)
+const RECORDED_OVERHEAD: u64 = 128 + ARGUMENTS_KEPT_MAX as u64;
+
+/// Whether `seq` was asked for at `first` or behind it.
+fn is_from(first: u32, seq: u32) -> bool {
+    match first < FREE_SEQ {
+        true => seq >= first && seq < FREE_SEQ,
+        false => seq == first,
+    }
+}
 
 /// Bytes that a recorded result holds.
 pub fn bytes_of(outcome: &Outcome) -> u64 {
@@ -340,7 +413,6 @@ pub fn bytes_of(outcome: &Outcome) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::children::FREE_SEQ;
     use super::*;
 
     fn call() -> Call {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::call::Child;
+use crate::model::CallKey;
 
 /// Seqs from here on follow from what was asked, not from the order of creation.
 pub const FREE_SEQ: u32 = 1 << 31;
@@ -54,6 +55,19 @@ impl Children {
 
     pub fn len(&self) -> usize {
         self.numbered.len() + self.free.len()
+    }
+
+    /// All with their seqs.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &Child)> {
+        (0..).zip(&self.numbered).chain(self.free.iter().map(|(seq, child)| (*seq, child)))
+    }
+
+    /// Those that have not ended, with their seqs.
+    pub fn pending(&self) -> impl Iterator<Item = (u32, CallKey)> {
+        self.numbered().filter_map(|(seq, child)| match child {
+            Child::Pending { call, .. } => Some((seq, *call)),
+            Child::Recorded { .. } | Child::Untold => None,
+        })
     }
 
     pub fn values(&self) -> impl Iterator<Item = &Child> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::model::ServiceName;
+use crate::protocol::calls::Difference;
 use crate::protocol::error::RemoteError;
 
 /// Why a call fails without its function having raised.
@@ -19,7 +20,7 @@ pub enum Fault {
     Deadline(Duration),
     ServiceUnavailable(String),
     InstanceDied(String),
-    NonDeterminism(String),
+    NonDeterminism(Box<Difference>),
     LimitExceeded(String),
     Cancelled(String),
     /// The worker did not answer a batch call by call.
@@ -52,7 +53,9 @@ impl Fault {
             }
             Self::ServiceUnavailable(text) => RemoteError::service_unavailable(service, text),
             Self::InstanceDied(text) => RemoteError::instance_died(service, text),
-            Self::NonDeterminism(text) => RemoteError::non_determinism(service, text),
+            Self::NonDeterminism(difference) => {
+                RemoteError::non_determinism(service, difference.explain(service))
+            }
             Self::Answers { expected, got } => RemoteError::broken(
                 service,
                 format!("a worker of {service} answered {got} calls, but was given {expected} to run"),

@@ -5,8 +5,10 @@ mod call;
 mod children;
 mod fault;
 pub mod history;
+mod lines;
 mod tree;
 
 pub use call::{Asked, Batch, Call, Child, Place, Suspension};
 pub use fault::Fault;
+pub use lines::Lines;
 pub use tree::{Admission, Calls, Ended};

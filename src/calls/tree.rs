@@ -223,7 +223,7 @@ impl Calls {
                 Some(token) => Ended::Root { token },
                 None => Ended::Orphan,
             },
-            Some((parent, seq)) => self.record(parent, seq, outcome.clone()),
+            Some((parent, seq)) => self.record(parent, seq, outcome.clone(), &call.arguments),
         };
         Some((call, ended))
     }
@@ -244,11 +244,13 @@ impl Calls {
         self.roots.remove(&key).and_then(|root| root.token)
     }
 
-    fn record(&mut self, parent: CallKey, seq: u32, outcome: Outcome) -> Ended {
+    fn record(&mut self, parent: CallKey, seq: u32, outcome: Outcome, arguments: &Bytes) -> Ended {
         let Some(root) = self.get(parent).map(|call| call.root) else { return Ended::Orphan };
         self.count_recorded(root, &outcome);
         let Some(waiting) = self.get_mut(parent) else { return Ended::Orphan };
-        Ended::Child { parent, suspension: waiting.record(seq, outcome) }
+        let suspension = waiting.record(seq, outcome);
+        waiting.note_arguments(seq, arguments);
+        Ended::Child { parent, suspension }
     }
 
     /// Counts a result that is about to be recorded.
@@ -260,9 +262,18 @@ impl Calls {
 
     /// Makes a call ready for a retry; answers the children that are to be cancelled.
     pub fn drop_from_first_error(&mut self, key: CallKey) -> Vec<CallKey> {
+        self.drop_results(key, Call::drop_from_first_error)
+    }
+
+    /// Makes a call forget what it asked for from this number on; answers the children that are to be cancelled.
+    pub fn drop_from(&mut self, key: CallKey, seq: u32) -> Vec<CallKey> {
+        self.drop_results(key, |call| call.drop_from(seq))
+    }
+
+    fn drop_results(&mut self, key: CallKey, drop: impl FnOnce(&mut Call) -> Vec<CallKey>) -> Vec<CallKey> {
         let Some(call) = self.get_mut(key) else { return Vec::new() };
         let held = call.recorded_bytes;
-        let dropped = call.drop_from_first_error();
+        let dropped = drop(call);
         let (root, freed) = (call.root, held - call.recorded_bytes);
         if let Some(root) = self.roots.get_mut(&root) {
             root.recorded_bytes = root.recorded_bytes.saturating_sub(freed);

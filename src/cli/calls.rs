@@ -1,8 +1,9 @@
 //! `msx calls`
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 
+use super::retry::Retry;
 use super::table::{Align, Cell, Table};
 use super::terminal::{Style, Terminal, print_json, print_line};
 use super::{session, units};
@@ -12,7 +13,8 @@ use crate::protocol::calls::{BatchInfo, CallInfo, CallStatus, CallsAnswer, Calls
 const EXAMPLES: &str = "\
 Columns:
   STATUS    queued, running, parked (waits for other calls), resuming (has their answers, waits for a slot),
-            batched (in a batch, which is a call of its own), unwinding, evicted; returned, raised, refused, cancelled
+            batched (in a batch, which is a call of its own), unwinding, evicted, paused (its replay differed);
+            returned, raised, refused, cancelled
   SINCE     how long it has had this status
   TOOK      from accepted to answered
   CHILDREN  calls that it made, and in front those of them that have not ended
@@ -20,12 +22,16 @@ Columns:
 Examples:
   msx calls --status queued          what waits for a slot
   msx calls --service a --limit 5    the five oldest calls of a, and its last five that ended
+  msx calls retry 9k2m4xq7           replay a call that is paused
   msx calls --json | jq -r '.live[] | select(.age_s > 60) | .id'";
 
 /// Show the calls that have not ended, and the root calls that ended lately.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Calls {
+    #[command(subcommand)]
+    action: Option<Action>,
+
     /// Only calls with this status: queued, running, parked, …
     #[arg(long, value_name = "STATUS", value_parser = status(), hide_possible_values = true)]
     status: Option<CallStatus>,
@@ -43,6 +49,11 @@ pub struct Calls {
     json: bool,
 }
 
+#[derive(Subcommand)]
+enum Action {
+    Retry(Retry),
+}
+
 fn status() -> impl TypedValueParser<Value = CallStatus> {
     let names = PossibleValuesParser::new(CallStatus::ALL.map(CallStatus::as_str));
     names.map(|name| CallStatus::ALL.into_iter().find(|s| s.as_str() == name).unwrap_or(CallStatus::Queued))
@@ -50,6 +61,9 @@ fn status() -> impl TypedValueParser<Value = CallStatus> {
 
 impl Calls {
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
+        if let Some(Action::Retry(retry)) = self.action {
+            return retry.run();
+        }
         let client = session::connect(&session::project()?)?;
         let request = CallsRequest { status: self.status, service: self.service, limit: self.limit };
         let answer = session::block_on("", async { Ok(client.calls(&request).await?) })?;
@@ -138,6 +152,7 @@ pub fn style(status: CallStatus) -> Style {
         CallStatus::Backoff | CallStatus::Held => Style::Warning,
         CallStatus::Parked | CallStatus::Evicted => Style::Faint,
         CallStatus::Following | CallStatus::Batched => Style::Faint,
+        CallStatus::Paused => Style::Error,
         CallStatus::Raised | CallStatus::Refused | CallStatus::Cancelled => Style::Error,
     }
 }

@@ -14,6 +14,7 @@ mod logview;
 mod progress;
 mod ps;
 mod restart;
+mod retry;
 mod run;
 mod scale;
 mod screen;

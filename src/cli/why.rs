@@ -3,10 +3,13 @@
 use clap::Args;
 
 use super::calls::style;
+use super::retry::place;
 use super::terminal::{Paint, Style, Terminal, print_json, print_line};
 use super::{session, units};
 use crate::failure::Failure;
-use crate::protocol::calls::{CallStatus, IdRequest, QueueInfo, WaitsFor, Why as Answer, WhyStep};
+use crate::protocol::calls::{
+    CallStatus, IdRequest, PausedInfo, QueueInfo, WaitsFor, Why as Answer, WhyStep,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,6 +56,7 @@ fn lines(step: &WhyStep, paint: Paint) -> Vec<String> {
         lines.push(format!("  {}:", batch.text()));
     }
     lines.extend(step.waits_for.iter().map(|waits| format!("  waits for {}", awaited(waits))));
+    lines.extend(step.paused.iter().flat_map(|paused| paused_lines(&call.id, paused)));
     lines.extend(step.queue.iter().flat_map(|queue| queue_lines(call.status, queue)));
     lines
 }
@@ -66,6 +70,18 @@ fn awaited(waits: &WaitsFor) -> String {
         (calls, true) => format!("{calls} calls ({}); the oldest of them:", counts.join(", ")),
         (calls, false) => format!("one of {calls} calls ({}); the oldest of them:", counts.join(", ")),
     }
+}
+
+fn paused_lines(id: &str, paused: &PausedInfo) -> Vec<String> {
+    let [before, now] = paused.difference.lines();
+    vec![
+        format!("  its replay did something else than before{}:", place(&paused.difference)),
+        format!("    {before}"),
+        format!("    {now}"),
+        "  make the code ask for the same as before and `msx restart` its service; then".to_owned(),
+        format!("  `msx calls retry {id}` replays it; with `--force` it goes on with what it asks for now"),
+        format!("  if nobody does, it fails in {}", units::age(paused.left_s)),
+    ]
 }
 
 fn queue_lines(status: CallStatus, queue: &QueueInfo) -> Vec<String> {
@@ -130,8 +146,13 @@ mod tests {
         let root =
             CallInfo { summary: Some("order 17".into()), ..call("ab", CallStatus::Parked, Some("b-1")) };
         let chain = vec![
-            WhyStep { call: root, waits_for: Some(waits), queue: None },
-            WhyStep { call: call("ab.0", CallStatus::Queued, None), waits_for: None, queue: Some(queue) },
+            WhyStep { call: root, waits_for: Some(waits), queue: None, paused: None },
+            WhyStep {
+                call: call("ab.0", CallStatus::Queued, None),
+                waits_for: None,
+                queue: Some(queue),
+                paused: None,
+            },
         ];
         let expected = "\
 ab  shop.order (order 17): parked in b-1 for 10s

@@ -197,6 +197,9 @@ settings! {
         /// How long the first of them waits for more while a slot is free; `None`: not at all.
         within: Option<Duration> = None, "within" in OfFunction(LISTS),
             |field| field.duration(Duration::ZERO..=WITHIN_MAX).map(Some);
+        /// What follows when a replay differs: the call fails, or is paused until somebody sees to it.
+        on_nondeterminism: String = "fail".to_owned(), "on_nondeterminism" in Anywhere,
+            |field| field.word(&["fail", "pause"], &[], "");
         /// Always `none`: calls are kept in memory.
         durability: String = "none".to_owned(), "durability" in Anywhere,
             |field| field.word(&["none"], &["async", "fsync"], ONLY_MEMORY);
@@ -235,7 +238,6 @@ settings! {
         "worker_class": ONLY_FUNCTIONS;
         "extra": ONLY_FUNCTIONS;
         "scale.idle_to_zero": "remove it: with `instances.min = 0` none is started before the first call";
-        "on_nondeterminism": "remove it: a replay that differs always fails with NonDeterminismError";
         "limits": "remove it: set limits around msx itself, with ulimit or systemd";
         "ready": READY_BY_HELLO;
         "startup": READY_BY_HELLO;
@@ -249,7 +251,7 @@ const LISTS: &str = "whether a function takes lists is its own";
 const ONLY_FUNCTIONS: &str =
     "remove it: only decorated Python functions (`server = \"native\"`) are run so far";
 const ONLY_MEMORY: &str =
-    "remove it: calls are kept in memory so far (`durability = \"none\"`) and end with the hub";
+    "remove it: there is no journal yet, and calls end with the hub (`durability = \"none\"`)";
 const READY_BY_HELLO: &str =
     "remove it: a service is ready when its module is imported and its on_start hooks have run";
 

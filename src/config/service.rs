@@ -15,7 +15,8 @@ use super::raw;
 use super::schema::{Service, ServiceLayer};
 use super::section::Title;
 use super::spec::{
-    BatchPolicy, InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec, StopPolicy,
+    BatchPolicy, InstanceRange, OnNondeterminism, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec,
+    StopPolicy,
 };
 use crate::model::{Language, ServiceName, WorkerKind};
 
@@ -317,6 +318,10 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
         retries: retries(settings),
         concurrency_key: *settings.concurrency_key,
         batch: settings.batch.map(|size| BatchPolicy { size, within: settings.within.unwrap_or_default() }),
+        on_nondeterminism: match settings.on_nondeterminism.as_str() {
+            "pause" => OnNondeterminism::Pause,
+            _ => OnNondeterminism::Fail,
+        },
         expose: *settings.expose,
         listen: *settings.listen,
         depends_on: settings.depends_on.iter().map(|name| name.value.clone()).collect(),

@@ -28,6 +28,7 @@ pub struct ServiceSpec {
     pub concurrency_key: Option<u32>,
     /// Its function is given the arguments of several calls at once.
     pub batch: Option<BatchPolicy>,
+    pub on_nondeterminism: OnNondeterminism,
     /// Whether the gateway may call it.
     pub expose: bool,
     /// Address of the service's own front; `None`: a free port, kept in `.msx/`.
@@ -95,6 +96,15 @@ pub struct BatchPolicy {
     pub size: u32,
     /// How long the first of them waits for more while a slot is free.
     pub within: Duration,
+}
+
+/// What follows when a replay does something else than an attempt before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnNondeterminism {
+    /// The call fails.
+    Fail,
+    /// It is kept until somebody sees to it.
+    Pause,
 }
 
 /// How an instance is stopped after its drain.

@@ -1,5 +1,7 @@
 //! The part of the control API that shows single calls, and cancels them.
 
+mod retry;
+
 use std::sync::Arc;
 
 use axum::routing::post;
@@ -23,6 +25,7 @@ pub fn router() -> Router<Arc<Entry>> {
         .route(route::WHY, post(why))
         .route(route::TRACE, post(trace))
         .route(route::CANCEL, post(cancel))
+        .merge(retry::router())
         .route(route::STACK, post(stack))
 }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
 use crate::protocol::calls::{
-    CallInfo, CallsAnswer, CallsRequest, IdRequest, StackRequest, Stacks, Trace, Why,
+    CallInfo, CallsAnswer, CallsRequest, IdRequest, Retried, RetryRequest, StackRequest, Stacks, Trace, Why,
 };
 use crate::protocol::control::{
     CallAnswer, CallRequest, Problem, RestartRequest, ScaleRequest, Status, route,
@@ -19,6 +19,9 @@ use crate::protocol::control::{
 const QUICK_MAX: Duration = Duration::from_secs(10);
 /// Requests that wait for instances; the hub bounds each start and drain much more tightly.
 const SLOW_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Requests that see a call replayed, for which the hub waits for 10 s.
+const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// A connection to one hub.
 pub struct Client {
@@ -84,6 +87,11 @@ impl Client {
     /// Answers the call as it was.
     pub async fn cancel(&self, call: &IdRequest) -> Result<CallInfo, ClientError> {
         json(self.send(Method::POST, route::CANCEL, Some(call), Some(QUICK_MAX)).await?).await
+    }
+
+    /// Has a paused call replayed.
+    pub async fn retry(&self, request: &RetryRequest) -> Result<Retried, ClientError> {
+        json(self.send(Method::POST, route::RETRY, Some(request), Some(RETRY_MAX)).await?).await
     }
 
     pub async fn stack(&self, request: &StackRequest) -> Result<Stacks, ClientError> {

@@ -11,11 +11,13 @@ use crate::protocol::worker::Alarm;
 
 impl Core {
     /// Also of a call that is already told to unwind: the two crossed.
-    pub(super) fn on_alarm(&mut self, now: Instant, sender: Sender, alarm: Alarm) {
+    pub(super) fn on_alarm(&mut self, now: Instant, sender: Sender, mut alarm: Alarm) {
         if !self.is_current(sender) && !self.is_unwinding(sender) {
             return;
         }
+        let line = self.lines.share(alarm.line.take());
         if let Some(call) = self.calls.get_mut(sender.call) {
+            alarm.line = line;
             call.alarm = now.checked_add(alarm.after).map(|due| (due, alarm));
         }
     }

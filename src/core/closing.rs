@@ -17,9 +17,10 @@ pub enum Stage {
 }
 
 impl Core {
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&mut self, now: Instant, out: &mut Vec<Effect>) {
         if self.stage == Stage::Open {
             self.stage = Stage::Closed;
+            self.end_pauses(now, out);
         }
     }
 

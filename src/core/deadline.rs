@@ -34,6 +34,7 @@ impl Core {
             match due {
                 Due::Deadline => self.expire(now, key, out),
                 Due::Retry => self.try_again(now, key),
+                Due::EndOfPause => self.end_pause(now, key, out),
             }
         }
         self.cancel_deserted(now, out);
@@ -59,6 +60,7 @@ impl Core {
         if let Place::Batched { batch } = call.place {
             self.leave_batch(batch);
         }
+        self.forget_pause(key);
         self.withdraw(now, key, call, out);
         self.end_turn(now, call, out);
     }

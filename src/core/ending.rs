@@ -108,7 +108,7 @@ impl Core {
             }
             Place::Parked { instance, .. } => self.evict(now, instance, key, out),
             Place::Unwinding(_) | Place::Evicted | Place::Backoff(_) | Place::Hub => (),
-            Place::Held(_) | Place::Following | Place::Batched { .. } => (),
+            Place::Held(_) | Place::Following | Place::Batched { .. } | Place::Paused => (),
         }
     }
 

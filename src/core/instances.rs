@@ -78,12 +78,17 @@ impl Core {
     ) {
         let Some(instance) = self.dispatcher(id.service).detach(id) else { return };
         for call in instance.parked.iter().chain(&instance.unwinding).map(|parked| parked.call) {
-            self.replay_lost(id, call);
+            if !self.pause_lost(now, id, call, out) {
+                self.replay_lost(id, call);
+            }
         }
         let running = instance.running.iter().map(|running| (running.call, running.lane, running.ordinal));
         let ahead = instance.running.iter().flat_map(|running| &running.ahead).chain(&instance.stranded);
         for (call, lane, ordinal) in running.chain(ahead.map(|ahead| (ahead.call, ahead.lane, ahead.ordinal)))
         {
+            if self.pause_lost(now, id, call, out) {
+                continue;
+            }
             match begun.get(lane as usize).is_some_and(|begun| *begun < ordinal) {
                 true => self.run_again(id, call),
                 false => self.fail_lost(now, id, call, reason, out),

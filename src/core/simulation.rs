@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{Answer, Core, Effect, Event, ServiceSetup};
 use crate::balancer::Pace;
-use crate::config::spec::{QueuePolicy, RetryPolicy};
+use crate::config::spec::{OnNondeterminism, QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::error::RemoteError;
 use crate::protocol::worker::{CallOptions, Entry, FromWorker, ToWorker, Wait};
@@ -153,6 +153,7 @@ impl Simulation {
             retries: RetryPolicy { max: retries, backoff: Duration::from_millis(10) },
             per_key,
             batch: None,
+            on_nondeterminism: OnNondeterminism::Fail,
             is_hub: false,
         };
         let mut core = Core::new(vec![setup("s.0"), setup("s.1")], replays_always);
@@ -424,6 +425,7 @@ impl Worker {
                     ident: *n as u32,
                     arguments: payload(*n),
                     options: habits.options_of(*n),
+                    line: None,
                 });
                 let entries = entries.collect();
                 let wait = Some(Wait { all, seqs: calls.iter().map(|(seq, _)| *seq).collect() });

@@ -3,13 +3,14 @@
 mod ahead;
 mod batches;
 mod options;
+mod paused;
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::{Answer, Core, Effect, Event, ServiceSetup};
-use crate::config::spec::{BatchPolicy, QueuePolicy, RetryPolicy};
+use crate::config::spec::{BatchPolicy, OnNondeterminism, QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::error::RemoteError;
 use crate::protocol::worker::{Alarm, Entry, FromWorker, Recorded, ToWorker, Wait};
@@ -50,6 +51,7 @@ impl Bench {
             retries: RetryPolicy::NONE,
             per_key: None,
             batch,
+            on_nondeterminism: OnNondeterminism::Fail,
             is_hub: false,
         };
         let core = Core::new(vec![setup("s.caller", None), setup("s.callee", batch)], false);
@@ -96,7 +98,14 @@ impl Bench {
     }
 
     fn calls_by(&mut self, call: CallKey, name: &str) {
-        let entry = Entry { seq: 0, service: name.into(), ident: 0, arguments: Bytes::new(), options: None };
+        let entry = Entry {
+            seq: 0,
+            service: name.into(),
+            ident: 0,
+            arguments: Bytes::new(),
+            options: None,
+            line: None,
+        };
         let wait = Some(Wait { all: true, seqs: vec![0] });
         self.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
     }
@@ -278,7 +287,14 @@ fn what_a_running_call_listens_for_it_is_told_where_it_runs() {
     let mut bench = Bench::new(256);
     let call = bench.ask();
     let seq = (1 << 31) + 5;
-    let entry = Entry { seq, service: "s.callee".into(), ident: 0, arguments: Bytes::new(), options: None };
+    let entry = Entry {
+        seq,
+        service: "s.callee".into(),
+        ident: 0,
+        arguments: Bytes::new(),
+        options: None,
+        line: None,
+    };
     bench.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait: None });
     let child = bench.started().unwrap();
     bench.says(CALLER, FromWorker::Listen { call, attempt: 1, seqs: vec![seq] });
@@ -337,7 +353,13 @@ fn an_evicted_call_is_run_again_when_its_alarm_is_due() {
     let mut bench = Bench::new(0);
     let call = bench.ask();
     bench.calls(call);
-    let alarm = Alarm { seq: 1, ident: 9, value: Bytes::from_static(b"7"), after: Duration::from_secs(1) };
+    let alarm = Alarm {
+        seq: 1,
+        ident: 9,
+        value: Bytes::from_static(b"7"),
+        after: Duration::from_secs(1),
+        line: None,
+    };
     bench.says(CALLER, FromWorker::Alarm { call, attempt: 1, alarm: alarm.clone() });
     bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
     bench.effects.clear();
@@ -353,7 +375,14 @@ fn an_evicted_call_is_run_again_when_its_alarm_is_due() {
     let service = ServiceName::new("msx.run");
     assert_eq!(
         recorded,
-        Some(vec![Recorded { seq: 1, service, ident: 9, outcome: Outcome::Value(alarm.value) }])
+        Some(vec![Recorded {
+            seq: 1,
+            service,
+            ident: 9,
+            outcome: Outcome::Value(alarm.value),
+            line: None,
+            arguments: Bytes::new()
+        }])
     );
     bench.passes(Duration::from_secs(10));
     assert_eq!(bench.started(), None, "it strikes once");

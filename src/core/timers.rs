@@ -12,6 +12,8 @@ pub enum Due {
     Deadline,
     /// The pause before its next attempt is over.
     Retry,
+    /// Nobody has seen to a call that is paused.
+    EndOfPause,
 }
 
 /// All timers. One belongs to a call and is taken out with it, so that there are never more than calls.

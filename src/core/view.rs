@@ -17,7 +17,7 @@ use crate::calls::history::{BatchNote, End, Node};
 use crate::calls::{Call, Fault, Place};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId};
 use crate::protocol::calls::{BatchInfo, CallInfo, CallStatus};
-use find::Found;
+pub(super) use find::Found;
 
 /// What instances are called; the core knows only their numbers.
 pub type Labels<'a> = &'a dyn Fn(ServiceId, u32) -> String;
@@ -125,7 +125,7 @@ impl Core {
     }
 
     /// What everybody is told of a call.
-    fn info(&self, now: Instant, call: &Call, labels: Labels<'_>) -> CallInfo {
+    pub(super) fn info(&self, now: Instant, call: &Call, labels: Labels<'_>) -> CallInfo {
         let live = self.history.live(call.record);
         let made = live.map_or(call.children_count() as u64, |(_, node)| u64::from(node.children));
         CallInfo {
@@ -186,7 +186,7 @@ pub struct Whereabouts {
     pub instance: Option<InstanceId>,
 }
 
-fn status(call: &Call) -> CallStatus {
+pub(super) fn status(call: &Call) -> CallStatus {
     match call.place {
         Place::Queued(_) | Place::Ahead { .. } => CallStatus::Queued,
         Place::Running(_) | Place::Hub => CallStatus::Running,
@@ -198,6 +198,7 @@ fn status(call: &Call) -> CallStatus {
         Place::Held(_) => CallStatus::Held,
         Place::Following => CallStatus::Following,
         Place::Batched { .. } => CallStatus::Batched,
+        Place::Paused => CallStatus::Paused,
     }
 }
 
@@ -207,7 +208,8 @@ fn instance_of(call: &Call) -> Option<InstanceId> {
             Some(instance)
         }
         Place::Queued(_) | Place::Ahead { .. } | Place::Evicted | Place::Hub => None,
-        Place::Backoff(_) | Place::Held(_) | Place::Following | Place::Batched { .. } => None,
+        Place::Backoff(_) | Place::Held(_) | Place::Following => None,
+        Place::Batched { .. } | Place::Paused => None,
     }
 }
 

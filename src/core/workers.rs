@@ -1,10 +1,13 @@
 //! What the core does with the messages of workers.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::paused::call_text;
 use super::{Core, Effect};
 use crate::calls::{Admission, Asked, Child, Fault, Place, Suspension};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
+use crate::protocol::calls::Described;
 use crate::protocol::worker::{Entry, FromWorker, Memo, ToWorker, Wait};
 use crate::registry::NameError;
 
@@ -22,10 +25,10 @@ fn shown(summary: &str) -> String {
 /// A sender: the call of this attempt, on this lane of this instance.
 #[derive(Clone, Copy)]
 pub(super) struct Sender {
-    instance: InstanceId,
-    lane: u32,
+    pub(super) instance: InstanceId,
+    pub(super) lane: u32,
     pub(super) call: CallKey,
-    attempt: u32,
+    pub(super) attempt: u32,
 }
 
 impl Core {
@@ -49,10 +52,14 @@ impl Core {
             FromWorker::Raise { call, attempt, error } => {
                 self.on_done(now, sender(call, attempt), Outcome::Error(error), out)
             }
+            FromWorker::Differs { call, attempt, error, difference } => {
+                self.note_difference(sender(call, attempt), *difference, &error);
+                self.on_done(now, sender(call, attempt), Outcome::Error(error), out)
+            }
             FromWorker::Calls { call, attempt, entries, wait } => {
                 self.on_calls(now, sender(call, attempt), entries, wait, out)
             }
-            FromWorker::Evicted { call, attempt } => self.on_evicted(now, sender(call, attempt)),
+            FromWorker::Evicted { call, attempt } => self.on_evicted(now, sender(call, attempt), out),
             FromWorker::GiveBack { call, attempt } => self.on_given_back(now, sender(call, attempt)),
             FromWorker::Summary { call, attempt, text } => self.on_summary(sender(call, attempt), &text),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
@@ -96,6 +103,7 @@ impl Core {
         self.free(now, sender);
         match outcome {
             _ if !is_current => (),
+            _ if self.differs(sender.call) => self.pause(now, sender.call, out),
             // What it raised is how it took the interrupt; its stack was on its way, and came too late.
             Outcome::Error(_) if was_interrupted => {
                 self.time_out(now, sender.instance, sender.call, String::new(), out);
@@ -109,9 +117,13 @@ impl Core {
         }
     }
 
-    fn on_evicted(&mut self, now: Instant, sender: Sender) {
+    fn on_evicted(&mut self, now: Instant, sender: Sender, out: &mut Vec<Effect>) {
         self.free(now, sender);
-        self.unwound(sender);
+        if self.is_unwinding(sender) && self.differs(sender.call) {
+            self.pause(now, sender.call, out);
+        } else {
+            self.unwound(sender);
+        }
     }
 
     /// The worker is done with this attempt: its slot and lane are free, or go to the call that was sent ahead.
@@ -177,7 +189,7 @@ impl Core {
         }
         for entry in entries {
             if let Err(fault) = self.add_child(now, sender.call, entry, out) {
-                self.fail(now, sender.call, fault, out);
+                self.misbehaves(now, sender.call, fault, out);
                 return self.on_late_calls(sender, wait.is_some(), out);
             }
         }
@@ -188,6 +200,9 @@ impl Core {
 
     /// A call that was answered already wants to wait: nothing will come, so it unwinds.
     fn on_late_calls(&mut self, sender: Sender, waits: bool, out: &mut Vec<Effect>) {
+        if waits && self.differs(sender.call) {
+            return self.leaves(sender, out);
+        }
         let Sender { instance, lane, call, attempt } = sender;
         let holds_slot =
             self.dispatcher(instance.service).instance(instance).and_then(|i| i.running_mut(call)).is_some();
@@ -218,7 +233,7 @@ impl Core {
     fn on_listen(&mut self, now: Instant, sender: Sender, seqs: Vec<u32>, out: &mut Vec<Effect>) {
         let wait = Wait { all: false, seqs };
         if !self.is_current(sender) {
-            return;
+            return self.leaves(sender, out);
         }
         let Some(call) = self.calls.get_mut(sender.call) else { return };
         if !matches!(call.place, Place::Running(_)) {
@@ -280,12 +295,15 @@ impl Core {
             Err(_) => Asked::Unknown(ServiceName::new(entry.service)),
         };
         let (seq, ident) = (entry.seq, entry.ident);
-        if self.attaches(parent, seq, &asked, ident)? {
+        let line = self.lines.share(entry.line);
+        let text = || call_text(self.name_of(&asked).as_str(), &entry.arguments, ident);
+        if self.attaches(parent, seq, &asked, ident, &|| described(text(), &line))? {
             return Ok(());
         }
         let fault = match found {
             Ok(service) => match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
                 Admission::Admitted(child) => {
+                    self.note_line(parent, seq, line);
                     self.note_queued(child, now);
                     self.give_options(now, child, entry.options);
                     self.admit_child(now, child, service, out);
@@ -301,6 +319,7 @@ impl Core {
         if let Some(call) = self.calls.get_mut(parent) {
             call.add_refused(seq, asked, ident, outcome);
         }
+        self.note_line(parent, seq, line);
         Ok(())
     }
 
@@ -317,9 +336,17 @@ impl Core {
     }
 
     /// Whether the call made this child already, in an earlier attempt. It must have been the same.
-    fn attaches(&self, parent: CallKey, seq: u32, asked: &Asked, ident: u32) -> Result<bool, Fault> {
+    fn attaches(
+        &self,
+        parent: CallKey,
+        seq: u32,
+        asked: &Asked,
+        ident: u32,
+        described: &dyn Fn() -> Described,
+    ) -> Result<bool, Fault> {
         let Some(call) = self.calls.get(parent) else { return Ok(true) };
-        let (asked_before, ident_before) = match call.child(seq) {
+        let child = call.child(seq);
+        let (asked_before, ident_before) = match child {
             None if call.would_skip(seq, UNTOLD_MAX) => {
                 return Err(Fault::LimitExceeded(format!(
                     "more than {UNTOLD_MAX} functions given to msx.run would be running at once; run them in portions"
@@ -332,13 +359,14 @@ impl Core {
         if asked_before == *asked && ident_before == ident {
             return Ok(true);
         }
-        let change = if asked_before == *asked { "with other arguments" } else { "instead" };
-        Err(Fault::NonDeterminism(format!(
-            "call number {seq} was {} before and is {} {change} now: between two calls a function must do the same \
-             when it is replayed; wrap what may differ in msx.run",
-            self.name_of(&asked_before),
-            self.name_of(asked)
-        )))
+        let before = child.unwrap_or(&Child::Untold);
+        Err(self.difference(seq, before, described()))
+    }
+
+    fn note_line(&mut self, call: CallKey, seq: u32, line: Option<Arc<str>>) {
+        if let Some(call) = self.calls.get_mut(call) {
+            call.note_line(seq, line);
+        }
     }
 
     /// Records a memo, also of a call that unwinds: what was done once must not be done again.
@@ -346,23 +374,34 @@ impl Core {
         if !self.is_current(sender) && !self.is_unwinding(sender) {
             return;
         }
-        let Memo { seq, ident, outcome, known } = memo;
-        let fault = match self.attaches(sender.call, seq, &Asked::Memo, ident) {
+        let Memo { seq, ident, outcome, known, line } = memo;
+        // What an attempt does that counts for nothing is not recorded, unless it began before it differed.
+        if self.differs_before(sender.call, seq) {
+            return;
+        }
+        let line = self.lines.share(line);
+        let name = || format!("{}(…)", self.memo_name);
+        let fault = match self.attaches(sender.call, seq, &Asked::Memo, ident, &|| described(name(), &line)) {
             Ok(true) => return,
             Ok(false) => {
                 let Some(root) = self.calls.get(sender.call).map(|call| call.root) else { return };
                 self.calls.count_recorded(root, &outcome);
                 if let Some(call) = self.calls.get_mut(sender.call) {
                     call.add_memo(seq, ident, outcome, known);
+                    call.note_line(seq, line);
                 }
                 self.calls.holds_too_much(root).map(|fault| (root, fault))
             }
             Err(fault) => Some((sender.call, fault)),
         };
         if let Some((call, fault)) = fault {
-            self.fail(now, call, fault, out);
+            self.misbehaves(now, call, fault, out);
         }
     }
+}
+
+fn described(call: String, line: &Option<Arc<str>>) -> Described {
+    Described { call, line: line.as_deref().map(str::to_owned) }
 }
 
 fn unknown(error: &NameError) -> String {

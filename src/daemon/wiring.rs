@@ -203,6 +203,7 @@ fn core(services: &[Planned]) -> Core {
         retries: service.spec.retries,
         per_key: service.spec.concurrency_key,
         batch: service.spec.batch,
+        on_nondeterminism: service.spec.on_nondeterminism,
         is_hub: false,
     });
     let of_hub = orchestrator::names().map(ServiceSetup::of_hub);

@@ -1,5 +1,7 @@
 //! How calls are shown: what the control API answers about them. Times are in seconds.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Where a call is, or how it ended.
@@ -25,6 +27,8 @@ pub enum CallStatus {
     Following,
     /// A batch runs for it and for others.
     Batched,
+    /// Its replay has done something else than before, and somebody must see to it.
+    Paused,
     Returned,
     Raised,
     /// Ended without having run.
@@ -33,7 +37,7 @@ pub enum CallStatus {
 }
 
 impl CallStatus {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Queued,
         Self::Running,
         Self::Parked,
@@ -44,6 +48,7 @@ impl CallStatus {
         Self::Held,
         Self::Following,
         Self::Batched,
+        Self::Paused,
         Self::Returned,
         Self::Raised,
         Self::Refused,
@@ -62,6 +67,7 @@ impl CallStatus {
             Self::Held => "held",
             Self::Following => "following",
             Self::Batched => "batched",
+            Self::Paused => "paused",
             Self::Returned => "returned",
             Self::Raised => "raised",
             Self::Refused => "refused",
@@ -152,6 +158,95 @@ pub struct WhyStep {
     pub waits_for: Option<WaitsFor>,
     /// What stands between it and a slot.
     pub queue: Option<QueueInfo>,
+    /// Why it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PausedInfo>,
+}
+
+/// The first thing that a replay did otherwise than an attempt before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    pub seq: u32,
+    pub before: Described,
+    /// Absent: it was not asked for again.
+    pub now: Option<Described>,
+}
+
+/// What a call asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    /// `shop.charge('4000-1')`
+    pub call: String,
+    /// `shop/orders.py:41 in place_order`
+    pub line: Option<String>,
+}
+
+impl Difference {
+    /// The message of a NonDeterminismError. The SDK says the same (`_differences.py`).
+    pub fn explain(&self, service: &str) -> String {
+        let number = match &self.now {
+            Some(_) => format!(" at its call number {}", self.seq),
+            None => String::new(),
+        };
+        let [before, now] = self.lines();
+        format!(
+            "{service} was run again and did something else than before{number}:\n  {before}\n  {now}\n\
+             what comes from random, time, I/O and the like belongs into msx.run(…)"
+        )
+    }
+
+    /// `before: …` and `now:    …`
+    pub fn lines(&self) -> [String; 2] {
+        let now = self.now.as_ref().map_or_else(|| "no such call".to_owned(), Described::to_string);
+        [format!("before: {}", self.before), format!("now:    {now}")]
+    }
+}
+
+impl fmt::Display for Described {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.call)?;
+        self.line.iter().try_for_each(|line| write!(f, " at {line}"))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PausedInfo {
+    pub difference: Difference,
+    /// What is forgotten when it goes on from the difference, and so is run again if it is asked for again: some of it.
+    pub dropped: Vec<Described>,
+    /// How much that is.
+    pub dropped_count: u64,
+    /// After this time it fails.
+    pub left_s: f64,
+}
+
+/// Run a paused call again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RetryRequest {
+    pub id: String,
+    /// Go on from the difference at this seq, which was shown.
+    pub force: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retried {
+    pub call: CallInfo,
+    pub outcome: RetryOutcome,
+    /// Of the new replay, if it differs, too.
+    pub paused: Option<PausedInfo>,
+}
+
+/// What has come of a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOutcome {
+    /// It differs again.
+    Paused,
+    /// It has come as far as what is recorded, and goes on.
+    GoesOn,
+    /// It waits for a slot or runs, and has not differed so far.
+    UnderWay,
+    Ended,
 }
 
 /// The next step of the chain is the oldest of them.

@@ -24,6 +24,9 @@ pub mod route {
     pub const TRACE: &str = "/v1/trace";
     /// `POST` [`IdRequest`](super::super::calls::IdRequest) → [`CallInfo`](super::super::calls::CallInfo), as it was.
     pub const CANCEL: &str = "/v1/cancel";
+    /// `POST` [`RetryRequest`](super::super::calls::RetryRequest) → [`Retried`](super::super::calls::Retried), when it is
+    /// known what comes of it.
+    pub const RETRY: &str = "/v1/retry";
     /// `POST` [`StackRequest`](super::super::calls::StackRequest) → [`Stacks`](super::super::calls::Stacks)
     pub const STACK: &str = "/v1/stack";
     /// `POST` → 202; the hub has ended when `.msx/lock` is free.

@@ -10,16 +10,18 @@ mod options;
 mod tests;
 mod write;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rmp::encode;
 
 use crate::model::{CallKey, Outcome, ServiceName};
+use crate::protocol::calls::Difference;
 pub use channels::{Channels, Inherited, UNTOLD};
 use fields::Fields;
 pub use options::{CallOptions, IDEMPOTENCY_KEY_MAX};
-use write::{array, bin, head, message, ok, outcome, text, uint};
+use write::{array, bin, head, message, ok, outcome, recorded, text, uint};
 
 /// The protocol version that this hub speaks.
 pub const VERSION: u32 = 1;
@@ -37,6 +39,10 @@ pub struct Recorded {
     pub service: ServiceName,
     pub ident: u32,
     pub outcome: Outcome,
+    /// Where in the program it was asked for.
+    pub line: Option<Arc<str>>,
+    /// What was passed, if that is short; empty: not known.
+    pub arguments: Bytes,
 }
 
 /// Hub → worker, on a lane.
@@ -95,6 +101,8 @@ pub struct Entry {
     pub ident: u32,
     pub arguments: Bytes,
     pub options: Option<Box<CallOptions>>,
+    /// Where in the program it is made.
+    pub line: Option<Arc<str>>,
 }
 
 /// What a parked call waits for.
@@ -113,6 +121,7 @@ pub struct Memo {
     pub outcome: Outcome,
     /// How many results the attempt had been told, or made itself, when this one was made.
     pub known: u32,
+    pub line: Option<Arc<str>>,
 }
 
 /// A memo that the hub makes itself if the call that waits is in no worker when its time comes.
@@ -122,6 +131,7 @@ pub struct Alarm {
     pub ident: u32,
     pub value: Bytes,
     pub after: Duration,
+    pub line: Option<Arc<str>>,
 }
 
 /// Worker → hub, on a lane.
@@ -150,6 +160,13 @@ pub enum FromWorker {
         call: CallKey,
         attempt: u32,
         outcomes: Vec<Outcome>,
+    },
+    /// The same tag: it ended because this replay did something else than an earlier attempt.
+    Differs {
+        call: CallKey,
+        attempt: u32,
+        error: Bytes,
+        difference: Box<Difference>,
     },
     Evicted {
         call: CallKey,
@@ -259,13 +276,7 @@ impl ToWorker {
                         None => ok(encode::write_nil(out)),
                     }
                     array(out, results.len());
-                    for result in results {
-                        array(out, 5);
-                        uint(out, u64::from(result.seq));
-                        text(out, result.service.as_str());
-                        uint(out, u64::from(result.ident));
-                        outcome(out, &result.outcome);
-                    }
+                    results.iter().for_each(|result| recorded(out, result));
                     uint(out, PAYLOAD_BYTES_MAX as u64);
                     text(out, id);
                     match remaining {
@@ -326,13 +337,19 @@ impl FromWorker {
                 value: fields.payload(keep)?,
                 run: Duration::from_micros(fields.uint()?),
             },
-            (50, 3..) => Self::Raise { call, attempt, error: fields.payload(keep)? },
+            (50, 3..) => {
+                let error = fields.payload(keep)?;
+                match fields.difference(count > 3)? {
+                    Some(difference) => Self::Differs { call, attempt, error, difference },
+                    None => Self::Raise { call, attempt, error },
+                }
+            }
             (51, 2..) => Self::Evicted { call, attempt },
-            (52, 7..) => Self::Memo { call, attempt, memo: fields.memo(keep)? },
+            (52, 7..) => Self::Memo { call, attempt, memo: fields.memo(keep, count > 7)? },
             (53, 2..) => Self::GiveBack { call, attempt },
             (54, 3..) => Self::Summary { call, attempt, text: fields.text()? },
             (56, 3..) => Self::Listen { call, attempt, seqs: fields.seqs()? },
-            (57, 6..) => Self::Alarm { call, attempt, alarm: fields.alarm(keep)? },
+            (57, 6..) => Self::Alarm { call, attempt, alarm: fields.alarm(keep, count > 6)? },
             (60, 3..) => Self::Answers { call, attempt, outcomes: fields.outcomes(keep)? },
             (48..=54 | 56..=57 | 60, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::config::spec::{InstanceRange, QueuePolicy, RetryPolicy, ScalePolicy, StopPolicy};
+use crate::config::spec::{
+    InstanceRange, OnNondeterminism, QueuePolicy, RetryPolicy, ScalePolicy, StopPolicy,
+};
 use crate::model::{Language, ServiceName};
 
 /// A service as it is with the defaults.
@@ -21,6 +23,7 @@ pub fn offer(name: &str) -> Offer {
         retries: RetryPolicy::NONE,
         concurrency_key: None,
         batch: None,
+        on_nondeterminism: OnNondeterminism::Fail,
         expose: true,
         listen: None,
         depends_on: Vec::new(),

@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 
 use super::local::Local;
 use super::{Command, Shard};
-use crate::core::{Core, Labels, NotFound};
+use crate::core::{CannotRetry, Core, Effect, Labels, NotFound};
 use crate::model::{InstanceId, ServiceId};
-use crate::protocol::calls::CallInfo;
+use crate::protocol::calls::{CallInfo, RetryRequest};
 use crate::protocol::worker::{TaskStack, ToControl};
 
 /// A question, asked on the thread of the shard.
@@ -48,6 +48,21 @@ impl Shard {
         self.ask_local(move |local, answer| {
             let labels: Labels<'_> = &labels;
             let _ = answer.send(local.act(|core, out| core.cancel_call(Instant::now(), &id, labels, out)));
+        })
+        .await
+    }
+
+    /// Has a paused call replayed, and answers what it was.
+    pub async fn retry_call(
+        &self,
+        RetryRequest { id, force }: RetryRequest,
+        labels: impl Fn(ServiceId, u32) -> String + Send + 'static,
+    ) -> Option<Result<CallInfo, CannotRetry>> {
+        self.ask_local(move |local, answer| {
+            let retry = |core: &mut Core, out: &mut Vec<Effect>| {
+                core.retry_paused(Instant::now(), &id, force, &labels, out)
+            };
+            let _ = answer.send(local.act(retry));
         })
         .await
     }

@@ -161,6 +161,7 @@ class HubCall:
     ) -> None:
         self.id, self.service, self.payload, self.parent = ident, service, payload, parent
         self.seq, self.crc = seq, crc
+        self.line: str | None = None
         self.attempt = 0
         self.state = "queued"  # running, parked, evicting, suspended, done
         self.children: dict[int, HubCall] = {}
@@ -171,6 +172,7 @@ class HubCall:
         self.alarm: tuple[float, list[Any]] | None = None  # when, and what to record then
         self.lane: Channel | None = None
         self.outcome: tuple[bool, bytes] | None = None
+        self.difference: Any = None  # what it says that it did otherwise
 
     def is_ready(self) -> bool:
         known = {result[0] for result in self.results}
@@ -317,12 +319,12 @@ class FakeHub:
         if tag == CALLS:
             self._children(instance, call, *fields[2:])
         elif tag == MEMO:
-            seq, ident, ok, payload, known = fields[2:]
-            call.results.insert(known, [seq, "msx.run", ident, ok, payload])
+            seq, ident, ok, payload, known, line = fields[2:]
+            call.results.insert(known, [seq, "msx.run", ident, ok, payload, line])
             call.delivered.add(seq)
         elif tag == ALARM:
-            seq, ident, payload, after_ms = fields[2:]
-            call.alarm = time.monotonic() + after_ms / 1000, [seq, "msx.run", ident, True, payload]
+            seq, ident, payload, after_ms, line = fields[2:]
+            call.alarm = time.monotonic() + after_ms / 1000, [seq, "msx.run", ident, True, payload, line]
             self.alarmed.add(call)
         elif tag == LISTEN:
             call.wait = (1, fields[2])
@@ -339,6 +341,7 @@ class FakeHub:
             if call.state == "running":
                 instance.running -= 1
             self._free(instance, call)
+            call.difference = fields[3] if tag == RAISE else None
             self._finish(call, tag == RETURN, fields[2])
 
     def _free(self, instance: Instance, call: HubCall) -> None:
@@ -348,11 +351,12 @@ class FakeHub:
         call.lane = None
 
     def _children(self, instance: Instance, call: HubCall, entries: list[Any], wait: Any) -> None:
-        for seq, service, crc, payload, *_ in entries:
+        for seq, service, crc, payload, _, line in entries:
             known = call.children.get(seq)
             if known is None:
                 self.made += 1
                 call.children[seq] = self._make(service, payload, call, seq, crc)
+                call.children[seq].line = line
             else:
                 assert (known.service, known.crc) == (service, crc), "non-determinism"
         if wait is None or call.state == "evicting":
@@ -389,7 +393,8 @@ class FakeHub:
         call.outcome = ok, payload
         parent = call.parent
         if parent is not None and parent.state != "done":
-            parent.results.append([call.seq, call.service, call.crc, ok, payload])
+            asked = call.service, call.crc, ok, payload, call.line, call.payload
+            parent.results.append([call.seq, *asked])
             self._wake(parent)
 
 

@@ -1,5 +1,6 @@
 """`def` services in real workers: calls of calls, under parking, eviction and replay."""
 
+import re
 import uuid
 
 import pytest
@@ -97,8 +98,12 @@ def test_other_calls_on_replay_are_an_error(one_hub):
     with pytest.raises(msx.NonDeterminismError) as caught:
         one_hub.call("basic.not_deterministic")
     assert "basic.not_deterministic was run again" in str(caught.value)
-    assert str(caught.value).count("basic.add (arguments ") == 2
-    assert "basic.py:" in str(caught.value)
+    first, before, now, help = str(caught.value).splitlines()
+    assert first.endswith("did something else than before at its call number 0:")
+    assert re.fullmatch(r"  before: basic\.add\(\d+, 1\) at .*basic\.py:207 in not_deterministic", before)
+    assert re.fullmatch(r"  now:    basic\.add\(\d+, 1\) at .*basic\.py:207 in not_deterministic", now)
+    assert before[10:] != now[10:]
+    assert "msx.run(…)" in help
 
 
 def test_errors_of_the_hub(hub):

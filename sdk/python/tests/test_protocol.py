@@ -92,6 +92,16 @@ def to_json(value):
     return [to_json(item) for item in value] if isinstance(value, list) else value
 
 
+def shortened(value):
+    """Without the nils at the end of arrays: what an older peer does not send, and means the same."""
+    if not isinstance(value, list):
+        return value
+    items = [shortened(item) for item in value]
+    while items and items[-1] is None:
+        items.pop()
+    return items
+
+
 @pytest.mark.parametrize("golden", MESSAGES, ids=lambda golden: golden["name"])
 def test_golden_messages(golden):
     data = bytes.fromhex(golden["hex"])
@@ -100,10 +110,8 @@ def test_golden_messages(golden):
     tag, body = reader.take()
     message = Decoder(KINDS[tag])(tag, body)
     assert type(message).__name__ == CLASSES[golden["name"].partition(",")[0]]
-    fields, told = fields_of(message), list(golden["fields"].values())
-    left_out = [field.default for field in msgspec.structs.fields(message)][len(told) :]
-    assert fields == told + left_out
-    if not left_out:
+    assert shortened(fields_of(message)) == shortened(list(golden["fields"].values()))
+    if fields_of(message) == list(golden["fields"].values()):
         assert frame(message) == data
 
 

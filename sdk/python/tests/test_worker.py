@@ -44,7 +44,8 @@ def returned(lane):
 
 
 def raised(lane):
-    call, attempt, payload = lane.expect(RAISE)
+    call, attempt, payload, difference = lane.expect(RAISE)
+    assert difference is None
     return decode_error(payload)
 
 
@@ -289,7 +290,9 @@ def test_park_resume_and_old_attempts():
         lane = worker.lane()
         worker.run(lane, call=5, attempt=2)
         ident = struct.unpack("<I", struct.pack("<I", _codec.encode_arguments((), {})[1]))[0]
-        assert lane.expect(CALLS) == [5, 2, [[0, "life.state", ident, arguments(), None]], [0, [0]]]
+        call, attempt, ((*entry, line),), wait = lane.expect(CALLS)
+        assert [call, attempt, entry, wait] == [5, 2, [0, "life.state", ident, arguments(), None], [0, [0]]]
+        assert line.endswith(" in waits")
         lane.send(RESUME, 5, 1, [[0, True, _codec.encode("old")]])
         lane.send(EVICT, 5, 1)
         lane.send(RESUME, 5, 2, [[0, True, _codec.encode("new")]])
@@ -369,7 +372,12 @@ def test_evict_and_replay():
         worker.run(lane, call=5, attempt=2, results=[[seq, service, ident, True, _codec.encode("kept")]])
         assert returned(lane) == "kept"
         worker.run(lane, call=5, attempt=3, results=[[seq, "a.other", ident, True, _codec.encode("kept")]])
-        assert isinstance(raised(lane), msx.NonDeterminismError)
+        *_, payload, difference = lane.expect(RAISE)
+        assert isinstance(decode_error(payload), msx.NonDeterminismError)
+        assert difference[0] == 0
+        assert [asked[0].partition("(")[0] for asked in difference[1:]] == ["a.other", service]
+        assert difference[1][1] is None
+        assert " in waits" in difference[2][1]
 
 
 @pytest.mark.parametrize("service", ["life.live_calls", "alife.live_calls"])
@@ -403,7 +411,8 @@ def test_memo_messages():
         worker.hello()
         lane = worker.lane()
         worker.run(lane, "gone", call=5)
-        call, attempt, seq, ident, ok, payload, known = lane.expect(MEMO)
+        call, attempt, seq, ident, ok, payload, known, line = lane.expect(MEMO)
+        assert line is not None
         assert (call, attempt, seq, ok, known) == (5, 1, 0, False, 0)
         lane.expect(CALLS)
         lane.send(EVICT, 5, 1)

@@ -323,8 +323,8 @@ fn unknown_keys() {
     12 │ max = 8
        ╰────
      help: [defaults] takes `server`, `threads`, `concurrency`, `instances`, `scale`, `max_parked`,
-           `queue`, `run_timeout`, `retries`, `idempotent`, `concurrency_key`, `durability`,
-           `expose`, `env`, `cwd`, `watch` and `stop`
+           `queue`, `run_timeout`, `retries`, `idempotent`, `concurrency_key`, `on_nondeterminism`,
+           `durability`, `expose`, `env`, `cwd`, `watch` and `stop`
 
      × unknown key `max` in [defaults]
        ╭─[services.toml:12:1]
@@ -887,7 +887,7 @@ fn what_is_not_built_yet() {
        ·                 ╰── not built yet
     11 │ limits = { memory = "512M" }
        ╰────
-     help: remove it: calls are kept in memory so far (`durability = "none"`) and end with the hub
+     help: remove it: there is no journal yet, and calls end with the hub (`durability = "none"`)
 
      × `limits` is not built yet
        ╭─[services.toml:11:1]
@@ -909,15 +909,15 @@ fn what_is_not_built_yet() {
        ╰────
      help: remove it: with `instances.min = 0` none is started before the first call
 
-     × `on_nondeterminism` is not built yet
-       ╭─[services.toml:16:1]
+     × `on_nondeterminism` cannot be "retry"
+       ╭─[services.toml:16:21]
     15 │ concurrency_key = 5
     16 │ on_nondeterminism = "retry"
-       · ────────┬────────
-       ·         ╰── not built yet
+       ·                     ───┬───
+       ·                        ╰── unknown
     17 │ [services.legacy]
        ╰────
-     help: remove it: a replay that differs always fails with NonDeterminismError
+     help: write "fail", "pause"
 
      × `server = "gunicorn"` is not built yet
        ╭─[services.toml:18:10]

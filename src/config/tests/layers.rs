@@ -43,6 +43,7 @@ fn defaults_are_those_of_the_design() {
         },
         concurrency_key: None,
         batch: None,
+        on_nondeterminism: Fail,
         expose: true,
         listen: None,
         depends_on: [],
@@ -149,6 +150,7 @@ fn every_setting_reaches_the_spec() {
         concurrency_key = 3
         batch = 8
         within = "5ms"
+        on_nondeterminism = "pause"
         durability = "none"
         expose = false
         listen = "127.0.0.1:8001"
@@ -193,6 +195,7 @@ fn every_setting_reaches_the_spec() {
                 within: 5ms,
             },
         ),
+        on_nondeterminism: Pause,
         expose: false,
         listen: Some(
             127.0.0.1:8001,

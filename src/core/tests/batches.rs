@@ -259,8 +259,14 @@ fn a_batch_that_waits_is_replayed_as_it_was() {
     let member = bench.wants(1, None);
     bench.waits(WITHIN);
     let batch = bench.one();
-    let entry =
-        Entry { seq: 0, service: "s.caller".into(), ident: 0, arguments: Bytes::new(), options: None };
+    let entry = Entry {
+        seq: 0,
+        service: "s.caller".into(),
+        ident: 0,
+        arguments: Bytes::new(),
+        options: None,
+        line: None,
+    };
     let wait = Some(Wait { all: true, seqs: vec![0] });
     bench.says(CALLEE, FromWorker::Calls { call: batch.call, attempt: 1, entries: vec![entry], wait });
     let child = bench.started().unwrap();
@@ -336,7 +342,7 @@ fn what_a_batch_is_waited_for_by_cannot_be_asked_under_its_own_key() {
     bench.waits(WITHIN);
     let batch = bench.one();
     let (arguments, options) = (Bytes::from_static(&[1]), Some(Box::new(keyed)));
-    let entry = Entry { seq: 0, service: "s.callee".into(), ident: 0, arguments, options };
+    let entry = Entry { seq: 0, service: "s.callee".into(), ident: 0, arguments, options, line: None };
     let wait = Some(Wait { all: true, seqs: vec![0] });
     bench.says(CALLEE, FromWorker::Calls { call: batch.call, attempt: 1, entries: vec![entry], wait });
     let resumed = bench.effects.drain(..).find_map(|effect| match effect {

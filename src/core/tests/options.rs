@@ -18,7 +18,14 @@ impl Bench {
     /// `call` calls the callee with this option, and waits for it.
     fn calls_with(&mut self, call: CallKey, options: CallOptions) {
         let options = Some(Box::new(options));
-        let entry = Entry { seq: 0, service: "s.callee".into(), ident: 0, arguments: Bytes::new(), options };
+        let entry = Entry {
+            seq: 0,
+            service: "s.callee".into(),
+            ident: 0,
+            arguments: Bytes::new(),
+            options,
+            line: None,
+        };
         let wait = Some(Wait { all: true, seqs: vec![0] });
         self.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
     }
@@ -225,8 +232,14 @@ fn a_retry_drops_the_child_that_failed_and_makes_it_again() {
         _ => None,
     });
     assert_eq!(results, Some(vec![]));
-    let entry =
-        Entry { seq: 0, service: "s.callee".into(), ident: 9, arguments: Bytes::new(), options: None };
+    let entry = Entry {
+        seq: 0,
+        service: "s.callee".into(),
+        ident: 9,
+        arguments: Bytes::new(),
+        options: None,
+        line: None,
+    };
     let wait = Some(Wait { all: true, seqs: vec![0] });
     bench.says(CALLER, FromWorker::Calls { call, attempt: 2, entries: vec![entry], wait });
     assert!(bench.started().is_some_and(|again| again != child), "with whatever arguments");
@@ -371,7 +384,7 @@ fn a_call_does_not_wait_for_itself() {
     let mut bench = Bench::new(256);
     let call = bench.ask_with(keyed());
     let (service, options) = ("s.caller".into(), Some(Box::new(keyed())));
-    let entry = Entry { seq: 0, service, ident: 0, arguments: Bytes::new(), options };
+    let entry = Entry { seq: 0, service, ident: 0, arguments: Bytes::new(), options, line: None };
     let wait = Some(Wait { all: true, seqs: vec![0] });
     bench.says(CALLER, FromWorker::Calls { call, attempt: 1, entries: vec![entry], wait });
     let Some(Outcome::Error(payload)) = bench.told() else { panic!("it goes on") };
@@ -409,7 +422,7 @@ fn a_call_under_another_key_goes_on() {
     let call = bench.ask();
     let entry = |seq: u32, key: &str| {
         let options = Some(Box::new(CallOptions { key: Some(key.into()), ..CallOptions::default() }));
-        Entry { seq, service: "s.callee".into(), ident: seq, arguments: Bytes::new(), options }
+        Entry { seq, service: "s.callee".into(), ident: seq, arguments: Bytes::new(), options, line: None }
     };
     let entries = vec![entry(0, "a"), entry(1, "a"), entry(2, "b")];
     let wait = Some(Wait { all: true, seqs: vec![0, 1, 2] });

@@ -58,7 +58,7 @@ const CANDIDATES_MAX: usize = 5;
 
 impl Core {
     /// Finds a call that lives, or one that has ended and is remembered.
-    pub(super) fn find(&self, now: Instant, text: &str) -> Result<Found, NotFound> {
+    pub(in crate::core) fn find(&self, now: Instant, text: &str) -> Result<Found, NotFound> {
         let (number, path) = self.find_root(now, text)?;
         if let Some(key) = self.live_root(number).and_then(|root| self.descend(root, &path)) {
             return Ok(Found::Live(key));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::{Answer, Core, Effect, Event, ServiceSetup};
 use super::NotFound;
 use super::list::Filter;
-use crate::config::spec::{QueuePolicy, RetryPolicy};
+use crate::config::spec::{OnNondeterminism, QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
 use crate::protocol::calls::{CallStatus, CallsAnswer, Trace, Why};
 use crate::protocol::error::RemoteError;
@@ -41,6 +41,7 @@ impl Bench {
             retries: RetryPolicy::NONE,
             per_key: None,
             batch: None,
+            on_nondeterminism: OnNondeterminism::Fail,
             is_hub: false,
         };
         let core = Core::new(vec![setup("s.caller"), setup("s.callee")], false).with_id_salt(42);
@@ -64,8 +65,14 @@ impl Bench {
 
     /// `call` makes so many calls of the callee, and waits for all of them, or for one.
     fn calls(&mut self, call: CallKey, count: u32, all: bool) {
-        let entry =
-            |seq| Entry { seq, service: "s.callee".into(), ident: 0, arguments: Bytes::new(), options: None };
+        let entry = |seq| Entry {
+            seq,
+            service: "s.callee".into(),
+            ident: 0,
+            arguments: Bytes::new(),
+            options: None,
+            line: None,
+        };
         let (entries, seqs) = ((0..count).map(entry).collect(), (0..count).collect());
         let message = FromWorker::Calls { call, attempt: 1, entries, wait: Some(Wait { all, seqs }) };
         self.event(Event::Worker { instance: instance(CALLER), lane: 0, message });

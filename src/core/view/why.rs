@@ -25,6 +25,7 @@ impl Core {
                 call: self.info(now, call, labels),
                 waits_for: self.waits_for(call),
                 queue: self.queue_of(now, call, labels),
+                paused: self.paused_info(now, call),
             });
             let oldest = call.awaited_children().filter_map(|key| self.calls.get(key));
             let oldest = oldest.filter(|_| is_suspended(call)).min_by_key(|child| child.accepted);

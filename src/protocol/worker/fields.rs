@@ -1,12 +1,18 @@
 //! The fields of a message, read one by one from bytes that may be anything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rmp::decode::{self, RmpRead};
+use rmp::decode;
 
 use super::{Alarm, DecodeError, Entry, Memo, TaskStack, Wait};
 use crate::model::{CallKey, Outcome};
+use crate::protocol::calls::{Described, Difference};
+
+/// Characters of where a call is made, and of what it is described by.
+const LINE_MAX: usize = 200;
+const DESCRIBED_MAX: usize = 400;
 
 /// Reads the fields of one message from left to right.
 pub struct Fields<'a> {
@@ -90,6 +96,7 @@ impl<'a> Fields<'a> {
                 ident: self.uint32()?,
                 arguments: self.payload(keep)?,
                 options: if fields > 4 { self.options()? } else { None },
+                line: self.line(fields > 5)?,
             });
         }
         Ok(entries)
@@ -109,18 +116,57 @@ impl<'a> Fields<'a> {
         Ok(stacks)
     }
 
-    pub fn memo(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Memo, DecodeError> {
+    /// Takes a nil, if it is the next field.
+    fn is_nil(&mut self) -> bool {
+        let is_nil = self.rest.first() == Some(&0xc0);
+        if is_nil {
+            self.rest = &self.rest[1..];
+        }
+        is_nil
+    }
+
+    /// Where something is asked for, if the message has that field. What is longer than a line is cut.
+    fn line(&mut self, is_there: bool) -> Result<Option<Arc<str>>, DecodeError> {
+        if !is_there || self.is_nil() {
+            return Ok(None);
+        }
+        let text = self.text()?;
+        let end = text.char_indices().nth(LINE_MAX).map_or(text.len(), |(at, _)| at);
+        Ok(Some(text[..end].into()))
+    }
+
+    pub fn difference(&mut self, is_there: bool) -> Result<Option<Box<Difference>>, DecodeError> {
+        if !is_there || self.is_nil() {
+            return Ok(None);
+        }
+        if self.array()? < 3 {
+            return Err(self.malformed());
+        }
+        let (seq, before) = (self.uint32()?, self.described()?);
+        let now = if self.is_nil() { None } else { Some(self.described()?) };
+        Ok(Some(Box::new(Difference { seq, before, now })))
+    }
+
+    fn described(&mut self) -> Result<Described, DecodeError> {
+        if self.array()? < 2 {
+            return Err(self.malformed());
+        }
+        let call = self.text()?.chars().take(DESCRIBED_MAX).collect();
+        Ok(Described { call, line: self.line(true)?.map(|line| line.to_string()) })
+    }
+
+    pub fn memo(&mut self, keep: &dyn Fn(&[u8]) -> Bytes, has_line: bool) -> Result<Memo, DecodeError> {
         Ok(Memo {
             seq: self.uint32()?,
             ident: self.uint32()?,
             outcome: self.outcome(keep)?,
             known: self.uint32()?,
+            line: self.line(has_line)?,
         })
     }
 
     pub fn wait(&mut self) -> Result<Option<Wait>, DecodeError> {
-        if self.rest.first() == Some(&0xc0) {
-            self.rest.read_u8().map_err(|_| self.malformed())?;
+        if self.is_nil() {
             return Ok(None);
         }
         if self.array()? < 2 {
@@ -130,9 +176,10 @@ impl<'a> Fields<'a> {
         Ok(Some(Wait { all, seqs: self.seqs()? }))
     }
 
-    pub fn alarm(&mut self, keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Alarm, DecodeError> {
+    pub fn alarm(&mut self, keep: &dyn Fn(&[u8]) -> Bytes, has_line: bool) -> Result<Alarm, DecodeError> {
         let (seq, ident, value) = (self.uint32()?, self.uint32()?, self.payload(keep)?);
-        Ok(Alarm { seq, ident, value, after: Duration::from_millis(self.uint()?) })
+        let after = Duration::from_millis(self.uint()?);
+        Ok(Alarm { seq, ident, value, after, line: self.line(has_line)? })
     }
 
     pub fn seqs(&mut self) -> Result<Vec<u32>, DecodeError> {

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::protocol::calls::Described;
 use crate::protocol::golden_bytes;
 
 /// Messages with their bytes, shared with the SDK's tests.
@@ -56,6 +57,19 @@ fn options_of(value: &Value) -> Option<Box<CallOptions>> {
     }))
 }
 
+fn line_of(value: &Value) -> Option<Arc<str>> {
+    value.as_str().map(Arc::from)
+}
+
+fn difference_of(value: &Value) -> Option<Box<Difference>> {
+    let described =
+        |asked: &Value| Described { call: text_of(&asked[0]), line: asked[1].as_str().map(str::to_owned) };
+    (!value.is_null()).then(|| {
+        let now = (!value[2].is_null()).then(|| described(&value[2]));
+        Box::new(Difference { seq: number_of(&value[0]), before: described(&value[1]), now })
+    })
+}
+
 /// The message that a vector is of: what stands before the comma of its name.
 fn kind(name: &str) -> &str {
     name.split(',').next().unwrap()
@@ -71,7 +85,12 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
             run: Duration::from_micros(number_of(&fields["micros"]).into()),
         },
         "giveback" => FromWorker::GiveBack { call, attempt },
-        "raise" => FromWorker::Raise { call, attempt, error: payload_of(&fields["error"]) },
+        "raise" => match difference_of(&fields["difference"]) {
+            None => FromWorker::Raise { call, attempt, error: payload_of(&fields["error"]) },
+            Some(difference) => {
+                FromWorker::Differs { call, attempt, error: payload_of(&fields["error"]), difference }
+            }
+        },
         "evicted" => FromWorker::Evicted { call, attempt },
         "answers" => FromWorker::Answers {
             call,
@@ -87,6 +106,7 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
                 ident: number_of(&fields["ident"]),
                 outcome: outcome_of(&fields["ok"], &fields["value"]),
                 known: number_of(&fields["known"]),
+                line: line_of(&fields["line"]),
             },
         },
         "alarm" => FromWorker::Alarm {
@@ -97,6 +117,7 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
                 ident: number_of(&fields["ident"]),
                 value: payload_of(&fields["value"]),
                 after: Duration::from_millis(fields["after"].as_u64().unwrap()),
+                line: line_of(&fields["line"]),
             },
         },
         "listen" => FromWorker::Listen { call, attempt, seqs: list(&fields["seqs"], number_of) },
@@ -109,6 +130,7 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
                 ident: number_of(&entry[2]),
                 arguments: payload_of(&entry[3]),
                 options: entry.get(4).and_then(options_of),
+                line: line_of(&entry[5]),
             }),
             wait: (!fields["wait"].is_null())
                 .then(|| Wait { all: fields["wait"][0] == 0, seqs: list(&fields["wait"][1], number_of) }),
@@ -179,6 +201,8 @@ fn messages_to_workers_are_written_as_the_vectors_say() {
                     service: ServiceName::new(text_of(&r[1])),
                     ident: number_of(&r[2]),
                     outcome: outcome_of(&r[3], &r[4]),
+                    line: line_of(&r[5]),
+                    arguments: if r[6].is_null() { Bytes::new() } else { payload_of(&r[6]) },
                 }),
                 id: text_of(&fields["id"]),
                 remaining: fields["remaining"].as_u64().map(Duration::from_millis),

@@ -2,6 +2,7 @@
 
 use rmp::encode;
 
+use super::Recorded;
 use crate::model::{CallKey, Outcome};
 
 /// Writes one message: its length is filled in once the fields are written.
@@ -26,6 +27,29 @@ pub fn outcome(out: &mut Vec<u8>, outcome: &Outcome) {
     };
     ok(encode::write_bool(out, is_value));
     bin(out, payload);
+}
+
+/// With what is known of how it was asked for; most often nothing comes behind the outcome of one that is not.
+pub fn recorded(out: &mut Vec<u8>, result: &Recorded) {
+    let known = match (&result.line, result.arguments.is_empty()) {
+        (None, true) => 0,
+        (_, true) => 1,
+        (_, false) => 2,
+    };
+    array(out, 5 + known);
+    uint(out, u64::from(result.seq));
+    text(out, result.service.as_str());
+    uint(out, u64::from(result.ident));
+    outcome(out, &result.outcome);
+    if known > 0 {
+        match &result.line {
+            Some(line) => text(out, line),
+            None => ok(encode::write_nil(out)),
+        }
+    }
+    if known > 1 {
+        bin(out, &result.arguments);
+    }
 }
 
 pub fn uint(out: &mut Vec<u8>, value: u64) {

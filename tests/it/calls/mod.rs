@@ -12,6 +12,7 @@ mod gates;
 mod limits;
 mod load;
 mod options;
+mod paused;
 mod seeing;
 mod trees;
 mod values;

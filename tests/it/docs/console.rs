@@ -102,7 +102,7 @@ impl<'a> Console<'a> {
         if is_up && let Some((_, rest)) = text.split_once("gateway: http://") {
             self.gateway = rest.split_once('/').map(|(address, _)| address.to_owned());
         }
-        if args.first() == Some(&"calls") {
+        if args.first() == Some(&"calls") && !args.contains(&"retry") {
             let first = text.lines().nth(1).and_then(|row| row.split_whitespace().next());
             self.call = first.filter(|id| id.len() == CALL.len()).map(str::to_owned);
         }

@@ -259,7 +259,7 @@ def i():
       help: remove it: set limits around msx itself, with ulimit or systemd
 
       × a.py:15: `durability = "fsync"` is not built yet
-      help: remove it: calls are kept in memory so far (`durability = "none"`) and end with the hub
+      help: remove it: there is no journal yet, and calls end with the hub (`durability = "none"`)
     "#);
 }
 

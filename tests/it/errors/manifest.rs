@@ -154,7 +154,7 @@ nightly = { call = \"report\", cron = \"0 3 * * *\" }
         ·                 ╰── not built yet
      10 │ limits = { memory = "512M" }
         ╰────
-      help: remove it: calls are kept in memory so far (`durability = "none"`) and end with the hub
+      help: remove it: there is no journal yet, and calls end with the hub (`durability = "none"`)
 
       × `limits` is not built yet
         ╭─[services.toml:10:1]

@@ -75,6 +75,27 @@ fn no_such_call() {
     error: `wrk` is neither a service nor an instance nor a call
     help: did you mean `work`?; `msx calls` shows the ids of calls
     ");
+    insta::allow_duplicates! { for more in [&[][..], &["--json"], &["--force"], &["--force", "--yes"]] {
+        let args = [&["calls", "retry", "9k2m4xq7"], more].concat();
+        assert_output!(sandbox, args, @r"
+        exit: 2
+        --- stdout
+        --- stderr
+        error: there is no call 9k2m4xq7
+        help: `msx calls` shows the ids; the hub remembers the last 10,000 root calls that ended, for 24 h
+        ");
+    } }
+    assert_output!(sandbox, ["calls", "retry", "9k2m4xq7", "--yes"], @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the following required arguments were not provided:
+      --force
+
+    Usage: msx calls retry --force --yes <ID>
+
+    For more information, try '--help'.
+    ");
     assert_output!(sandbox, ["calls", "--service", "wrk"], @r"
     exit: 2
     --- stdout
@@ -87,7 +108,7 @@ fn no_such_call() {
     --- stdout
     --- stderr
     error: invalid value 'waiting' for '--status <STATUS>'
-      [possible values: queued, running, parked, resuming, unwinding, evicted, backoff, held, following, returned, raised, refused, cancelled]
+      [possible values: queued, running, parked, resuming, unwinding, evicted, backoff, held, following, paused, returned, raised, refused, cancelled]
 
     For more information, try '--help'.
     ");
@@ -116,6 +137,13 @@ fn calls_that_have_ended() {
         help: `msx trace [ID]` shows its course
         ");
         assert_output!(sandbox, ["cancel", &ended], @r"
+        exit: 1
+        --- stdout
+        --- stderr
+        error: the call [ID] has ended [TIME] ago: it returned
+        help: `msx trace [ID]` shows its course
+        ");
+        assert_output!(sandbox, ["calls", "retry", &ended], @r"
         exit: 1
         --- stdout
         --- stderr

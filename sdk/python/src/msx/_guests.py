@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from zlib import crc32
 
 from . import _context
-from ._errors import NoCallContext, NonDeterminismError, UsageError
+from ._errors import NoCallContext, UsageError
 from ._futures import Future, all_outcomes, ready
 from ._options import CallOptions
 from ._protocol import WAIT_ANY, Calls, Entry, Listen, Message, Summary
@@ -96,7 +96,12 @@ class Guests:
     # --- for futures ---
 
     def claim(
-        self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions | None
+        self,
+        service: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions | None,
+        line: str | None,
     ) -> Entry:
         call = self.root
         call.check(service)
@@ -104,8 +109,9 @@ class Guests:
         with self._changed:
             self._check_goes_on()
             seq = self._number(service, ident)
-        call.identify(seq, service, ident)
-        return Entry(seq, service, ident, payload, options)
+        entry = Entry(seq, service, ident, payload, options, line)
+        call.identify(entry)
+        return entry
 
     def _number(self, service: str, ident: int) -> int:
         times = self._asked[service, ident] = self._asked.get((service, ident), 0) + 1
@@ -243,9 +249,5 @@ def check_all_asked(call: ThreadCall) -> None:
     """A replay that has not made all calls of its guests again has done something else."""
     for known in (call.recorded or {}).values():
         if known.seq >= FREE_SEQ:
-            call.failure = NonDeterminismError(
-                f"{call.service} was run again and did something else: a thread that it had started called "
-                f"{known.service} (arguments {known.ident:08x}), and has not done so now; what comes from "
-                "random, time, I/O and the like belongs into msx.run(…) on the function's own thread"
-            )
+            call.differs(known, None)
             return

@@ -411,7 +411,8 @@ class Machine:
                     lane.send(Evict(message.call, message.attempt))
             case Memo():
                 if is_current or call.state == UNWINDING:
-                    recorded = Recorded(message.seq, "msx.run", message.ident, message.ok, message.payload)
+                    outcome = message.ok, message.payload
+                    recorded = Recorded(message.seq, "msx.run", message.ident, *outcome, message.line)
                     call.results.insert(message.known, recorded)
                     call.told.add(message.seq)
             case Listen():
@@ -502,7 +503,8 @@ class Machine:
             return
         parent, entry = call.parent
         if parent.state != DONE:
-            parent.results.append(Recorded(entry.seq, call.service, entry.ident, *outcome))
+            asked = entry.line, entry.payload
+            parent.results.append(Recorded(entry.seq, call.service, entry.ident, *outcome, *asked))
             self._wake_up(parent)
 
     def _fail(self, call: HubCall, error: Exception) -> None:

@@ -119,6 +119,8 @@ class Recorded(Part):
     ident: int
     ok: bool
     payload: bytes
+    line: str | None = None  # where it was asked for
+    arguments: bytes | None = None  # with what, if that is short
 
 
 class Run(Message):
@@ -162,6 +164,7 @@ class Entry(Part):
     ident: int
     payload: bytes
     options: CallOptions | None = None
+    line: str | None = None  # `_lines`
 
 
 Wait = tuple[int, list[int]]
@@ -197,11 +200,27 @@ class Answers(Message):
     outcomes: list[Outcome]
 
 
+class Asked(Part):
+    """A call or a memo, for people."""
+
+    call: str
+    line: str | None
+
+
+class Difference(Part):
+    """The first thing that a replay did otherwise than before."""
+
+    seq: int
+    before: Asked
+    now: Asked | None  # None: it was not asked for again
+
+
 class Raise(Message):
     TAG = 50
     call: int
     attempt: int
     payload: bytes
+    difference: Difference | None = None
 
 
 class Evicted(Message):
@@ -219,6 +238,7 @@ class Memo(Message):
     ok: bool
     payload: bytes
     known: int
+    line: str | None = None
 
 
 class GiveBack(Message):
@@ -249,6 +269,7 @@ class Alarm(Message):
     ident: int
     payload: bytes
     after_ms: int
+    line: str | None = None
 
 
 _HEAD = struct.Struct("<IB")

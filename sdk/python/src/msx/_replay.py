@@ -21,14 +21,28 @@ from zlib import crc32
 
 from . import _codec, _protocol
 from ._batches import Batch
+from ._differences import describe_call, explain
 from ._errors import LimitExceeded, NonDeterminismError, Suspend, UsageError
 from ._info import CallInfo
+from ._lines import source_line
 from ._options import CallOptions
 from ._process import die
-from ._protocol import Answers, Entry, Evicted, Memo, Message, Raise, Resume, Return, Run
+from ._protocol import (
+    Answers,
+    Asked,
+    Difference,
+    Entry,
+    Evicted,
+    Memo,
+    Message,
+    Raise,
+    Recorded,
+    Resume,
+    Return,
+    Run,
+)
 from ._registry import parameter_name
 from ._remote import decode_error, encode_error, raise_as_it_is
-from ._traceback import caller_line
 
 if TYPE_CHECKING:
     from ._service import Service
@@ -36,6 +50,7 @@ if TYPE_CHECKING:
 Outcome = tuple[bool, bytes]  # ok, payload
 
 MEMO = "msx.run"
+TIMER = crc32(b"asyncio timer")  # the ident of a memo that says that one has struck (`_timers`)
 UNWOUND_MAX = 1000
 
 _in_memo: ContextVar[bool] = ContextVar("msx_in_memo", default=False)
@@ -45,8 +60,9 @@ class Call:
     """The part that `def` and `async def` share."""
 
     __slots__ = (
-        "_arguments", "_expires", "_identities", "_unwound", "attempt", "batch", "deadline", "failure", "id",
-        "inbox", "known", "limit", "next_seq", "public_id", "recorded", "service", "suspended", "via",
+        "_arguments", "_expires", "_identities", "_unwound", "attempt", "batch", "deadline", "difference",
+        "failure", "id", "inbox", "known", "limit", "next_seq", "public_id", "recorded", "service",
+        "suspended", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
@@ -69,6 +85,7 @@ class Call:
         self.suspended = False
         self._unwound = 0
         self.failure: NonDeterminismError | None = None
+        self.difference: Difference | None = None  # what it is about
         # What is known but was not asked for yet; in the order in which it became known.
         self.recorded = {result.seq: result for result in run.results} if run.results else None
         self.known = len(run.results)  # results that this attempt was told, or made itself
@@ -90,24 +107,44 @@ class Call:
         return crc32(self._arguments), self._identities
 
     def claim(
-        self, service: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions | None
+        self,
+        service: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions | None,
+        line: str | None,
     ) -> Entry:
         """The next child call. It is already answered if its seq is in the inbox."""
         self.check(service)
         payload, ident = encode_arguments(service, args, kwargs, self.limit)
-        seq = self.next_seq
-        self.next_seq = seq + 1
-        self.identify(seq, service, ident)
-        return Entry(seq, service, ident, payload, options)
+        entry = Entry(self.next_seq, service, ident, payload, options, line)
+        self.next_seq += 1
+        self.identify(entry)
+        return entry
 
     def check(self, service: str) -> None:
         """Raises if the call can make no others now."""
         if self.suspended or self.failure is not None or _in_memo.get():
             self._bar(service)
 
-    def identify(self, seq: int, service: str, ident: int) -> None:
-        if self.recorded is not None:
-            self._identify(seq, service, ident)
+    def identify(self, entry: Entry) -> None:
+        """Raises if what is recorded under its number is something else."""
+        if self.recorded is None:
+            return
+        known = self.recorded.pop(entry.seq, None)
+        if known is None or (known.ident == entry.ident and _means(entry.service, known.service)):
+            return
+        now = Asked(describe_call(entry.service, entry.payload, entry.ident), entry.line)
+        raise self.differs(known, now)
+
+    def differs(self, known: Recorded, now: Asked | None) -> NonDeterminismError:
+        """From here on the attempt does nothing but end with this error."""
+        text = describe_call(known.service, known.arguments, known.ident)
+        if known.service == MEMO:
+            text = "a timer of asyncio" if known.ident == TIMER else f"{MEMO}(…)"
+        self.difference = Difference(known.seq, Asked(text, known.line), now)
+        self.failure = NonDeterminismError(explain(self.service, self.difference))
+        return self.failure
 
     def unwind(self) -> NoReturn:
         """Raises Suspend; not for ever, if the code catches it in a loop: its place is needed."""
@@ -126,18 +163,6 @@ class Call:
             raise self.failure
         raise UsageError(f"{service} was called inside of msx.run(…): call it before, and pass its result on")
 
-    def _identify(self, seq: int, service: str, ident: int) -> None:
-        assert self.recorded is not None
-        known = self.recorded.pop(seq, None)
-        if known is None or (known.ident == ident and _means(service, known.service)):
-            return
-        self.failure = NonDeterminismError(
-            f"{self.service} was run again and did something else: its call number {seq} was "
-            f"{_describe(known.service, known.ident)}, and is now {_describe(service, ident)} "
-            f"at {caller_line()}; what comes from random, time, I/O and the like belongs into msx.run(…)"
-        )
-        raise self.failure
-
     def learn(self, resume: Resume) -> None:
         for result in resume.results:
             self.inbox[result.seq] = (result.ok, result.payload)
@@ -145,9 +170,10 @@ class Call:
 
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`msx.run`: what the first attempt got is what every attempt gets."""
+        line = source_line()
         if inspect.iscoroutinefunction(fn):
-            return self.memo_async(fn, args, kwargs)
-        seq, ident = self.open_memo(fn)
+            return self.memo_async(fn, args, kwargs, line)
+        seq, ident = self.open_memo(fn, line)
         if seq not in self.inbox:
             token = _in_memo.set(True)
             try:
@@ -156,16 +182,18 @@ class Call:
                 outcome = self._outcome_of(False, error)
             finally:
                 _in_memo.reset(token)
-            self._record(seq, ident, outcome)
+            self._record(seq, ident, outcome, line)
         return read(self.inbox.pop(seq))
 
-    async def memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        seq, ident = self.open_memo(fn)
+    async def memo_async(self, fn: Any, args: Any, kwargs: dict[str, Any], line: str | None) -> Any:
+        seq, ident = self.open_memo(fn, line)
         if seq not in self.inbox:
-            await self.make_memo(seq, ident, fn(*args, **kwargs))
+            await self.make_memo(seq, ident, fn(*args, **kwargs), line)
         return read(self.inbox.pop(seq))
 
-    async def make_memo(self, seq: int, ident: int, steps: Coroutine[Any, Any, Any]) -> None:
+    async def make_memo(
+        self, seq: int, ident: int, steps: Coroutine[Any, Any, Any], line: str | None
+    ) -> None:
         token = _in_memo.set(True)
         try:
             outcome = self._outcome_of(True, await steps)
@@ -173,26 +201,31 @@ class Call:
             outcome = self._outcome_of(False, error)
         finally:
             _in_memo.reset(token)
-        self._record(seq, ident, outcome)
+        self._record(seq, ident, outcome, line)
 
-    def open_memo(self, fn: Any) -> tuple[int, int]:
-        if self.suspended or self.failure is not None or _in_memo.get():
-            self._bar(MEMO)
+    def open_memo(self, fn: Any, line: str | None) -> tuple[int, int]:
+        self.check(MEMO)
         name = getattr(fn, "__qualname__", type(fn).__qualname__)
         seq, ident = self.next_seq, crc32(name.encode())
         self.next_seq = seq + 1
-        if self.recorded is not None:
-            self._identify(seq, MEMO, ident)
+        self.identify_memo(seq, ident, name, line)
         return seq, ident
+
+    def identify_memo(self, seq: int, ident: int, name: str, line: str | None) -> None:
+        if self.recorded is None:
+            return
+        known = self.recorded.pop(seq, None)
+        if known is not None and (known.ident, known.service) != (ident, MEMO):
+            raise self.differs(known, Asked(f"{MEMO}({name})", line))
 
     def _outcome_of(self, ok: bool, result: Any) -> Outcome:
         if ok:
             return True, encode_result(MEMO, result, self.limit)
         return False, encode_error(result, self.service, self.limit)
 
-    def _record(self, seq: int, ident: int, outcome: Outcome) -> None:
+    def _record(self, seq: int, ident: int, outcome: Outcome, line: str | None) -> None:
         """Also when the call was suspended meanwhile: what was done must not be done again."""
-        self.send_memo(Memo(self.id, self.attempt, seq, ident, *outcome, self.known))
+        self.send_memo(Memo(self.id, self.attempt, seq, ident, *outcome, self.known, line))
         if self.suspended:
             self.unwind()
         self.inbox[seq] = outcome
@@ -221,7 +254,8 @@ class Call:
                 return Return(self.id, self.attempt, payload)
             except Exception as failure:
                 error = failure
-        return Raise(self.id, self.attempt, _describe_error(error, self.service, self.limit))
+        payload = _describe_error(error, self.service, self.limit)
+        return Raise(self.id, self.attempt, payload, self.difference)
 
     def _answer_batch(self, batch: Batch, error: BaseException | None, value: Any) -> Message:
         try:
@@ -252,10 +286,6 @@ def _describe_error(error: BaseException, service: str, limit: int) -> bytes:
 def _means(asked: str, canonical: str) -> bool:
     """A stub of `msx.services` may ask by the short name; what is recorded has the canonical one."""
     return asked == canonical or ("." not in asked and canonical.rpartition(".")[2] == asked)
-
-
-def _describe(service: str, ident: int) -> str:
-    return f"{service or MEMO} (arguments {ident:08x})"
 
 
 def read(outcome: Outcome) -> Any:

@@ -32,11 +32,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from . import _codec, _context
 from ._errors import NoCallContext
 from ._futures import Composite, Future, all_outcomes
+from ._lines import source_line
 from ._options import CallOptions
 from ._protocol import WAIT_ALL, WAIT_ANY, Alarm, Calls, Entry, Memo, Message, Resume, Run, Summary, Wait
 from ._races import LoopRace
-from ._replay import MEMO, Call, read
-from ._timers import IDENT as TIMER
+from ._replay import MEMO, TIMER, Call, read
 from ._timers import Timer
 from ._traceback import format_frame, user_frames
 
@@ -118,8 +118,6 @@ class LoopCall(Call):
         strikes = [
             known for known in self.recorded.values() if known.service == MEMO and known.ident == TIMER
         ]
-        for known in strikes:
-            del self.recorded[known.seq]
         return {known.seq: _codec.decode(known.payload) for known in strikes}
 
     # --- for stubs ---
@@ -153,19 +151,19 @@ class LoopCall(Call):
         self._engine.send(Summary(self.id, self.attempt, text))
         self._touch()
 
-    async def memo_async(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def memo_async(self, fn: Any, args: Any, kwargs: dict[str, Any], line: str | None) -> Any:
         """Its result takes its turn among those of calls: other tasks go on meanwhile."""
-        seq, ident = self.open_memo(fn)
+        seq, ident = self.open_memo(fn, line)
         future = self._futures[seq] = LoopFuture(self, MEMO, (), {}, None, seq)
         if seq not in self.inbox:
-            await self._make_memo(seq, ident, fn(*args, **kwargs))
+            await self._make_memo(seq, ident, fn(*args, **kwargs), line)
         return await future
 
-    async def _make_memo(self, seq: int, ident: int, steps: Any) -> None:
+    async def _make_memo(self, seq: int, ident: int, steps: Any, line: str | None) -> None:
         task = asyncio.current_task(self._engine.loop)
         self._memos[task] = self._engine.loop.create_future()
         try:
-            await self.make_memo(seq, ident, steps)
+            await self.make_memo(seq, ident, steps, line)
         finally:
             self._memos.pop(task).set_result(None)
 
@@ -183,7 +181,7 @@ class LoopCall(Call):
         kwargs: dict[str, Any],
         options: CallOptions | None,
     ) -> int:
-        entry = self.claim(future.__name__, args, kwargs, options)
+        entry = self.claim(future.__name__, args, kwargs, options, future.line)
         self._futures[entry.seq] = future
         if entry.seq not in self.inbox:
             self._entries.append(entry)
@@ -368,6 +366,8 @@ class LoopCall(Call):
             return False
         self.next_seq += 1
         del self.inbox[seq]
+        if self.recorded is not None:
+            self.recorded.pop(seq, None)
         timer = self.timers.pop(self._strikes.pop(seq), None)
         if timer is not None:
             timer.strike(self._engine.loop)
@@ -379,7 +379,8 @@ class LoopCall(Call):
             timer = self._due.popleft()
             if self.timers.pop(timer.number, None) is not None and not timer.was_cancelled:
                 outcome = (True, _codec.encode(timer.number))
-                self.send_memo(Memo(self.id, self.attempt, self.next_seq, TIMER, *outcome, self.known))
+                memo = Memo(self.id, self.attempt, self.next_seq, TIMER, *outcome, self.known, timer.line)
+                self.send_memo(memo)
                 self.next_seq += 1
                 self.known += 1
                 timer.strike(self._engine.loop)
@@ -415,7 +416,8 @@ class LoopCall(Call):
             self._alarmed = news
             after = max(0, math.ceil((first.when - self._engine.loop.time()) * 1000))
             payload = _codec.encode(first.number)
-            self._engine.send(Alarm(self.id, self.attempt, self.next_seq, TIMER, payload, after))
+            alarm = Alarm(self.id, self.attempt, self.next_seq, TIMER, payload, after, first.line)
+            self._engine.send(alarm)
 
     def _wanted(self) -> Wait | None:
         """What the tasks wait for that have not been woken."""
@@ -477,7 +479,7 @@ def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
 
 
 class LoopFuture(Future[Any]):
-    __slots__ = ("_args", "_call", "_kwargs", "_options", "seq", "waiters")
+    __slots__ = ("_args", "_call", "_kwargs", "_options", "line", "seq", "waiters")
 
     def __init__(
         self, call: LoopCall, name: str, args: Any, kwargs: Any, options: CallOptions | None, seq: int = -1
@@ -485,6 +487,7 @@ class LoopFuture(Future[Any]):
         super().__init__(name, call.new_identity())
         self._call = call
         self._args, self._kwargs, self._options = args, kwargs, options
+        self.line = None if seq >= 0 else source_line()
         self.begun = seq >= 0
         self.seq = seq
         self.waiters: list[Waiter | LoopRace] = []

@@ -29,6 +29,7 @@ from ._errors import Cancelled, NoCallContext
 from ._futures import Future, all_outcomes, ready
 from ._guests import Guests, check_all_asked
 from ._interrupts import Kept
+from ._lines import source_line
 from ._options import CallOptions
 from ._process import die, die_of_lanes
 from ._protocol import (
@@ -108,7 +109,7 @@ class ThreadCall(Call):
 
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _context.refuse_on_loop(service.name)
-        entry = self.claim(service.name, args, kwargs, service.call_options)
+        entry = self.claim(service.name, args, kwargs, service.call_options, source_line())
         seq = entry.seq
         if seq not in self.inbox:
             self._lane.park(self, [entry], [seq])
@@ -161,7 +162,7 @@ class ThreadCall(Call):
 
 
 class ThreadFuture(Future[Any]):
-    __slots__ = ("_args", "_call", "_kwargs", "_options", "seq")
+    __slots__ = ("_args", "_call", "_kwargs", "_line", "_options", "seq")
 
     def __init__(
         self, call: ThreadCall | Guests, name: str, args: Any, kwargs: Any, options: CallOptions | None
@@ -169,6 +170,7 @@ class ThreadFuture(Future[Any]):
         super().__init__(name, call.root.new_identity() if call is call.root else None)
         self._call = call
         self._args, self._kwargs, self._options = args, kwargs, options
+        self._line = source_line()
         self.seq = -1
 
     def begin(self) -> None:
@@ -176,7 +178,7 @@ class ThreadFuture(Future[Any]):
             return
         self._check()
         self.begun = True
-        entry = self._call.claim(self.__name__, self._args, self._kwargs, self._options)
+        entry = self._call.claim(self.__name__, self._args, self._kwargs, self._options, self._line)
         self.seq = entry.seq
         self._args, self._kwargs = (), {}
         if entry.seq not in self._call.root.inbox:

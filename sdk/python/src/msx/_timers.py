@@ -15,12 +15,12 @@ import math
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
+
+from ._lines import source_line
 
 if TYPE_CHECKING:
     from ._tasks import LoopCall
 
-IDENT = crc32(b"asyncio timer")
 _MAKERS = {"asyncio.timeouts", "asyncio.tasks", "asyncio.futures"}
 
 
@@ -31,6 +31,7 @@ class Timer:
         self, call: LoopCall, number: int, callback: Callable[..., Any], args: Any, context: Context
     ) -> None:
         self.call, self.number = call, number
+        self.line = source_line()
         self._callback, self._args, self.context = callback, args, context
         self.handle: asyncio.TimerHandle | None = None
 

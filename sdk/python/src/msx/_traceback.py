@@ -59,9 +59,3 @@ def stack_of_thread(thread: threading.Thread) -> str:
     """Where a thread is; the outer frames of a very deep stack are left out."""
     stack = format_frame(sys._current_frames().get(thread.ident or 0))
     return stack if len(stack) <= STACK_CHARS_MAX else "…" + stack[-STACK_CHARS_MAX:]
-
-
-def caller_line() -> str:
-    """`file:line` of the innermost frame of the user's."""
-    frames = user_frames(traceback.extract_stack())
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
