@@ -469,7 +469,7 @@ def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
     batch: list[Entry] = []
     size = 0
     for entry in entries:
-        entry_size = len(entry.payload) + len(entry.service) * 4 + 32
+        entry_size = len(entry.payload) + (len(entry.service) + len(entry.line or "")) * 4 + 32
         size += entry_size
         if batch and size > limit:
             yield batch

@@ -288,7 +288,7 @@ class Lane:
     def _serve_all(self) -> None:
         while (received := self._receive()) is not None:
             ordinal, message = received
-            if isinstance(message, Resume):
+            if isinstance(message, (Resume, Evict)):
                 continue  # a guest has asked for it, and it comes too late
             if not isinstance(message, Run):
                 raise ProtocolError(f"{type(message).__name__} came on an idle lane")
