@@ -15,6 +15,7 @@ mod report;
 mod retry;
 #[cfg(test)]
 mod simulation;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -38,6 +39,7 @@ use crate::registry::Names;
 use closing::Stage;
 use idempotency::Keys;
 use retry::{Budget, Jitter};
+use streams::Streams;
 use timers::Timers;
 use turns::Turns;
 
@@ -99,6 +101,8 @@ pub enum Event {
     },
     /// Whoever asked does not wait any more.
     Cancel(CallKey),
+    /// Whoever asked for this root has taken one more item of it.
+    Took(CallKey),
     /// msx stops: no more root calls. Those that were admitted go on, with the calls that they make.
     Close,
     /// They had their time: what has not ended fails now, and holds no instance back any more.
@@ -133,6 +137,11 @@ pub enum Effect {
     Answer {
         token: u64,
         answer: Answer,
+    },
+    /// The next item of a root that is a stream.
+    Item {
+        token: u64,
+        item: Bytes,
     },
     /// The root call of this token was cancelled: it has no answer.
     Forget {
@@ -204,6 +213,10 @@ pub struct Core {
     names: Names,
     /// What a memo is called on the wire.
     memo_name: ServiceName,
+    /// The same of what belongs to streams.
+    next_name: ServiceName,
+    room_name: ServiceName,
+    streams: Streams,
     calls: Calls,
     timers: Timers,
     jitter: Jitter,
@@ -241,6 +254,9 @@ impl Core {
             by_name,
             names,
             memo_name: ServiceName::new("msx.run"),
+            next_name: ServiceName::new(streams::NEXT),
+            room_name: ServiceName::new(streams::ROOM),
+            streams: Streams::default(),
             calls: Calls::default(),
             timers: Timers::default(),
             jitter: Jitter::default(),
@@ -268,6 +284,7 @@ impl Core {
         self.admit(service)?;
         let call = self.calls.add_root(service, arguments, token, now);
         self.note_queued(call, now);
+        self.open_root_stream(call, token, options.as_deref());
         self.give_options(now, call, options);
         self.begin(now, call, out);
         self.pump(now, out);
@@ -332,6 +349,7 @@ impl Core {
             }
             Event::Orchestrated { call, outcome } => self.end(now, call, outcome, out),
             Event::Cancel(call) => self.cancel(now, call, out),
+            Event::Took(call) => self.on_took(now, call, out),
             Event::Close => self.close(),
             Event::Abandon => self.abandon(now, out),
             Event::Tick => self.on_tick(now, out),
@@ -410,7 +428,8 @@ impl Core {
         let via = parent.and_then(|(parent, _)| self.calls.get(parent)).map(|parent| parent.service);
         let via = via.map(|service| self.service(service).setup.name.clone());
         let id = self.calls.get(key).map(|call| self.calls.id_of(call).text())?;
-        Some(ToWorker::Run { call: key, attempt, arguments, via, results: self.recorded(key), id, remaining })
+        let (results, yielded) = (self.recorded(key), self.yielded(key));
+        Some(ToWorker::Run { call: key, attempt, arguments, via, results, id, remaining, yielded })
     }
 
     fn recorded(&self, key: CallKey) -> Vec<Recorded> {
@@ -427,6 +446,8 @@ impl Core {
             Asked::Service(service) => self.service(*service).setup.name.clone(),
             Asked::Unknown(name) => name.clone(),
             Asked::Memo => self.memo_name.clone(),
+            Asked::Next(_) => self.next_name.clone(),
+            Asked::Room => self.room_name.clone(),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
 use crate::protocol::worker::{Alarm, CallOptions, Wait};
 
 use super::children::Children;
+use super::stream::items_in;
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,10 @@ pub enum Asked {
     Unknown(ServiceName),
     /// The result of `msx.run`.
     Memo,
+    /// The next items of the stream of this seq.
+    Next(u32),
+    /// Room for more items of the stream that the call itself is.
+    Room,
 }
 
 /// One child call or memo, found by its seq.
@@ -56,6 +61,12 @@ pub enum Child {
         service: ServiceId,
         ident: u32,
         /// Number of the wait that waits for it.
+        wait: u32,
+    },
+    /// What the hub gives without a call: items of a stream, or room for them.
+    Awaited {
+        asked: Asked,
+        ident: u32,
         wait: u32,
     },
     Recorded {
@@ -156,6 +167,10 @@ impl Call {
         self.children.set(seq, Child::Pending { call, service, ident, wait: 0 });
     }
 
+    pub fn add_awaited(&mut self, seq: u32, asked: Asked, ident: u32) {
+        self.children.set(seq, Child::Awaited { asked, ident, wait: 0 });
+    }
+
     /// Records the answer of a child that could not be made.
     pub fn add_refused(&mut self, seq: u32, asked: Asked, ident: u32, outcome: Outcome) {
         self.completed.push(seq);
@@ -181,10 +196,10 @@ impl Call {
     /// Records the result of a pending child.
     pub fn record(&mut self, seq: u32, outcome: Outcome) -> Suspension {
         if let Some(child) = self.children.get_mut(seq)
-            && let Child::Pending { service, ident, wait, .. } = *child
+            && let Some((asked, ident, wait)) = child.unanswered()
         {
             self.recorded_bytes += bytes_of(&outcome);
-            *child = Child::Recorded { asked: Asked::Service(service), ident, outcome };
+            *child = Child::Recorded { asked, ident, outcome };
             self.completed.push(seq);
             if wait == self.wait_number && wait > 0 {
                 self.missing = self.missing.saturating_sub(1);
@@ -200,7 +215,8 @@ impl Call {
         self.alarm = None;
         let mut pending = 0;
         for seq in &wait.seqs {
-            if let Some(Child::Pending { wait, .. }) = self.children.get_mut(*seq)
+            if let Some(Child::Pending { wait, .. } | Child::Awaited { wait, .. }) =
+                self.children.get_mut(*seq)
                 && *wait != self.wait_number
             {
                 *wait = self.wait_number;
@@ -273,6 +289,7 @@ impl Call {
             self.children.set(*seq, child);
         }
         self.completed = kept;
+        self.drop_streams_of(&before);
         pending
     }
 
@@ -280,7 +297,24 @@ impl Call {
     pub fn pending_child(&self, seq: u32) -> Option<CallKey> {
         match self.child(seq)? {
             Child::Pending { call, .. } => Some(*call),
-            Child::Recorded { .. } | Child::Untold => None,
+            Child::Awaited { .. } | Child::Recorded { .. } | Child::Untold => None,
+        }
+    }
+
+    /// How many items of the stream of this seq its recorded pulls have.
+    pub fn items_of(&self, stream: u32) -> u64 {
+        let pulls = self.recorded().filter(|(_, asked, ..)| **asked == Asked::Next(stream));
+        pulls.map(|(.., outcome)| items_in(outcome)).sum()
+    }
+
+    /// A stream is begun anew if items of it were forgotten: they are not kept anywhere else.
+    fn drop_streams_of(&mut self, forgotten: &Children) {
+        let streams: Vec<u32> = forgotten.values().filter_map(Child::stream).collect();
+        for stream in streams {
+            if let Some(Child::Recorded { outcome, .. }) = self.children.take(stream) {
+                self.recorded_bytes -= bytes_of(&outcome);
+                self.completed.retain(|seq| *seq != stream);
+            }
         }
     }
 
@@ -292,9 +326,16 @@ impl Call {
     /// Children that have not ended, and that the call waits for now.
     pub fn awaited_children(&self) -> impl Iterator<Item = CallKey> {
         self.children.values().filter_map(|child| match child {
-            Child::Pending { call, wait, .. } if *wait == self.wait_number && *wait > 0 => Some(*call),
+            Child::Pending { call, wait, .. } if self.is_awaited(*wait) => Some(*call),
+            Child::Awaited { asked: Asked::Next(stream), wait, .. } if self.is_awaited(*wait) => {
+                self.pending_child(*stream)
+            }
             _ => None,
         })
+    }
+
+    fn is_awaited(&self, wait: u32) -> bool {
+        wait == self.wait_number && wait > 0
     }
 
     /// How many children and memos it has made.
@@ -306,8 +347,28 @@ impl Call {
     pub fn pending_children(&self) -> impl Iterator<Item = CallKey> {
         self.children.values().filter_map(|child| match child {
             Child::Pending { call, .. } => Some(*call),
-            Child::Recorded { .. } | Child::Untold => None,
+            Child::Awaited { .. } | Child::Recorded { .. } | Child::Untold => None,
         })
+    }
+}
+
+impl Child {
+    /// What it asked for, its ident and the wait for it, as long as it has no answer.
+    fn unanswered(&self) -> Option<(Asked, u32, u32)> {
+        match self {
+            Self::Pending { service, ident, wait, .. } => Some((Asked::Service(*service), *ident, *wait)),
+            Self::Awaited { asked, ident, wait } => Some((asked.clone(), *ident, *wait)),
+            Self::Recorded { .. } | Self::Untold => None,
+        }
+    }
+
+    /// The stream that it is a pull of.
+    fn stream(&self) -> Option<u32> {
+        match self {
+            Self::Awaited { asked: Asked::Next(stream), .. }
+            | Self::Recorded { asked: Asked::Next(stream), .. } => Some(*stream),
+            _ => None,
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Fault {
     NonDeterminism(String),
     LimitExceeded(String),
     Cancelled(String),
+    /// It was asked for in a way that it is not made for.
+    Usage(String),
     /// Its idempotency key belongs to another call; and why it cannot be the same one.
     IdempotencyConflict(&'static str),
 }
@@ -48,6 +50,7 @@ impl Fault {
             Self::ServiceUnavailable(text) => RemoteError::service_unavailable(service, text),
             Self::InstanceDied(text) => RemoteError::instance_died(service, text),
             Self::NonDeterminism(text) => RemoteError::non_determinism(service, text),
+            Self::Usage(text) => RemoteError::usage(service, text),
             Self::Cancelled(text) => RemoteError::cancelled(service, text),
             Self::LimitExceeded(text) => RemoteError::limit_exceeded(service, text),
             Self::IdempotencyConflict(why) => RemoteError::idempotency_conflict(

@@ -5,6 +5,7 @@ mod call;
 mod children;
 mod fault;
 pub mod history;
+pub mod stream;
 mod tree;
 
 pub use call::{Asked, Call, Child, Place, Suspension};

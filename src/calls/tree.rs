@@ -201,7 +201,8 @@ impl Calls {
         self.roots.remove(&key).map(|root| root.token)
     }
 
-    fn record(&mut self, parent: CallKey, seq: u32, outcome: Outcome) -> Ended {
+    /// Records an answer in the call that asked for it.
+    pub fn record(&mut self, parent: CallKey, seq: u32, outcome: Outcome) -> Ended {
         let Some(root) = self.get(parent).map(|call| call.root) else { return Ended::Orphan };
         self.count_recorded(root, &outcome);
         let Some(waiting) = self.get_mut(parent) else { return Ended::Orphan };

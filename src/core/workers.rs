@@ -22,7 +22,7 @@ fn shown(summary: &str) -> String {
 /// A sender: the call of this attempt, on this lane of this instance.
 #[derive(Clone, Copy)]
 pub(super) struct Sender {
-    instance: InstanceId,
+    pub(super) instance: InstanceId,
     lane: u32,
     pub(super) call: CallKey,
     attempt: u32,
@@ -53,6 +53,10 @@ impl Core {
             FromWorker::GiveBack { call, attempt } => self.on_given_back(now, sender(call, attempt)),
             FromWorker::Summary { call, attempt, text } => self.on_summary(sender(call, attempt), &text),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
+            FromWorker::Item { call, attempt, index, item } => {
+                self.on_item(now, sender(call, attempt), index, item, out)
+            }
+            FromWorker::Close { call, attempt, seq } => self.on_close(now, sender(call, attempt), seq, out),
             FromWorker::Alarm { call, attempt, alarm } => self.on_alarm(now, sender(call, attempt), alarm),
             FromWorker::Listen { call, attempt, seqs } => {
                 self.on_listen(now, sender(call, attempt), seqs, out)
@@ -169,7 +173,7 @@ impl Core {
             self.dispatcher(sender.instance.service).pace.saw_child();
         }
         for entry in entries {
-            if let Err(fault) = self.add_child(now, sender.call, entry, out) {
+            if let Err(fault) = self.add_entry(now, sender.call, entry, out) {
                 self.fail(now, sender.call, fault, out);
                 return self.on_late_calls(sender, wait.is_some(), out);
             }
@@ -259,6 +263,19 @@ impl Core {
         (instance.parked.len() > instance.max_parked as usize).then(|| instance.victim()).flatten()
     }
 
+    fn add_entry(
+        &mut self,
+        now: Instant,
+        parent: CallKey,
+        entry: Entry,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Fault> {
+        match super::streams::asked_for(&entry) {
+            Some(asked) => self.add_awaited(now, parent, &entry, asked, out),
+            None => self.add_child(now, parent, entry, out),
+        }
+    }
+
     /// Makes the child of this entry, or attaches to the one that has its seq.
     fn add_child(
         &mut self,
@@ -280,6 +297,7 @@ impl Core {
             Ok(service) => match self.calls.add_child((parent, seq), service, ident, entry.arguments, now) {
                 Admission::Admitted(child) => {
                     self.note_queued(child, now);
+                    self.open_stream((parent, seq), entry.options.as_deref());
                     self.give_options(now, child, entry.options);
                     self.admit_child(now, child, service, out);
                     return Ok(());
@@ -310,7 +328,13 @@ impl Core {
     }
 
     /// Whether the call made this child already, in an earlier attempt. It must have been the same.
-    fn attaches(&self, parent: CallKey, seq: u32, asked: &Asked, ident: u32) -> Result<bool, Fault> {
+    pub(super) fn attaches(
+        &self,
+        parent: CallKey,
+        seq: u32,
+        asked: &Asked,
+        ident: u32,
+    ) -> Result<bool, Fault> {
         let Some(call) = self.calls.get(parent) else { return Ok(true) };
         let (asked_before, ident_before) = match call.child(seq) {
             None if call.would_skip(seq, UNTOLD_MAX) => {
@@ -320,7 +344,9 @@ impl Core {
             }
             None | Some(Child::Untold) => return Ok(false),
             Some(Child::Pending { service, ident, .. }) => (Asked::Service(*service), *ident),
-            Some(Child::Recorded { asked, ident, .. }) => (asked.clone(), *ident),
+            Some(Child::Awaited { asked, ident, .. } | Child::Recorded { asked, ident, .. }) => {
+                (asked.clone(), *ident)
+            }
         };
         if asked_before == *asked && ident_before == ident {
             return Ok(true);

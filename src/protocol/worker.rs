@@ -50,6 +50,8 @@ pub enum ToWorker {
         id: String,
         /// How long its caller still waits.
         remaining: Option<Duration>,
+        /// Of a stream: how many items its caller has, or will have without it.
+        yielded: Option<u64>,
     },
     Resume {
         call: CallKey,
@@ -167,6 +169,19 @@ pub enum FromWorker {
         attempt: u32,
         seqs: Vec<u32>,
     },
+    /// An item of a stream, the one of this number from 0 on.
+    Item {
+        call: CallKey,
+        attempt: u32,
+        index: u64,
+        item: Bytes,
+    },
+    /// The call takes no more items of the stream of this seq.
+    Close {
+        call: CallKey,
+        attempt: u32,
+        seq: u32,
+    },
     /// What the call says that it is about.
     Summary {
         call: CallKey,
@@ -240,8 +255,8 @@ pub fn whole_message(buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
 impl ToWorker {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Run { call, attempt, arguments, via, results, id, remaining } => {
-                message(out, 32, 8, |out| {
+            Self::Run { call, attempt, arguments, via, results, id, remaining, yielded } => {
+                message(out, 32, 8 + usize::from(yielded.is_some()), |out| {
                     head(out, *call, *attempt);
                     bin(out, arguments);
                     match via {
@@ -261,6 +276,9 @@ impl ToWorker {
                     match remaining {
                         Some(time) => uint(out, u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
                         None => ok(encode::write_nil(out)),
+                    }
+                    if let Some(yielded) = yielded {
+                        uint(out, *yielded);
                     }
                 })
             }
@@ -318,7 +336,9 @@ impl FromWorker {
             (54, 3..) => Self::Summary { call, attempt, text: fields.text()? },
             (56, 3..) => Self::Listen { call, attempt, seqs: fields.seqs()? },
             (57, 6..) => Self::Alarm { call, attempt, alarm: fields.alarm(keep)? },
-            (48..=54 | 56..=57, _) => return Err(DecodeError::Malformed { tag }),
+            (58, 4..) => Self::Item { call, attempt, index: fields.uint()?, item: fields.payload(keep)? },
+            (59, 3..) => Self::Close { call, attempt, seq: fields.uint32()? },
+            (48..=54 | 56..=59, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)

@@ -12,6 +12,7 @@ mod limits;
 mod load;
 mod options;
 mod seeing;
+mod streams;
 mod trees;
 mod values;
 
