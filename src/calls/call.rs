@@ -310,11 +310,17 @@ impl Call {
     /// A stream is begun anew if items of it were forgotten: they are not kept anywhere else.
     fn drop_streams_of(&mut self, forgotten: &Children) {
         let streams: Vec<u32> = forgotten.values().filter_map(Child::stream).collect();
-        for stream in streams {
-            if let Some(Child::Recorded { outcome, .. }) = self.children.take(stream) {
-                self.recorded_bytes -= bytes_of(&outcome);
-                self.completed.retain(|seq| *seq != stream);
-            }
+        streams.into_iter().for_each(|stream| self.drop_recorded(stream));
+    }
+
+    /// Forgets one recorded child.
+    pub fn drop_recorded(&mut self, seq: u32) {
+        if !matches!(self.child(seq), Some(Child::Recorded { .. })) {
+            return;
+        }
+        if let Some(Child::Recorded { outcome, .. }) = self.children.take(seq) {
+            self.recorded_bytes -= bytes_of(&outcome);
+            self.completed.retain(|completed| *completed != seq);
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Stream {
     pub room: Option<u32>,
     /// No more items will come.
     pub is_over: bool,
+    /// Its caller has left it, and what it had not taken is gone.
+    pub is_closed: bool,
     /// Of a root: who asked. Items go there at once, and are here until they are taken there.
     pub token: Option<u64>,
 }
@@ -52,6 +54,13 @@ impl Stream {
 
     pub fn has_room(&self) -> bool {
         self.items.len() <= ROOM_ITEMS && self.bytes <= ROOM_BYTES
+    }
+
+    /// Its caller takes no more; answers the pulls that still wait.
+    pub fn close(&mut self) -> VecDeque<u32> {
+        (self.is_over, self.is_closed, self.bytes) = (true, true, 0);
+        self.items.clear();
+        std::mem::take(&mut self.pulls)
     }
 
     pub fn pop(&mut self) -> Option<Bytes> {

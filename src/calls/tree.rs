@@ -228,6 +228,17 @@ impl Calls {
         dropped
     }
 
+    /// Forgets one recorded child of a call that is tried again.
+    pub fn drop_recorded(&mut self, key: CallKey, seq: u32) {
+        let Some(call) = self.get_mut(key) else { return };
+        let held = call.recorded_bytes;
+        call.drop_recorded(seq);
+        let (root, freed) = (call.root, held - call.recorded_bytes);
+        if let Some(root) = self.roots.get_mut(&root) {
+            root.recorded_bytes = root.recorded_bytes.saturating_sub(freed);
+        }
+    }
+
     /// Whether the root holds more recorded results than it may.
     pub fn holds_too_much(&self, root: CallKey) -> Option<Fault> {
         let held = self.roots.get(&root)?.recorded_bytes;

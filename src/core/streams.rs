@@ -45,6 +45,16 @@ impl Streams {
         self.retain(key, |_| false);
     }
 
+    fn closed_for(&self, consumer: CallKey) -> Vec<u32> {
+        let range = Consumer::Call(consumer, 0)..=Consumer::Call(consumer, u32::MAX);
+        let closed = self.0.range(range).filter(|(_, stream)| stream.is_closed);
+        let seqs = closed.filter_map(|(of, _)| match of {
+            Consumer::Call(_, seq) => Some(*seq),
+            Consumer::Root(_) => None,
+        });
+        seqs.collect()
+    }
+
     fn retain(&mut self, consumer: CallKey, keep: impl Fn(u32) -> bool) {
         let range = Consumer::Call(consumer, 0)..=Consumer::Call(consumer, u32::MAX);
         let gone: Vec<Consumer> = self.0.range(range).map(|(of, _)| *of).collect();
@@ -229,11 +239,12 @@ impl Core {
 
     /// The caller takes no more: what yields them is cancelled.
     pub(super) fn on_close(&mut self, now: Instant, sender: Sender, seq: u32, out: &mut Vec<Effect>) {
-        let consumer = Consumer::Call(sender.call, seq);
-        let (true, Some(stream)) = (self.is_current(sender), self.streams.0.remove(&consumer)) else {
+        if !self.is_current(sender) {
             return;
-        };
-        for pull in stream.pulls {
+        }
+        let stream = self.streams.0.get_mut(&Consumer::Call(sender.call, seq));
+        let Some(pulls) = stream.map(Stream::close) else { return };
+        for pull in pulls {
             self.give(now, sender.call, pull, answer(true, &[]), out);
         }
         let Some(producer) = self.calls.get(sender.call).and_then(|call| call.pending_child(seq)) else {
@@ -243,8 +254,12 @@ impl Core {
         self.give(now, sender.call, seq, Outcome::Value(Bytes::from_static(NIL)), out);
     }
 
-    /// A call that is tried again begins those streams anew of which it has forgotten items.
+    /// A call that is tried again begins those streams anew of which it has forgotten items, or has left some: an exception
+    /// leaves a loop, too.
     pub(super) fn forget_dropped_streams(&mut self, key: CallKey) {
+        for seq in self.streams.closed_for(key) {
+            self.calls.drop_recorded(key, seq);
+        }
         let Some(call) = self.calls.get(key) else { return };
         self.streams.retain(key, |seq| {
             call.pending_child(seq).is_some() || call.recorded().any(|(known, ..)| known == seq)

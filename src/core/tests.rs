@@ -2,6 +2,7 @@
 
 mod ahead;
 mod options;
+mod streams;
 
 use std::time::{Duration, Instant};
 

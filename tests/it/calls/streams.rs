@@ -220,8 +220,8 @@ fn the_command_line_prints_each_item_at_once(project: &Project) {
     assert_eq!(call.wait().unwrap().code(), Some(130));
     wait_for("the end of the generator", || (project.marks("printed.left") > 0).then_some(()));
 
-    assert_eq!(project.hub.call(&["words", "1"]), "to\nbe\nor");
-    assert_eq!(project.hub.call(&["words", "1", "--json"]), "\"to\"\n\"be\"\n\"or\"");
+    assert_eq!(project.hub.call(&["Words", "1"]), "to\nbe\nor");
+    assert_eq!(project.hub.call(&["Words", "1", "--json"]), "\"to\"\n\"be\"\n\"or\"");
     let (code, stderr) = project.hub.call_fails(&["count", "2", "true"]);
     assert_eq!(code, 1);
     assert!(stderr.contains("makers.Odd: 2"), "{stderr}");
@@ -246,7 +246,7 @@ fn the_gateway_answers_by_lines(project: &Project) {
 
 fn the_gateway_answers_by_events(project: &Project) {
     let mut client = Http::connect(&project.hub.gateway());
-    let response = client.post_with("/call/words", &[("accept", "text/event-stream")], r#"{"times": 1}"#);
+    let response = client.post_with("/call/Words", &[("accept", "text/event-stream")], r#"{"times": 1}"#);
     assert_eq!(response.header("content-type"), "text/event-stream");
     let events = "data: \"to\"\n\ndata: \"be\"\n\ndata: \"or\"\n\nevent: end\ndata: null\n\n";
     assert_eq!(response.body, events);
