@@ -22,7 +22,7 @@ use blocks::{Block, Command};
 use console::Console;
 
 /// The guides. Beside them stand documents without examples for a shell.
-const GUIDES: [&str; 14] = [
+const GUIDES: [&str; 15] = [
     "autoscaling",
     "calls",
     "connect",
@@ -34,6 +34,7 @@ const GUIDES: [&str; 14] = [
     "running",
     "seeing-calls",
     "services",
+    "streams",
     "supervision",
     "testing",
     "values",
@@ -58,6 +59,11 @@ fn calls() {
 #[test]
 fn connect() {
     follow(&Sandbox::new(), "docs/connect.md");
+}
+
+#[test]
+fn streams() {
+    follow(&Sandbox::new(), "docs/streams.md");
 }
 
 #[test]

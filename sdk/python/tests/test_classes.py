@@ -82,7 +82,6 @@ class Outer:
     [
         (NoCall, "it has no __call__"),
         (Wants, "its __init__ wants the argument 'path', but is called without any"),
-        (Generates, "generators are not yet supported"),
         (Outer.Inner, "it is defined inside of a class"),
     ],
 )

@@ -80,14 +80,6 @@ class Thing:
         pass
 
 
-def generator():
-    yield 1
-
-
-async def async_generator():
-    yield 1
-
-
 def nested():
     def inner():
         pass
@@ -102,8 +94,6 @@ def nested():
         (Thing.method, "make a service of Thing.method: it is a method"),
         (Thing().method, "it is of type method"),
         (staticmethod(nested), "it is a method"),
-        (generator, "generators are not yet supported"),
-        (async_generator, "generators are not yet supported"),
         (nested(), "nested.<locals>.inner: it is defined inside of a function"),
         (lambda: 1, "a lambda has no name"),
         (functools.partial(nested), "it is of type partial"),

@@ -15,8 +15,8 @@ from concurrent.futures import Future as Waiting
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from . import _registry
-from ._errors import InstanceDied, ServiceUnavailable
+from . import _codec, _registry
+from ._errors import InstanceDied, ServiceUnavailable, UsageError
 from ._interrupts import Kept
 from ._loop import LoopEngine
 from ._protocol import (
@@ -38,6 +38,7 @@ from ._protocol import (
 )
 from ._remote import encode_error
 from ._replay import Outcome
+from ._streams import NEXT
 from ._tasks import LoopRuntime
 from ._threads import Lane as ThreadLane
 from ._threads import ThreadRuntime
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from ._service import Service
 
 LIMIT = 32 * 1024 * 1024
+NO_STREAMS = "{service} is a generator, and the hub of msx.testing cannot stream: test it in plain mode, without the hub"
 QUEUED, RUNNING, PARKED, UNWINDING, EVICTED, DONE = range(6)
 
 
@@ -297,7 +299,13 @@ class Machine:
         for entry in message.entries:
             if entry.seq not in call.children:
                 call.children.add(entry.seq)
-                self._admit(HubCall(0, entry.service, entry.payload, (call, entry)))
+                child = HubCall(0, entry.service, entry.payload, (call, entry))
+                if (entry.options or {}).get("stream"):
+                    self._fail(child, UsageError(NO_STREAMS.format(service=entry.service)))
+                elif entry.service == NEXT:
+                    self._finish(child, (True, _codec.encode([True, []])))
+                else:
+                    self._admit(child)
         if message.wait is None:
             return
         call.wait = message.wait
