@@ -67,11 +67,6 @@ class Wants:
     def __call__(self): ...
 
 
-class Generates:
-    def __call__(self):
-        yield 1
-
-
 class Outer:
     class Inner:
         def __call__(self): ...

@@ -46,7 +46,8 @@ def request(
     if "timeout" in options:
         bounds.append(options["timeout"])
     bound = min(bounds, default=None)
-    head = msgspec.msgpack.encode((service, bound, options.get("idempotency_key"), stream))
+    fields = (service, bound, options.get("idempotency_key"))
+    head = msgspec.msgpack.encode((*fields, True) if stream else fields)
     length = len(head) + len(payload)
     # In HTTP/1.0 items come as they are, not in chunks, and the connection ends with the stream.
     version = b"1.0" if stream else b"1.1"

@@ -38,7 +38,7 @@ from ._protocol import (
 )
 from ._remote import encode_error
 from ._replay import Outcome
-from ._streams import NEXT
+from ._streams import NEXT, NO_STREAMS
 from ._tasks import LoopRuntime
 from ._threads import Lane as ThreadLane
 from ._threads import ThreadRuntime
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from ._service import Service
 
 LIMIT = 32 * 1024 * 1024
-NO_STREAMS = "{service} is a generator, and the hub of msx.testing cannot stream: test it in plain mode, without the hub"
 QUEUED, RUNNING, PARKED, UNWINDING, EVICTED, DONE = range(6)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NO_STREAMS = "{service} is a generator, and the hub of msx.testing cannot stream; without it, plain mode can"
 NEXT, ROOM = "msx.next", "msx.room"
 # A generator asks for room after so many items, or bytes of them.
 ITEMS_AHEAD = 64
