@@ -30,12 +30,12 @@ def endless(name: str, pause: float = 0) -> Iterator[int]:
 
 
 @microservice
-async def aendless(name: str) -> AsyncIterator[int]:
+async def aendless(name: str, size: int = 0) -> AsyncIterator[Any]:
     number = 0
     try:
         while True:
             mark(f"{name}.made")
-            yield number
+            yield "x" * size if size else number
             number += 1
     finally:
         mark(f"{name}.left")
