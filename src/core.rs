@@ -17,6 +17,7 @@ mod report;
 mod retry;
 #[cfg(test)]
 mod simulation;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -41,6 +42,7 @@ use closing::Stage;
 use idempotency::Keys;
 use paused::Paused;
 use retry::{Budget, Jitter};
+use streams::Streams;
 use timers::Timers;
 use turns::Turns;
 
@@ -103,6 +105,8 @@ pub enum Event {
     },
     /// Whoever asked does not wait any more.
     Cancel(CallKey),
+    /// Whoever asked for this root has taken one more item of it.
+    Took(CallKey),
     /// msx stops: no more root calls. Those that were admitted go on, with the calls that they make.
     Close,
     /// They had their time: what has not ended fails now, and holds no instance back any more.
@@ -137,6 +141,11 @@ pub enum Effect {
     Answer {
         token: u64,
         answer: Answer,
+    },
+    /// The next item of a root that is a stream.
+    Item {
+        token: u64,
+        item: Bytes,
     },
     /// The root call of this token was cancelled: it has no answer.
     Forget {
@@ -223,6 +232,10 @@ pub struct Core {
     names: Names,
     /// What a memo is called on the wire.
     memo_name: ServiceName,
+    /// The same of what belongs to streams.
+    next_name: ServiceName,
+    room_name: ServiceName,
+    streams: Streams,
     calls: Calls,
     timers: Timers,
     jitter: Jitter,
@@ -267,6 +280,9 @@ impl Core {
             by_name,
             names,
             memo_name: ServiceName::new("msx.run"),
+            next_name: ServiceName::new(streams::NEXT),
+            room_name: ServiceName::new(streams::ROOM),
+            streams: Streams::default(),
             calls: Calls::default(),
             timers: Timers::default(),
             jitter: Jitter::default(),
@@ -298,6 +314,7 @@ impl Core {
         self.admit(service)?;
         let call = self.calls.add_root(service, arguments, token, now);
         self.note_queued(call, now);
+        self.open_root_stream(call, token, options.as_deref());
         self.give_options(now, call, options);
         self.begin(now, call, out);
         self.pump(now, out);
@@ -362,6 +379,7 @@ impl Core {
             }
             Event::Orchestrated { call, outcome } => self.end(now, call, outcome, out),
             Event::Cancel(call) => self.cancel(now, call, out),
+            Event::Took(call) => self.on_took(now, call, out),
             Event::Close => self.close(now, out),
             Event::Abandon => self.abandon(now, out),
             Event::Tick => self.on_tick(now, out),
@@ -437,8 +455,8 @@ impl Core {
         let call = self.calls.get(key)?;
         let (id, batch) = (self.calls.id_of(call).text(), call.batch.as_ref());
         let batch = batch.map(|batch| batch.members.len() as u32);
-        let results = self.recorded(key);
-        Some(ToWorker::Run { call: key, attempt, arguments, via, results, id, remaining, batch })
+        let (results, yielded) = (self.recorded(key), self.yielded(key));
+        Some(ToWorker::Run { call: key, attempt, arguments, via, results, id, remaining, yielded, batch })
     }
 
     fn recorded(&self, key: CallKey) -> Vec<Recorded> {
@@ -456,6 +474,8 @@ impl Core {
             Asked::Service(service) => self.service(*service).setup.name.clone(),
             Asked::Unknown(name) => name.clone(),
             Asked::Memo => self.memo_name.clone(),
+            Asked::Next(_) => self.next_name.clone(),
+            Asked::Room => self.room_name.clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Between a call that arrives here and a lane there is no task, channel or wake-up. Messages are gathered per lane
 //! and flushed once per turn of the loop. Whoever is on another thread pushes a command into the inbox.
 
+mod items;
 mod local;
 mod looking;
 
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use crate::core::{Answer, Core, Event, Reason, Refusal, ServiceReport, TICK};
@@ -25,6 +26,7 @@ use crate::model::{CallKey, InstanceId, ServiceId};
 use crate::protocol::worker::{CallOptions, Channels, FromControl, ToControl};
 use local::Local;
 
+pub use items::{Part, Render, body as items_body};
 pub use looking::{STACKS_BOUND, Silent};
 
 /// What the shard tells the rest of the hub.
@@ -57,7 +59,7 @@ enum Command {
     Attach { event: Event, instance: InstanceId, lanes: usize, channels: Channels },
     Gone { instance: InstanceId, reason: String },
     Control { instance: InstanceId, message: ToControl },
-    Ask { ask: NewAsk, answer: oneshot::Sender<Answer>, key: Arc<Mutex<AskKey>> },
+    Ask { ask: NewAsk, waiter: Waiter, key: Arc<Mutex<AskKey>> },
     Report(oneshot::Sender<Vec<ServiceReport>>),
     Look(looking::Look),
     Serve { listener: TcpListener, router: Router },
@@ -70,6 +72,13 @@ pub struct NewAsk {
     pub service: ServiceId,
     pub arguments: Bytes,
     pub options: Option<Box<CallOptions>>,
+}
+
+/// Who waits for a root call.
+pub struct Waiter {
+    answer: oneshot::Sender<Answer>,
+    /// For the items, if it is a stream. Unbounded, as the core lets a stream go on only when they are taken.
+    items: Option<mpsc::UnboundedSender<Bytes>>,
 }
 
 /// Where an ask from another thread stands.
@@ -155,34 +164,28 @@ impl Shard {
 
     /// Starts a root call. Dropping the answer's future cancels the call.
     pub fn ask(&self, ask: NewAsk) -> Ask {
-        let (sender, receiver) = oneshot::channel();
-        let Some(local) = local::here() else {
-            return self.ask_from_afar(ask, receiver, sender);
+        let (answer, receiver) = oneshot::channel();
+        let streams = ask.options.as_ref().is_some_and(|options| options.stream);
+        let (items, items_receiver) = streams.then(mpsc::unbounded_channel).unzip();
+        let waiter = Waiter { answer, items };
+        let state = match local::here() {
+            None => self.ask_from_afar(ask, waiter),
+            Some(local) => match local.ask(ask, waiter) {
+                Ok(key) => State::Here(key),
+                Err((refusal, _)) => State::Refused(Some(refusal)),
+            },
         };
-        let state = match local.ask(ask, sender) {
-            Ok(key) => State::Here(key),
-            Err((refusal, _)) => State::Refused(Some(refusal)),
-        };
-        Ask { state, receiver, shard: self.clone() }
+        Ask { state, receiver, items: items_receiver, shard: self.clone() }
     }
 
-    fn ask_from_afar(
-        &self,
-        ask: NewAsk,
-        receiver: oneshot::Receiver<Answer>,
-        answer: oneshot::Sender<Answer>,
-    ) -> Ask {
-        let key = Arc::new(Mutex::new(AskKey::Sent));
-        let state = match self.inbox.commands.lock().len() < ASKS_MAX {
-            true => State::Away(key.clone()),
-            false => {
-                State::Refused(Some(refusal(Reason::QueueFull, "the hub does not keep up with its callers")))
-            }
-        };
-        if matches!(state, State::Away(_)) {
-            self.push(Command::Ask { ask, answer, key });
+    fn ask_from_afar(&self, ask: NewAsk, waiter: Waiter) -> State {
+        if self.inbox.commands.lock().len() >= ASKS_MAX {
+            let refused = refusal(Reason::QueueFull, "the hub does not keep up with its callers");
+            return State::Refused(Some(refused));
         }
-        Ask { state, receiver, shard: self.clone() }
+        let key = Arc::new(Mutex::new(AskKey::Sent));
+        self.push(Command::Ask { ask, waiter, key: key.clone() });
+        State::Away(key)
     }
 }
 
@@ -201,7 +204,37 @@ enum State {
 pub struct Ask {
     state: State,
     receiver: oneshot::Receiver<Answer>,
+    items: Option<mpsc::UnboundedReceiver<Bytes>>,
     shard: Shard,
+}
+
+impl Ask {
+    /// The next item, if it is a stream that goes on. It makes room for another one.
+    async fn next_item(&mut self) -> Option<Bytes> {
+        std::future::poll_fn(|context| self.poll_item(context)).await
+    }
+
+    fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(items) = &mut self.items else { return Poll::Ready(None) };
+        let item = std::task::ready!(items.poll_recv(context));
+        if let Some(key) = self.state.key().filter(|_| item.is_some()) {
+            self.shard.event(Event::Took(key));
+        }
+        Poll::Ready(item)
+    }
+}
+
+impl State {
+    fn key(&self) -> Option<CallKey> {
+        match self {
+            Self::Here(key) => Some(*key),
+            Self::Away(state) => match *state.lock() {
+                AskKey::Running(key) => Some(key),
+                AskKey::Sent | AskKey::Dropped => None,
+            },
+            Self::Refused(_) | Self::Answered => None,
+        }
+    }
 }
 
 impl Future for Ask {
@@ -287,14 +320,14 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
             local.attach(event, instance, lanes, channels)
         }
         Command::Control { instance, message } => local.control(instance, &message),
-        Command::Ask { ask, answer, key } => {
+        Command::Ask { ask, waiter, key } => {
             let mut state = key.lock();
             if matches!(*state, AskKey::Dropped) {
                 return;
             }
-            match local.ask(ask, answer) {
+            match local.ask(ask, waiter) {
                 Ok(call) => *state = AskKey::Running(call),
-                Err((refusal, answer)) => drop(answer.send(Answer::Refused(refusal))),
+                Err((refusal, waiter)) => drop(waiter.answer.send(Answer::Refused(refusal))),
             }
         }
         // The one who asked may have gone; then nobody needs the answer.

@@ -280,6 +280,15 @@ impl Dispatcher {
         able.min_by_key(|(_, i)| (i.running.len(), Reverse(i.last_used))).map(|(at, _)| at)
     }
 
+    /// A running call shows that it goes on: its run counts from here.
+    pub fn goes_on(&mut self, id: InstanceId, call: CallKey, now: Instant) {
+        self.pace.saw_child();
+        let running = self.instance(id).and_then(|instance| instance.running_mut(call));
+        if let Some(since) = running.map(|running| std::mem::replace(&mut running.since, now)) {
+            self.meter.busy += now.saturating_duration_since(since);
+        }
+    }
+
     /// A running call waits for another: it keeps its lane and gives its slot back.
     pub fn park(&mut self, id: InstanceId, call: CallKey, root_age: u64, now: Instant) -> bool {
         let Some(instance) = self.instance(id) else { return false };

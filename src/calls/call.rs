@@ -11,6 +11,7 @@ use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName};
 use crate::protocol::worker::{Alarm, CallOptions, Wait};
 
 use super::children::{Children, FREE_SEQ};
+use super::stream::items_in;
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,10 @@ pub enum Asked {
     Unknown(ServiceName),
     /// The result of `msx.run`.
     Memo,
+    /// The next items of the stream of this seq.
+    Next(u32),
+    /// Room for more items of the stream that the call itself is.
+    Room,
 }
 
 /// How a child was asked for, as far as it is known: for people who look for a difference.
@@ -70,6 +75,13 @@ pub enum Child {
         service: ServiceId,
         ident: u32,
         /// Number of the wait that waits for it.
+        wait: u32,
+        line: Option<Arc<str>>,
+    },
+    /// What the hub gives without a call: items of a stream, or room for them.
+    Awaited {
+        asked: Asked,
+        ident: u32,
         wait: u32,
         line: Option<Arc<str>>,
     },
@@ -187,6 +199,10 @@ impl Call {
         self.children.set(seq, Child::Pending { call, service, ident, wait: 0, line: None });
     }
 
+    pub fn add_awaited(&mut self, seq: u32, asked: Asked, ident: u32) {
+        self.children.set(seq, Child::Awaited { asked, ident, wait: 0, line: None });
+    }
+
     /// Records the answer of a child that could not be made.
     pub fn add_refused(&mut self, seq: u32, asked: Asked, ident: u32, outcome: Outcome) {
         self.completed.push(seq);
@@ -207,7 +223,7 @@ impl Call {
     /// Where in the program a child was asked for that was just added.
     pub fn note_line(&mut self, seq: u32, line: Option<Arc<str>>) {
         match self.children.get_mut(seq) {
-            Some(Child::Pending { line: known, .. }) => *known = line,
+            Some(Child::Pending { line: known, .. } | Child::Awaited { line: known, .. }) => *known = line,
             Some(Child::Recorded { request, .. }) => request.line = line,
             Some(Child::Untold) | None => (),
         }
@@ -232,12 +248,11 @@ impl Call {
     /// Records the result of a pending child.
     pub fn record(&mut self, seq: u32, outcome: Outcome) -> Suspension {
         if let Some(child) = self.children.get_mut(seq)
-            && let Child::Pending { service, ident, wait, line, .. } = child
+            && let Some((asked, ident, wait, line)) = child.unanswered()
         {
-            let (service, ident, wait) = (*service, *ident, *wait);
-            let request = Request { line: line.take(), arguments: Bytes::new() };
+            let request = Request { line, arguments: Bytes::new() };
             self.recorded_bytes += bytes_of(&outcome);
-            *child = Child::Recorded { asked: Asked::Service(service), ident, outcome, request };
+            *child = Child::Recorded { asked, ident, outcome, request };
             self.completed.push(seq);
             if wait == self.wait_number && wait > 0 {
                 self.missing = self.missing.saturating_sub(1);
@@ -253,7 +268,8 @@ impl Call {
         self.alarm = None;
         let mut pending = 0;
         for seq in &wait.seqs {
-            if let Some(Child::Pending { wait, .. }) = self.children.get_mut(*seq)
+            if let Some(Child::Pending { wait, .. } | Child::Awaited { wait, .. }) =
+                self.children.get_mut(*seq)
                 && *wait != self.wait_number
             {
                 *wait = self.wait_number;
@@ -325,7 +341,9 @@ impl Call {
     /// Forgets what was asked for from this number on (of one without order, that alone), and answers the children that
     /// nobody waits for any more.
     pub fn drop_from(&mut self, first: u32) -> Vec<CallKey> {
-        let is_kept = |seq: &u32| !is_from(first, *seq);
+        // A stream of which items are forgotten is begun anew: they are not kept anywhere else.
+        let broken: Vec<u32> = self.asked_from(first).filter_map(Child::stream).collect();
+        let is_kept = |seq: &u32| !is_from(first, *seq) && !broken.contains(seq);
         let kept: Vec<u32> = self.completed.iter().copied().filter(is_kept).collect();
         let pending: Vec<(u32, CallKey)> = self.children.pending().collect();
         let (kept_pending, dropped): (Vec<_>, Vec<_>) =
@@ -353,13 +371,37 @@ impl Call {
             self.children.set(*seq, child);
         }
         self.completed = kept;
+        self.drop_streams_of(&before);
     }
 
     /// The child of this number, if it has not ended.
     pub fn pending_child(&self, seq: u32) -> Option<CallKey> {
         match self.child(seq)? {
             Child::Pending { call, .. } => Some(*call),
-            Child::Recorded { .. } | Child::Untold => None,
+            Child::Awaited { .. } | Child::Recorded { .. } | Child::Untold => None,
+        }
+    }
+
+    /// How many items of the stream of this seq its recorded pulls have.
+    pub fn items_of(&self, stream: u32) -> u64 {
+        let pulls = self.recorded().filter(|(_, asked, ..)| **asked == Asked::Next(stream));
+        pulls.map(|(_, _, _, outcome, _)| items_in(outcome)).sum()
+    }
+
+    /// A stream is begun anew if items of it were forgotten: they are not kept anywhere else.
+    fn drop_streams_of(&mut self, forgotten: &Children) {
+        let streams: Vec<u32> = forgotten.values().filter_map(Child::stream).collect();
+        streams.into_iter().for_each(|stream| self.drop_recorded(stream));
+    }
+
+    /// Forgets one recorded child.
+    pub fn drop_recorded(&mut self, seq: u32) {
+        if !matches!(self.child(seq), Some(Child::Recorded { .. })) {
+            return;
+        }
+        if let Some(Child::Recorded { outcome, .. }) = self.children.take(seq) {
+            self.recorded_bytes -= bytes_of(&outcome);
+            self.completed.retain(|completed| *completed != seq);
         }
     }
 
@@ -371,9 +413,16 @@ impl Call {
     /// Children that have not ended, and that the call waits for now.
     pub fn awaited_children(&self) -> impl Iterator<Item = CallKey> {
         self.children.values().filter_map(|child| match child {
-            Child::Pending { call, wait, .. } if *wait == self.wait_number && *wait > 0 => Some(*call),
+            Child::Pending { call, wait, .. } if self.is_awaited(*wait) => Some(*call),
+            Child::Awaited { asked: Asked::Next(stream), wait, .. } if self.is_awaited(*wait) => {
+                self.pending_child(*stream)
+            }
             _ => None,
         })
+    }
+
+    fn is_awaited(&self, wait: u32) -> bool {
+        wait == self.wait_number && wait > 0
     }
 
     /// How many children and memos it has made.
@@ -385,7 +434,7 @@ impl Call {
     pub fn pending_children(&self) -> impl Iterator<Item = CallKey> {
         self.children.values().filter_map(|child| match child {
             Child::Pending { call, .. } => Some(*call),
-            Child::Recorded { .. } | Child::Untold => None,
+            Child::Awaited { .. } | Child::Recorded { .. } | Child::Untold => None,
         })
     }
 }
@@ -401,6 +450,28 @@ fn is_from(first: u32, seq: u32) -> bool {
     match first < FREE_SEQ {
         true => seq >= first && seq < FREE_SEQ,
         false => seq == first,
+    }
+}
+
+impl Child {
+    /// What it asked for, its ident, the wait for it and where it was asked, as long as it has no answer.
+    fn unanswered(&self) -> Option<(Asked, u32, u32, Option<Arc<str>>)> {
+        match self {
+            Self::Pending { service, ident, wait, line, .. } => {
+                Some((Asked::Service(*service), *ident, *wait, line.clone()))
+            }
+            Self::Awaited { asked, ident, wait, line } => Some((asked.clone(), *ident, *wait, line.clone())),
+            Self::Recorded { .. } | Self::Untold => None,
+        }
+    }
+
+    /// The stream that it is a pull of.
+    fn stream(&self) -> Option<u32> {
+        match self {
+            Self::Awaited { asked: Asked::Next(stream), .. }
+            | Self::Recorded { asked: Asked::Next(stream), .. } => Some(*stream),
+            _ => None,
+        }
     }
 }
 

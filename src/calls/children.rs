@@ -66,7 +66,7 @@ impl Children {
     pub fn pending(&self) -> impl Iterator<Item = (u32, CallKey)> {
         self.numbered().filter_map(|(seq, child)| match child {
             Child::Pending { call, .. } => Some((seq, *call)),
-            Child::Recorded { .. } | Child::Untold => None,
+            Child::Awaited { .. } | Child::Recorded { .. } | Child::Untold => None,
         })
     }
 

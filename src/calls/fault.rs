@@ -28,6 +28,13 @@ pub enum Fault {
         expected: usize,
         got: usize,
     },
+    /// The worker of a stream did not send its items in order.
+    Items {
+        expected: u64,
+        got: u64,
+    },
+    /// It was asked for in a way that it is not made for.
+    Usage(String),
     /// Its idempotency key belongs to another call; and why it cannot be the same one.
     IdempotencyConflict(&'static str),
 }
@@ -60,6 +67,11 @@ impl Fault {
                 service,
                 format!("a worker of {service} answered {got} calls, but was given {expected} to run"),
             ),
+            Self::Items { expected, got } => RemoteError::broken(
+                service,
+                format!("a worker of {service} sent item {got} of its stream where {expected} comes next"),
+            ),
+            Self::Usage(text) => RemoteError::usage(service, text),
             Self::Cancelled(text) => RemoteError::cancelled(service, text),
             Self::LimitExceeded(text) => RemoteError::limit_exceeded(service, text),
             Self::IdempotencyConflict(why) => RemoteError::idempotency_conflict(

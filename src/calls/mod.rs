@@ -6,6 +6,7 @@ mod children;
 mod fault;
 pub mod history;
 mod lines;
+pub mod stream;
 mod tree;
 
 pub use call::{Asked, Batch, Call, Child, Place, Suspension};

@@ -244,7 +244,8 @@ impl Calls {
         self.roots.remove(&key).and_then(|root| root.token)
     }
 
-    fn record(&mut self, parent: CallKey, seq: u32, outcome: Outcome, arguments: &Bytes) -> Ended {
+    /// Records an answer in the call that asked for it, with what it had passed.
+    pub fn record(&mut self, parent: CallKey, seq: u32, outcome: Outcome, arguments: &Bytes) -> Ended {
         let Some(root) = self.get(parent).map(|call| call.root) else { return Ended::Orphan };
         self.count_recorded(root, &outcome);
         let Some(waiting) = self.get_mut(parent) else { return Ended::Orphan };
@@ -279,6 +280,17 @@ impl Calls {
             root.recorded_bytes = root.recorded_bytes.saturating_sub(freed);
         }
         dropped
+    }
+
+    /// Forgets one recorded child of a call that is tried again.
+    pub fn drop_recorded(&mut self, key: CallKey, seq: u32) {
+        let Some(call) = self.get_mut(key) else { return };
+        let held = call.recorded_bytes;
+        call.drop_recorded(seq);
+        let (root, freed) = (call.root, held - call.recorded_bytes);
+        if let Some(root) = self.roots.get_mut(&root) {
+            root.recorded_bytes = root.recorded_bytes.saturating_sub(freed);
+        }
     }
 
     /// Whether the root holds more recorded results than it may.

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::terminal::{print_json, print_line};
 use super::{session, values};
-use crate::control::client::ClientError;
+use crate::control::client::{Called, Client, ClientError};
 use crate::failure::Failure;
 use crate::protocol::control::{CallRequest, Problem};
 
@@ -19,7 +19,8 @@ How arguments are read:
   is no parameter k it is an ordinary argument. After `--` everything is an argument.
 
 Result:
-  A string is printed as it is, anything else as JSON. An exception of the service is printed to
+  A string is printed as it is, anything else as JSON; of a generator each item, on a line of its
+  own, as soon as it is there. An exception of the service is printed to
   stderr with its traceback, and the exit code is 1.
 
 Examples:
@@ -60,11 +61,11 @@ impl Call {
         let timeout_ms = self.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX).max(1));
         let Self { name: service, arguments, idempotency_key, .. } = self;
         let request = CallRequest { service, arguments, timeout_ms, idempotency_key };
-        let answer = session::block_on("interrupted: the call is cancelled", async {
-            Ok(client.call(&request).await)
+        let printed = session::block_on("interrupted: the call is cancelled", async {
+            Ok(print_all(&client, &request, self.json).await)
         })?;
-        match answer {
-            Ok(answer) => print_line(&result(&answer.result, self.json)),
+        match printed {
+            Ok(printed) => printed,
             Err(ClientError::Refused(problem)) if self.json => {
                 print_json(&ErrorObject { error: &problem })?;
                 Err((*problem).into())
@@ -72,6 +73,24 @@ impl Call {
             Err(other) => Err(other.into()),
         }
     }
+}
+
+/// Prints what comes: the result, or the items of a generator, each at once.
+async fn print_all(
+    client: &Client,
+    request: &CallRequest,
+    json: bool,
+) -> Result<Result<(), Failure>, ClientError> {
+    let mut items = match client.call(request).await? {
+        Called::Returned(answer) => return Ok(print_line(&result(&answer.result, json))),
+        Called::Items(items) => items,
+    };
+    while let Some(item) = items.next().await? {
+        if let Err(failure) = print_line(&result(&item, json)) {
+            return Ok(Err(failure));
+        }
+    }
+    Ok(Ok(()))
 }
 
 fn result(value: &RawValue, json: bool) -> String {

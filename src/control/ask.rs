@@ -16,13 +16,15 @@ use crate::core::{Answer, Refusal};
 use crate::model::Outcome;
 use crate::protocol::error::RemoteError;
 use crate::protocol::worker::{CallOptions, IDEMPOTENCY_KEY_MAX, MESSAGE_BYTES_MAX};
-use crate::shard::NewAsk;
+use crate::shard::{Ask, NewAsk, Part, items_body};
 
 /// The longest message of a worker, as what a worker may ask for may be asked for from outside, too.
 pub const BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
 /// Tells payloads from the JSON of a [`Problem`](crate::protocol::control::Problem).
 const PAYLOAD: &str = "application/vnd.msx+msgpack";
+/// Of an answer that has many.
+const STREAM: &str = "application/vnd.msx+stream";
 
 /// What stands in the body before the payload of the arguments.
 #[derive(Deserialize)]
@@ -33,6 +35,9 @@ struct Head {
     /// Calls of a service with the same key are one call.
     #[serde(default)]
     idempotency_key: Option<String>,
+    /// It is a generator, whose items are wanted.
+    #[serde(default)]
+    stream: bool,
 }
 
 /// 200 with the payload of the result, or 500 with that of the error, which may be the hub's own.
@@ -45,6 +50,13 @@ pub async fn ask(Shared(control): Shared, body: Bytes) -> Result<Response, Refus
         return Err(Refused::usage(message));
     }
     Ok(match control.find(name) {
+        Ok((_, signature)) if signature.streams != head.stream => raised(misuse(name, signature.streams)),
+        Ok((id, _)) if head.stream => {
+            let timeout = head.timeout_ms.map(Duration::from_millis);
+            let options = CallOptions::of_stream(timeout);
+            let ask = control.shard.ask(NewAsk { service: id, arguments, options });
+            stream(name.clone(), timeout, ask).await
+        }
         Ok((id, _)) => {
             let timeout = head.timeout_ms.map(Duration::from_millis);
             let options = CallOptions::of_root(timeout, head.idempotency_key.map(Into::into));
@@ -70,18 +82,57 @@ fn split(body: &Bytes) -> Result<(Head, Bytes), rmp_serde::decode::Error> {
 fn answered(service: &str, timeout: Option<Duration>, answer: Answer) -> Response {
     match answer {
         Answer::Done(Outcome::Value(payload)) => (StatusCode::OK, payload_of(payload)).into_response(),
-        Answer::Done(Outcome::Error(payload)) => error(payload),
+        failed => error(error_of(service, timeout, failed)),
+    }
+}
+
+/// The payload of the error of a call that did not return.
+fn error_of(service: &str, timeout: Option<Duration>, failed: Answer) -> Bytes {
+    match failed {
+        Answer::Done(Outcome::Value(payload) | Outcome::Error(payload)) => payload,
         Answer::Expired => {
             let seconds = timeout.unwrap_or_default().as_secs_f64();
             let message = format!("{service} did not answer within {seconds} s, so the call was cancelled");
-            raised(RemoteError::timeout(service, message, ""))
+            RemoteError::timeout(service, message, "").encode()
         }
         Answer::Refused(Refusal { reason, message, detail }) => {
             let message = format!("{message}; {}", help_for(service, reason));
             let refused = RemoteError::service_unavailable(service, message);
-            raised(RemoteError { traceback: detail.unwrap_or_default(), ..refused })
+            RemoteError { traceback: detail.unwrap_or_default(), ..refused }.encode()
         }
     }
+}
+
+fn misuse(service: &str, streams: bool) -> RemoteError {
+    let text = match streams {
+        true => "it is a generator, and was called like a function: iterate over its items",
+        false => "it is no generator, and was iterated over like one: call it",
+    };
+    RemoteError::usage(service, text)
+}
+
+/// What a part of a stream is, behind its length (u32, little endian).
+const ITEM: u8 = 0;
+const RETURNED: u8 = 1;
+const RAISED: u8 = 2;
+
+/// The items as they come, or the error that comes before the first.
+async fn stream(service: String, timeout: Option<Duration>, ask: Ask) -> Response {
+    let name = service.clone();
+    let render = Box::new(move |part| match part {
+        Part::Item(payload) => framed(ITEM, &payload),
+        Part::End(Answer::Done(Outcome::Value(payload))) => framed(RETURNED, &payload),
+        Part::End(failed) => framed(RAISED, &error_of(&service, timeout, failed)),
+    });
+    match items_body(ask, render).await {
+        Ok(body) => (StatusCode::OK, [(CONTENT_TYPE, STREAM)], body).into_response(),
+        Err(failed) => error(error_of(&name, timeout, failed)),
+    }
+}
+
+fn framed(kind: u8, payload: &[u8]) -> Bytes {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    [&length.to_le_bytes()[..], &[kind], payload].concat().into()
 }
 
 fn raised(error_of_hub: RemoteError) -> Response {

@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::failure::Failure;
 use crate::protocol::calls::{
     CallInfo, CallsAnswer, CallsRequest, IdRequest, Retried, RetryRequest, StackRequest, Stacks, Trace, Why,
 };
 use crate::protocol::control::{
-    CallAnswer, CallRequest, Problem, RestartRequest, ScaleRequest, Status, route,
+    CallAnswer, CallRequest, Problem, RestartRequest, STREAM_LINES, ScaleRequest, Status, StreamLine, route,
 };
 
 /// Requests that the hub answers from what it knows.
@@ -27,6 +29,39 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 pub struct Client {
     http: reqwest::Client,
     socket: PathBuf,
+}
+
+/// What comes of a call.
+pub enum Called {
+    Returned(CallAnswer),
+    Items(Items),
+}
+
+/// The items of a generator.
+pub struct Items {
+    response: Response,
+    /// Behind the last whole line.
+    read: Vec<u8>,
+}
+
+impl Items {
+    /// `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Box<RawValue>>, ClientError> {
+        let line = loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                break self.read.drain(..=end).collect::<Vec<u8>>();
+            }
+            match self.response.chunk().await.map_err(|e| ClientError::Lost(cause(&e)))? {
+                Some(chunk) => self.read.extend_from_slice(&chunk),
+                None => return Err(ClientError::Lost("the stream was cut off".to_owned())),
+            }
+        };
+        match serde_json::from_slice(&line).map_err(|e| ClientError::Malformed(e.to_string()))? {
+            StreamLine::Item(item) => Ok(Some(item)),
+            StreamLine::End => Ok(None),
+            StreamLine::Error(problem) => Err(ClientError::Refused(problem)),
+        }
+    }
 }
 
 /// Why a request has no answer.
@@ -59,9 +94,15 @@ impl Client {
         json(self.send(Method::GET, route::STATUS, None::<&()>, Some(QUICK_MAX)).await?).await
     }
 
-    /// Waits until the call ends, however long that is; dropping the future cancels the call.
-    pub async fn call(&self, call: &CallRequest) -> Result<CallAnswer, ClientError> {
-        json(self.send(Method::POST, route::CALL, Some(call), None).await?).await
+    /// Waits until the call ends, however long that is, or a generator's first item comes; dropping the future, or the
+    /// items, cancels the call.
+    pub async fn call(&self, call: &CallRequest) -> Result<Called, ClientError> {
+        let response = self.send(Method::POST, route::CALL, Some(call), None).await?;
+        let media_type = response.headers().get(CONTENT_TYPE);
+        match media_type.is_some_and(|media_type| media_type == STREAM_LINES) {
+            true => Ok(Called::Items(Items { response, read: Vec::new() })),
+            false => json(response).await.map(Called::Returned),
+        }
     }
 
     pub async fn scale(&self, scale: &ScaleRequest) -> Result<(), ClientError> {

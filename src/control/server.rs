@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -22,14 +23,15 @@ use crate::control::{ask, calls};
 use crate::core::{Answer, Reason};
 use crate::model::{Outcome, ServiceId};
 use crate::protocol::control::{
-    CallAnswer, CallRequest, Problem, ProblemKind, RestartRequest, ScaleRequest, route,
+    CallAnswer, CallRequest, Problem, ProblemKind, RestartRequest, STREAM_LINES, ScaleRequest, StreamLine,
+    route,
 };
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
 use crate::protocol::worker::CallOptions;
 use crate::registry::{NameError, Registry, TooMany};
-use crate::shard::{NewAsk, Shard};
+use crate::shard::{NewAsk, Part, Shard, items_body};
 use crate::supervisor::Failure;
 
 /// Everything that the control API acts on.
@@ -126,19 +128,65 @@ async fn down(State(entry): State<Arc<Entry>>) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-async fn call(
-    Shared(control): Shared,
-    Json(request): Json<CallRequest>,
-) -> Result<Json<CallAnswer>, Refused> {
+async fn call(Shared(control): Shared, Json(request): Json<CallRequest>) -> Result<Response, Refused> {
     let (id, signature) = control.find(&request.service)?;
     let arguments = signature.bind_words(&request.arguments).map_err(|error| {
         Refused::usage(signature.explain(&request.service, &error))
             .help("`k=v` gives a parameter by name; lists and objects are written as JSON")
     })?;
     let timeout = request.timeout_ms.map(Duration::from_millis);
+    if signature.streams {
+        return stream(&control, request, id, arguments).await;
+    }
     let options = CallOptions::of_root(timeout, request.idempotency_key.map(Into::into));
     let answer = control.shard.ask(NewAsk { service: id, arguments, options }).await;
-    answered(&request.service, timeout, answer)
+    answered(&request.service, timeout, answer).map(IntoResponse::into_response)
+}
+
+/// The items of a generator, each on a line as it comes.
+async fn stream(
+    control: &Control,
+    request: CallRequest,
+    service: ServiceId,
+    arguments: axum::body::Bytes,
+) -> Result<Response, Refused> {
+    if request.idempotency_key.is_some() {
+        return Err(no_key_for_items(&request.service));
+    }
+    let (name, timeout) = (request.service, request.timeout_ms.map(Duration::from_millis));
+    let options = CallOptions::of_stream(timeout);
+    let ask = control.shard.ask(NewAsk { service, arguments, options });
+    let of_failure = name.clone();
+    let render = Box::new(move |part| line(part, |answer| answered(&name, timeout, answer)).into());
+    let body =
+        items_body(ask, render).await.map_err(|failed| match answered(&of_failure, timeout, failed) {
+            Err(refused) => refused,
+            Ok(_) => Refused::new(ProblemKind::Internal, "a stream that ended well was refused"),
+        })?;
+    Ok(([(CONTENT_TYPE, STREAM_LINES)], body).into_response())
+}
+
+fn line(part: Part, answered: impl Fn(Answer) -> Result<Json<CallAnswer>, Refused>) -> Vec<u8> {
+    let line = match part {
+        Part::Item(payload) => shown(&payload).map(StreamLine::Item),
+        Part::End(Answer::Done(Outcome::Value(_))) => Ok(StreamLine::End),
+        Part::End(failed) => answered(failed).map(|_| StreamLine::End),
+    };
+    let line = line.unwrap_or_else(|refused| StreamLine::Error(refused.0));
+    let mut text = serde_json::to_vec(&line).expect("texts can always be written as JSON");
+    text.push(b'\n');
+    text
+}
+
+pub(super) fn no_key_for_items(name: &str) -> Refused {
+    Refused::usage(format!("{name} is a generator, and its items cannot be kept for an idempotency key"))
+}
+
+fn shown(payload: &[u8]) -> Result<Box<RawValue>, Refused> {
+    let mut text = Vec::new();
+    json::to_json(payload, &mut text).map_err(|e| Refused::unreadable(&e.to_string()))?;
+    let text = String::from_utf8(text).map_err(|e| Refused::unreadable(&e.to_string()))?;
+    RawValue::from_string(text).map_err(|e| Refused::unreadable(&e.to_string()))
 }
 
 fn answered(name: &str, timeout: Option<Duration>, answer: Answer) -> Result<Json<CallAnswer>, Refused> {
@@ -149,13 +197,7 @@ fn answered(name: &str, timeout: Option<Duration>, answer: Answer) -> Result<Jso
             let help = format!("`--timeout` gives it longer; `msx logs {name}` shows what it printed");
             Err(Refused::new(ProblemKind::Timeout, message).help(&help))
         }
-        Answer::Done(Outcome::Value(payload)) => {
-            let mut text = Vec::new();
-            json::to_json(&payload, &mut text).map_err(|e| Refused::unreadable(&e.to_string()))?;
-            let text = String::from_utf8(text).map_err(|e| Refused::unreadable(&e.to_string()))?;
-            let result = RawValue::from_string(text).map_err(|e| Refused::unreadable(&e.to_string()))?;
-            Ok(Json(CallAnswer { result }))
-        }
+        Answer::Done(Outcome::Value(payload)) => Ok(Json(CallAnswer { result: shown(&payload)? })),
         Answer::Done(Outcome::Error(payload)) => Err(Refused::remote(&RemoteError::decode(&payload))),
         Answer::Refused(refusal) => {
             let help = help_for(name, refusal.reason);

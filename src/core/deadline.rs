@@ -61,6 +61,7 @@ impl Core {
             self.leave_batch(batch);
         }
         self.forget_pause(key);
+        self.streams.forget_those_for(key);
         self.withdraw(now, key, call, out);
         self.end_turn(now, call, out);
     }

@@ -46,6 +46,7 @@ impl Core {
         if let Some(batch) = &call.batch {
             self.end_members(now, key, batch, &outcome, out);
         }
+        self.end_stream(now, key, &call, out);
         if let Some(root) = root
             && let Some(fault) = self.calls.holds_too_much(root)
         {
@@ -87,6 +88,7 @@ impl Core {
             if let Some(call) = self.calls.take(key) {
                 self.settle(now, key, &call, out);
                 doomed.extend(call.pending_children());
+                self.streams.forget(key, &call);
                 self.history.ended(call.record, End::Cancelled, now);
             }
         }

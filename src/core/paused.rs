@@ -223,6 +223,7 @@ impl Core {
         }
         if let Some(seq) = force {
             let dropped = self.calls.drop_from(key, seq);
+            self.forget_dropped_streams(key);
             dropped.into_iter().for_each(|child| self.cancel(now, child, out));
         }
         self.forget_pause(key);
@@ -292,6 +293,10 @@ impl Core {
             Child::Pending { call, service, ident, line, .. } => {
                 let arguments = self.calls.get(*call).map_or(&[][..], |call| &call.arguments);
                 let call = call_text(self.service(*service).setup.name.as_str(), arguments, *ident);
+                Some(Described { call, line: line.as_deref().map(str::to_owned) })
+            }
+            Child::Awaited { asked, ident, line, .. } => {
+                let call = call_text(self.name_of(asked).as_str(), &[], *ident);
                 Some(Described { call, line: line.as_deref().map(str::to_owned) })
             }
             Child::Recorded { asked, ident, request, .. } => {

@@ -123,6 +123,7 @@ impl Core {
         self.history.parked(call.record, now);
         let dropped = self.calls.drop_from_first_error(key);
         self.timers.set(at, key, Due::Retry);
+        self.forget_dropped_streams(key);
         for child in dropped {
             self.cancel(now, child, out);
         }

@@ -4,6 +4,7 @@ mod ahead;
 mod batches;
 mod options;
 mod paused;
+mod streams;
 
 use std::time::{Duration, Instant};
 

@@ -63,6 +63,10 @@ impl Core {
             FromWorker::GiveBack { call, attempt } => self.on_given_back(now, sender(call, attempt)),
             FromWorker::Summary { call, attempt, text } => self.on_summary(sender(call, attempt), &text),
             FromWorker::Memo { call, attempt, memo } => self.on_memo(now, sender(call, attempt), memo, out),
+            FromWorker::Item { call, attempt, index, item } => {
+                self.on_item(now, sender(call, attempt), index, item, out)
+            }
+            FromWorker::Close { call, attempt, seq } => self.on_close(now, sender(call, attempt), seq, out),
             FromWorker::Alarm { call, attempt, alarm } => self.on_alarm(now, sender(call, attempt), alarm),
             FromWorker::Listen { call, attempt, seqs } => {
                 self.on_listen(now, sender(call, attempt), seqs, out)
@@ -188,7 +192,7 @@ impl Core {
             self.dispatcher(sender.instance.service).pace.saw_child();
         }
         for entry in entries {
-            if let Err(fault) = self.add_child(now, sender.call, entry, out) {
+            if let Err(fault) = self.add_entry(now, sender.call, entry, out) {
                 self.misbehaves(now, sender.call, fault, out);
                 return self.on_late_calls(sender, wait.is_some(), out);
             }
@@ -281,6 +285,19 @@ impl Core {
         (instance.parked.len() > instance.max_parked as usize).then(|| instance.victim()).flatten()
     }
 
+    fn add_entry(
+        &mut self,
+        now: Instant,
+        parent: CallKey,
+        entry: Entry,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Fault> {
+        match super::streams::asked_for(&entry) {
+            Some(asked) => self.add_awaited(now, parent, &entry, asked, out),
+            None => self.add_child(now, parent, entry, out),
+        }
+    }
+
     /// Makes the child of this entry, or attaches to the one that has its seq.
     fn add_child(
         &mut self,
@@ -305,6 +322,7 @@ impl Core {
                 Admission::Admitted(child) => {
                     self.note_line(parent, seq, line);
                     self.note_queued(child, now);
+                    self.open_stream((parent, seq), entry.options.as_deref());
                     self.give_options(now, child, entry.options);
                     self.admit_child(now, child, service, out);
                     return Ok(());
@@ -336,7 +354,7 @@ impl Core {
     }
 
     /// Whether the call made this child already, in an earlier attempt. It must have been the same.
-    fn attaches(
+    pub(super) fn attaches(
         &self,
         parent: CallKey,
         seq: u32,
@@ -354,7 +372,9 @@ impl Core {
             }
             None | Some(Child::Untold) => return Ok(false),
             Some(Child::Pending { service, ident, .. }) => (Asked::Service(*service), *ident),
-            Some(Child::Recorded { asked, ident, .. }) => (asked.clone(), *ident),
+            Some(Child::Awaited { asked, ident, .. } | Child::Recorded { asked, ident, .. }) => {
+                (asked.clone(), *ident)
+            }
         };
         if asked_before == *asked && ident_before == ident {
             return Ok(true);
@@ -400,7 +420,7 @@ impl Core {
     }
 }
 
-fn described(call: String, line: &Option<Arc<str>>) -> Described {
+pub(super) fn described(call: String, line: &Option<Arc<str>>) -> Described {
     Described { call, line: line.as_deref().map(str::to_owned) }
 }
 

@@ -10,7 +10,7 @@ use crate::model::{self, ServiceId};
 use crate::protocol::error::RemoteError;
 use crate::protocol::worker::CallOptions;
 use crate::registry::{Registry, ServiceEntry};
-use crate::shard::{NewAsk, Shard};
+use crate::shard::{self, NewAsk, Shard};
 
 /// `fronts` in the order of the registry.
 pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: Vec<TcpListener>) {
@@ -22,6 +22,7 @@ pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: V
 }
 
 fn edge(shard: &Shard, registry: &Registry) -> Edge {
+    let (streams, streamed) = (shard.clone(), registry.clone());
     let (lookup, services, named, shard) =
         (registry.clone(), registry.clone(), registry.clone(), shard.clone());
     Edge {
@@ -32,12 +33,19 @@ fn edge(shard: &Shard, registry: &Registry) -> Edge {
             let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let options = CallOptions::of_root(timeout, idempotency_key);
             let (ask, named) = (shard.ask(NewAsk { service, arguments, options }), named.clone());
+            Box::pin(async move { told(ask.await, &named, service) })
+        }),
+        stream: Arc::new(move |service, arguments, terms, mut render| {
+            let timeout = terms.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let options = CallOptions::of_stream(timeout);
+            let (ask, named) = (streams.ask(NewAsk { service, arguments, options }), streamed.clone());
+            let again = named.clone();
+            let render: shard::Render = Box::new(move |part| match part {
+                shard::Part::Item(item) => render(gateway::Part::Item(item)),
+                shard::Part::End(answer) => render(gateway::Part::End(told(answer, &named, service))),
+            });
             Box::pin(async move {
-                match ask.await {
-                    Answer::Done(ended) => outcome(ended),
-                    Answer::Refused(refusal) => refused(refusal),
-                    Answer::Expired => timed_out(&named, service),
-                }
+                shard::items_body(ask, render).await.map_err(|failed| told(failed, &again, service))
             })
         }),
     }
@@ -49,6 +57,14 @@ fn target(entry: &ServiceEntry) -> Target {
         name: entry.spec.name.clone(),
         signature: entry.signature.clone(),
         exposed: entry.spec.expose,
+    }
+}
+
+fn told(answer: Answer, registry: &Registry, service: ServiceId) -> Outcome {
+    match answer {
+        Answer::Done(ended) => outcome(ended),
+        Answer::Refused(refusal) => refused(refusal),
+        Answer::Expired => timed_out(registry, service),
     }
 }
 

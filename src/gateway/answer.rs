@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 
 use super::problem::{Problem, reply};
-use super::{Edge, Outcome, Target, Terms};
+use super::{Edge, Outcome, Target, Terms, stream};
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::BindError;
@@ -33,18 +33,31 @@ pub(super) async fn answer(
     }
     let (parts, body) = request.into_parts();
     require_json(&parts.headers)?;
-    let deadline = Instant::now() + timeout(&parts.headers)?;
+    let timeout = timeout(&parts.headers)?;
+    let deadline = Instant::now() + timeout.unwrap_or(ASK_TIMEOUT);
     let idempotency_key = idempotency_key(&parts.headers)?;
     let body = read(body, deadline).await?;
     let arguments = bind(target, &body)?;
-    let terms = Terms { deadline: Some(deadline), idempotency_key };
     // The body is no longer needed, and an ask may take long.
     drop(body);
+    if target.signature.streams {
+        // One that goes on and on is nothing unusual, so only a client's own bound holds.
+        let terms = Terms { deadline: timeout.map(|_| deadline), idempotency_key };
+        return stream::answer(edge, target, &parts.headers, arguments, terms).await;
+    }
+    let terms = Terms { deadline: Some(deadline), idempotency_key };
     match (edge.ask)(target.id, arguments, terms).await {
         Outcome::Value(payload) => show(target, &payload),
-        Outcome::Error(payload) => Err(Problem::raised(RemoteError::decode(&payload))),
+        failed => Err(problem(failed)),
+    }
+}
+
+/// Of a call that did not return.
+pub(super) fn problem(failed: Outcome) -> Box<Problem> {
+    match failed {
+        Outcome::Value(payload) | Outcome::Error(payload) => Problem::raised(RemoteError::decode(&payload)),
         Outcome::Refused { reason, message, retry_after_s } => {
-            Err(Problem::unavailable(reason, message, retry_after_s))
+            Problem::unavailable(reason, message, retry_after_s)
         }
     }
 }
@@ -59,13 +72,11 @@ fn require_json(headers: &HeaderMap) -> Result<(), Box<Problem>> {
     }
 }
 
-fn timeout(headers: &HeaderMap) -> Result<Duration, Box<Problem>> {
-    let Some(value) = headers.get("x-request-timeout") else {
-        return Ok(ASK_TIMEOUT);
-    };
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Box<Problem>> {
+    let Some(value) = headers.get("x-request-timeout") else { return Ok(None) };
     let seconds = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());
     match seconds.filter(|seconds| *seconds > 0.0 && seconds.is_finite()) {
-        Some(seconds) => Ok(Duration::from_secs_f64(seconds.min(ASK_TIMEOUT.as_secs_f64()))),
+        Some(seconds) => Ok(Some(Duration::from_secs_f64(seconds.min(ASK_TIMEOUT.as_secs_f64())))),
         None => {
             Err(Problem::bad_request("X-Request-Timeout must be a number of seconds above 0, like `2.5`"))
         }

@@ -9,12 +9,14 @@ mod browser;
 pub mod front;
 mod index;
 mod problem;
+mod stream;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -25,6 +27,7 @@ use crate::model::{ServiceId, ServiceName};
 use crate::protocol::signature::Signature;
 use crate::registry::Names;
 use problem::Problem;
+pub use stream::Part;
 
 /// Services under this name answer for the hub itself and are for its own user only.
 const PRIVATE: &str = "msx.";
@@ -37,6 +40,8 @@ pub struct Edge {
     pub services: Arc<dyn Fn() -> Vec<Target> + Send + Sync>,
     /// Starts a root call with this payload of arguments; dropping the future cancels it.
     pub ask: Arc<dyn Fn(ServiceId, Bytes, Terms) -> Answer + Send + Sync>,
+    /// The same of a generator; dropping the body cancels it.
+    pub stream: Arc<dyn Fn(ServiceId, Bytes, Terms, Render) -> Begun + Send + Sync>,
 }
 
 /// What a client asks for beside the arguments.
@@ -45,6 +50,12 @@ pub struct Terms {
     /// Calls of a service with the same key are one call.
     pub idempotency_key: Option<Arc<str>>,
 }
+
+/// The body of a response that grows with a stream, or how it ended before its first item.
+pub type Begun = Pin<Box<dyn Future<Output = Result<Body, Outcome>> + Send>>;
+
+/// Writes a part of such a body.
+pub type Render = Box<dyn FnMut(Part) -> Bytes + Send>;
 
 pub type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 

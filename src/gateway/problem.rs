@@ -132,9 +132,12 @@ impl Problem {
         self
     }
 
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts can always be written as JSON")
+    }
+
     fn into_response(self) -> Response<Body> {
-        let body = serde_json::to_vec(&self).expect("texts can always be written as JSON");
-        let mut response = reply(self.status, "application/problem+json", body);
+        let mut response = reply(self.status, "application/problem+json", self.to_json());
         response.headers_mut().extend(self.headers);
         response
     }

@@ -75,10 +75,13 @@ fn outcome(id: ServiceId, arguments: Bytes) -> Outcome {
     }
 }
 
+type Stream = Arc<dyn Fn(ServiceId, Bytes, Terms, Render) -> Begun + Send + Sync>;
+
 fn edge_with(ask: impl Fn(ServiceId, Bytes, Terms) -> Answer + Send + Sync + 'static) -> Arc<Edge> {
     let all = || SERVICES.iter().zip(0..).map(|(name, id)| target(id, name)).collect::<Vec<_>>();
     let lookup = move |id: ServiceId| all().into_iter().nth(id.0 as usize);
-    Arc::new(Edge { lookup: Arc::new(lookup), services: Arc::new(all), ask: Arc::new(ask) })
+    let stream: Stream = Arc::new(|_, _, _, _| unreachable!("no service here is a generator"));
+    Arc::new(Edge { lookup: Arc::new(lookup), services: Arc::new(all), ask: Arc::new(ask), stream })
 }
 
 fn edge() -> Arc<Edge> {

@@ -142,6 +142,20 @@ pub struct CallAnswer {
     pub result: Box<RawValue>,
 }
 
+/// The media type of the answer when the service is a generator: a [`StreamLine`] on each line.
+pub const STREAM_LINES: &str = "application/x-ndjson";
+
+/// What comes of a generator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamLine {
+    Item(Box<RawValue>),
+    /// The last one of a stream that failed behind its first item.
+    Error(Box<Problem>),
+    /// The last one of a stream that is complete.
+    End,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScaleRequest {
     pub targets: Vec<ScaleTarget>,

@@ -42,6 +42,7 @@ impl RemoteError {
     /// No instance could take the call.
     pub const UNAVAILABLE: &str = "msx.ServiceUnavailable";
     /// Somebody ended the call before it had an answer.
+    pub const USAGE: &str = "msx.UsageError";
     pub const CANCELLED: &str = "msx.Cancelled";
 
     /// One idempotency key for two different calls.
@@ -78,6 +79,10 @@ impl RemoteError {
 
     pub fn idempotency_conflict(service: &str, message: impl Into<String>) -> Self {
         Self::of_hub(Self::IDEMPOTENCY_CONFLICT, &["builtins.Exception"], service, message)
+    }
+
+    pub fn usage(service: &str, message: impl Into<String>) -> Self {
+        Self::of_hub(Self::USAGE, &["builtins.RuntimeError", "builtins.Exception"], service, message)
     }
 
     pub fn cancelled(service: &str, message: impl Into<String>) -> Self {

@@ -24,6 +24,8 @@ pub struct Signature {
     /// `(x: int, y=2)`
     pub text: String,
     pub doc: Option<String>,
+    /// It is a generator.
+    pub streams: bool,
     params: Vec<Parameter>,
 }
 

@@ -58,6 +58,8 @@ pub enum ToWorker {
         id: String,
         /// How long its caller still waits.
         remaining: Option<Duration>,
+        /// Of a stream: how many items its caller has, or will have without it.
+        yielded: Option<u64>,
         /// It is a batch of so many calls; `arguments` is an array of theirs.
         batch: Option<u32>,
     },
@@ -194,6 +196,19 @@ pub enum FromWorker {
         attempt: u32,
         seqs: Vec<u32>,
     },
+    /// An item of a stream, the one of this number from 0 on.
+    Item {
+        call: CallKey,
+        attempt: u32,
+        index: u64,
+        item: Bytes,
+    },
+    /// The call takes no more items of the stream of this seq.
+    Close {
+        call: CallKey,
+        attempt: u32,
+        seq: u32,
+    },
     /// What the call says that it is about.
     Summary {
         call: CallKey,
@@ -267,8 +282,9 @@ pub fn whole_message(buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
 impl ToWorker {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Run { call, attempt, arguments, via, results, id, remaining, batch } => {
-                message(out, 32, if batch.is_some() { 10 } else { 8 }, |out| {
+            Self::Run { call, attempt, arguments, via, results, id, remaining, yielded, batch } => {
+                let fields = if batch.is_some() { 10 } else { 8 + usize::from(yielded.is_some()) };
+                message(out, 32, fields, |out| {
                     head(out, *call, *attempt);
                     bin(out, arguments);
                     match via {
@@ -283,9 +299,12 @@ impl ToWorker {
                         Some(time) => uint(out, u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
                         None => ok(encode::write_nil(out)),
                     }
+                    match yielded {
+                        Some(yielded) => uint(out, *yielded),
+                        None if batch.is_some() => ok(encode::write_nil(out)),
+                        None => (),
+                    }
                     if let Some(size) = batch {
-                        // What field 9 counts, a batch has none of.
-                        uint(out, 0);
                         uint(out, u64::from(*size));
                     }
                 })
@@ -350,8 +369,10 @@ impl FromWorker {
             (54, 3..) => Self::Summary { call, attempt, text: fields.text()? },
             (56, 3..) => Self::Listen { call, attempt, seqs: fields.seqs()? },
             (57, 6..) => Self::Alarm { call, attempt, alarm: fields.alarm(keep, count > 6)? },
+            (58, 4..) => Self::Item { call, attempt, index: fields.uint()?, item: fields.payload(keep)? },
+            (59, 3..) => Self::Close { call, attempt, seq: fields.uint32()? },
             (60, 3..) => Self::Answers { call, attempt, outcomes: fields.outcomes(keep)? },
-            (48..=54 | 56..=57 | 60, _) => return Err(DecodeError::Malformed { tag }),
+            (48..=54 | 56..=60, _) => return Err(DecodeError::Malformed { tag }),
             _ => return Err(DecodeError::UnknownTag(tag)),
         };
         Ok(decoded)

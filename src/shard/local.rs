@@ -17,8 +17,8 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
 use super::looking::StackAskers;
-use super::{NewAsk, Teller, Told};
-use crate::core::{Answer, Core, Effect, Event, PATROL, Refusal, ServiceReport};
+use super::{NewAsk, Teller, Told, Waiter};
+use crate::core::{Core, Effect, Event, PATROL, Refusal, ServiceReport};
 use crate::model::{CallKey, InstanceId};
 use crate::protocol::worker::{Channels, FromControl, FromWorker, ToControl, ToWorker};
 use crate::worker::{Lane, Link, LinkHandlers};
@@ -58,7 +58,7 @@ pub struct Local {
     /// Kept to use its memory again.
     effects: RefCell<Vec<Effect>>,
     links: RefCell<HashMap<InstanceId, Rc<Link>>>,
-    waiters: RefCell<Slab<oneshot::Sender<Answer>>>,
+    waiters: RefCell<Slab<Waiter>>,
     unflushed: RefCell<Vec<Rc<Lane>>>,
     flush: Notify,
     /// What the loop's timer waits for, and what tells it of something earlier.
@@ -161,7 +161,13 @@ impl Local {
             Effect::Answer { token, answer } => {
                 let waiter = self.waiters.borrow_mut().try_remove(token as usize);
                 // The one who asked may have gone in this very turn.
-                waiter.map(|waiter| waiter.send(answer));
+                waiter.map(|waiter| waiter.answer.send(answer));
+            }
+            Effect::Item { token, item } => {
+                let waiters = self.waiters.borrow();
+                let items = waiters.get(token as usize).and_then(|waiter| waiter.items.as_ref());
+                // The one who asked may have gone in this very turn.
+                items.map(|items| items.send(item));
             }
             Effect::Forget { token } => drop(self.waiters.borrow_mut().try_remove(token as usize)),
             Effect::OpenLane { instance, lane } => self.open_lane(instance, lane),
@@ -283,14 +289,10 @@ impl Local {
         });
     }
 
-    /// Starts a root call whose answer goes to `answer`.
-    pub fn ask(
-        self: &Rc<Self>,
-        ask: NewAsk,
-        answer: oneshot::Sender<Answer>,
-    ) -> Result<CallKey, (Refusal, oneshot::Sender<Answer>)> {
+    /// Starts a root call for this waiter.
+    pub fn ask(self: &Rc<Self>, ask: NewAsk, waiter: Waiter) -> Result<CallKey, (Refusal, Waiter)> {
         let mut effects = self.effects.take();
-        let token = self.waiters.borrow_mut().insert(answer);
+        let token = self.waiters.borrow_mut().insert(waiter);
         let NewAsk { service, arguments, options } = ask;
         let asked = {
             let mut core = self.core.borrow_mut();

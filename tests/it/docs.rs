@@ -36,6 +36,7 @@ const GUIDES: &[&str] = &[
     "running",
     "seeing-calls",
     "services",
+    "streams",
     "supervision",
     "testing",
     "values",
@@ -65,6 +66,11 @@ fn calls() {
 #[test]
 fn connect() {
     follow(&Sandbox::new(), "docs/connect.md");
+}
+
+#[test]
+fn streams() {
+    follow(&Sandbox::new(), "docs/streams.md");
 }
 
 #[test]

@@ -67,11 +67,6 @@ class Wants:
     def __call__(self): ...
 
 
-class Generates:
-    def __call__(self):
-        yield 1
-
-
 class Outer:
     class Inner:
         def __call__(self): ...
@@ -82,7 +77,6 @@ class Outer:
     [
         (NoCall, "it has no __call__"),
         (Wants, "its __init__ wants the argument 'path', but is called without any"),
-        (Generates, "generators are not yet supported"),
         (Outer.Inner, "it is defined inside of a class"),
     ],
 )

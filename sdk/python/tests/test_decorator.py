@@ -80,14 +80,6 @@ class Thing:
         pass
 
 
-def generator():
-    yield 1
-
-
-async def async_generator():
-    yield 1
-
-
 def nested():
     def inner():
         pass
@@ -102,8 +94,6 @@ def nested():
         (Thing.method, "make a service of Thing.method: it is a method"),
         (Thing().method, "it is of type method"),
         (staticmethod(nested), "it is a method"),
-        (generator, "generators are not yet supported"),
-        (async_generator, "generators are not yet supported"),
         (nested(), "nested.<locals>.inner: it is defined inside of a function"),
         (lambda: 1, "a lambda has no name"),
         (functools.partial(nested), "it is of type partial"),
@@ -123,7 +113,7 @@ def test_what_cannot_be_a_service(fn, reason):
 def test_the_exports():
     assert sorted(msx.__all__) == [
         "CallInfo", "Cancelled", "Fatal", "Future", "IdempotencyConflict", "InstanceDied", "LimitExceeded",
-        "NoCallContext", "NonDeterminismError", "RemoteError", "Service", "ServiceUnavailable", "Suspend",
+        "NoCallContext", "NonDeterminismError", "RemoteError", "Service", "ServiceUnavailable", "Stream", "Suspend",
         "TimeoutError", "UsageError", "as_completed", "connect", "context", "first", "gather", "microservice",
         "on_start", "on_stop", "orchestrator", "run", "summary",
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Checked by mypy --strict (and meant to pass pyright): what the stub says about arguments and results."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 from typing_extensions import assert_type
@@ -117,6 +117,28 @@ async def main() -> None:
     assert_type(await msx.run(number.local, "1"), float)
 
 
+@microservice
+def counted(n: int) -> Iterator[int]:
+    yield from range(n)
+
+
+@microservice
+async def acounted(n: int) -> AsyncIterator[str]:
+    yield str(n)
+
+
+def iterates() -> None:
+    assert_type(counted(1), msx.Stream[int])
+    for item in acounted(1):
+        assert_type(item, str)
+
+
+async def aiterates() -> None:
+    async for item in counted(1):
+        assert_type(item, int)
+
+
+counted("1")  # type: ignore[call-overload]
 text("1")  # type: ignore[arg-type]
 model("1")  # type: ignore[arg-type]
 text()  # type: ignore[call-arg]

@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         u32::try_from(self.uint()?).map_err(|_| self.malformed())
     }
 
-    fn boolean(&mut self) -> Result<bool, DecodeError> {
+    pub fn boolean(&mut self) -> Result<bool, DecodeError> {
         decode::read_bool(&mut self.rest).map_err(|_| self.malformed())
     }
 

@@ -23,9 +23,18 @@ pub struct CallOptions {
     pub idempotency_key: Option<Arc<str>>,
     /// Of calls of a service with the same key only so many run at once as its `concurrency_key` says.
     pub key: Option<Arc<str>>,
+    /// It is a stream: its caller takes its items one after another.
+    pub stream: bool,
+    /// It is no call, but asks for the next items of the stream of this seq.
+    pub next: Option<u32>,
 }
 
 impl CallOptions {
+    /// Those of a stream from outside.
+    pub fn of_stream(timeout: Option<Duration>) -> Option<Box<Self>> {
+        Some(Box::new(Self { timeout, stream: true, ..Self::default() }))
+    }
+
     /// Those of a call from outside; most have none.
     pub fn of_root(timeout: Option<Duration>, idempotency_key: Option<Arc<str>>) -> Option<Box<Self>> {
         let has_some = timeout.is_some() || idempotency_key.is_some();
@@ -49,6 +58,8 @@ impl Fields<'_> {
                 "retry_on" => options.retry_on = self.texts()?,
                 "idempotency_key" => options.idempotency_key = Some(self.text()?.into()),
                 "key" => options.key = Some(self.text()?.into()),
+                "stream" => options.stream = self.boolean()?,
+                "next" => options.next = Some(self.uint32()?),
                 _ => return Err(self.malformed()),
             }
         }

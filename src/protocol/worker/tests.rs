@@ -54,6 +54,8 @@ fn options_of(value: &Value) -> Option<Box<CallOptions>> {
         retry_on: texts("retry_on"),
         key: options.get("key").map(|key| text_of(key).into()),
         idempotency_key: options.get("idempotency_key").map(|key| text_of(key).into()),
+        stream: options.get("stream").is_some_and(|stream| stream == true),
+        next: options.get("next").map(number_of),
     }))
 }
 
@@ -120,6 +122,13 @@ fn expected_from_worker(name: &str, fields: &Value) -> FromWorker {
                 line: line_of(&fields["line"]),
             },
         },
+        "item" => FromWorker::Item {
+            call,
+            attempt,
+            index: fields["index"].as_u64().unwrap(),
+            item: payload_of(&fields["item"]),
+        },
+        "close" => FromWorker::Close { call, attempt, seq: number_of(&fields["seq"]) },
         "listen" => FromWorker::Listen { call, attempt, seqs: list(&fields["seqs"], number_of) },
         _ => FromWorker::Calls {
             call,
@@ -207,6 +216,7 @@ fn messages_to_workers_are_written_as_the_vectors_say() {
                 id: text_of(&fields["id"]),
                 remaining: fields["remaining"].as_u64().map(Duration::from_millis),
                 batch: fields.get("batch").map(number_of),
+                yielded: fields.get("yielded").and_then(Value::as_u64),
             },
         };
         let mut written = Vec::new();

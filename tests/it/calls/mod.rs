@@ -14,6 +14,7 @@ mod load;
 mod options;
 mod paused;
 mod seeing;
+mod streams;
 mod trees;
 mod values;
 

@@ -81,24 +81,6 @@ fn on_a_lambda() {
 }
 
 #[test]
-fn on_a_generator() {
-    assert_output!(module("@microservice\ndef count(n):\n    yield from range(n)\n"), ["up"], @r#"
-    exit: 1
-    --- stdout
-    --- stderr
-    preparing: looking for services
-    error: cannot import `a` ([ROOT]/a.py:3)
-
-    Traceback (most recent call last):
-      File "[ROOT]/a.py", line 3, in <module>
-        @microservice
-    TypeError: @microservice cannot make a service of count: generators are not yet supported; return a list
-
-    help: the traceback above is the module's own: correct it there
-    "#);
-}
-
-#[test]
 fn on_an_inner_function() {
     assert_output!(module("def make():\n    @microservice\n    def inner():\n        pass\n    return inner\n\nmake()\n"), ["up"], @r#"
     exit: 1

@@ -24,6 +24,7 @@ from ._hooks import on_start, on_stop
 from ._info import CallInfo, context
 from ._memo import run
 from ._service import Service, microservice
+from ._streams import Stream
 from ._summary import summary
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ __all__ = [
     "RemoteError",
     "Service",
     "ServiceUnavailable",
+    "Stream",
     "Suspend",
     "TimeoutError",
     "UsageError",

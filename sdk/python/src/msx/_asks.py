@@ -5,6 +5,8 @@ Without a connection of its own, because it is the same for a thread that blocks
 
 from __future__ import annotations
 
+import struct
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -18,6 +20,10 @@ from ._replay import encode_arguments
 ARGUMENTS_BYTES_MAX = 32 * 1024 * 1024
 # A result may have as many bytes as a message of a worker; the rest is for the head.
 ANSWER_BYTES_MAX = 33 * 1024 * 1024
+STREAM = b"application/vnd.msx+stream"
+# Before each item: how many bytes it has, and what it is.
+PART = struct.Struct("<IB")
+ITEM, RETURNED, RAISED = range(3)
 PAYLOAD = b"application/vnd.msx+msgpack"
 
 
@@ -27,6 +33,7 @@ def request(
     kwargs: dict[str, Any],
     timeout: float | None,
     options: CallOptions | None,
+    stream: bool = False,
 ) -> bytes:
     """The whole request; raises what a stub raises for arguments that cannot travel.
 
@@ -38,9 +45,18 @@ def request(
     bounds = [] if timeout is None else [max(1, round(timeout * 1000))]
     if "timeout" in options:
         bounds.append(options["timeout"])
-    head = msgspec.msgpack.encode((service, min(bounds, default=None), options.get("idempotency_key")))
+    bound = min(bounds, default=None)
+    fields = (service, bound, options.get("idempotency_key"))
+    head = msgspec.msgpack.encode((*fields, True) if stream else fields)
     length = len(head) + len(payload)
-    return b"POST /v1/ask HTTP/1.1\r\nhost: msx\r\ncontent-length: %d\r\n\r\n%b%b" % (length, head, payload)
+    # In HTTP/1.0 items come as they are, not in chunks, and the connection ends with the stream.
+    version = b"1.0" if stream else b"1.1"
+    return b"POST /v1/ask HTTP/%b\r\nhost: msx\r\ncontent-length: %d\r\n\r\n%b%b" % (
+        version,
+        length,
+        head,
+        payload,
+    )
 
 
 def _check(service: str, options: CallOptions) -> None:
@@ -64,6 +80,9 @@ class Answer:
     def feed(self, data: bytes) -> bool:
         """Takes what was read; True when the response is complete."""
         self._data += data
+        return self._has_head() and len(self._data) >= self._end
+
+    def _has_head(self) -> bool:
         if not self._head:
             head, mark, _ = self._data.partition(b"\r\n\r\n")
             if not mark:
@@ -71,7 +90,7 @@ class Answer:
             self._head = bytes(head).lower().split(b"\r\n")
             self._body = len(head) + len(mark)
             self._end = self._body + self._length()
-        return len(self._data) >= self._end
+        return True
 
     def _length(self) -> int:
         length = int(self._field(b"content-length") or b"0")
@@ -96,6 +115,41 @@ class Answer:
                 return _codec.decode(body)
             raise decode_error(body)
         raise ServiceUnavailable(f"{service} cannot be called: {_problem(bytes(body), status)}")
+
+
+class Items(Answer):
+    """A response that brings the items of a stream, or one answer instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: deque[tuple[int, bytes]] = deque()
+
+    @property
+    def is_stream(self) -> bool:
+        return self._field(b"content-type") == STREAM
+
+    def feed(self, data: bytes) -> bool:
+        """True when there is something to take."""
+        if not self._head or not self.is_stream:
+            whole = super().feed(data)
+            if not self._head or not self.is_stream:
+                return whole
+            data = bytes(self._data[self._body :])
+            self._data.clear()
+        self._data += data
+        self._split()
+        return bool(self.parts)
+
+    def _split(self) -> None:
+        while len(self._data) >= PART.size:
+            length, kind = PART.unpack_from(self._data)
+            stop = PART.size + length
+            if length > ANSWER_BYTES_MAX:
+                raise LimitExceeded(f"an item takes {length} bytes; the limit is {ANSWER_BYTES_MAX}")
+            if len(self._data) < stop:
+                return
+            self.parts.append((kind, bytes(self._data[PART.size : stop])))
+            del self._data[:stop]
 
 
 def _problem(body: bytes, status: bytes) -> str:

@@ -30,6 +30,8 @@ class NobodyLeft(Exception):
 
 def why_not(fn: Callable[..., Any]) -> str | None:
     """What keeps a function from being given lists."""
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        return "generators are streams: with batch= it must return a list, with an element for each call"
     parameters = list(inspect.signature(fn).parameters.values())
     if not parameters:
         return "with batch= it is given a list for each of its parameters, but it has none"

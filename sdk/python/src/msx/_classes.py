@@ -6,6 +6,7 @@ event loop); in plain mode the first call does.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import threading
@@ -20,8 +21,6 @@ def why_not(kind: type) -> str | None:
         return "it has no __call__; define what a call of the service does as `def __call__(self, …)`"
     if not inspect.isfunction(method):
         return "its __call__ is no method that is written with def or async def"
-    if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
-        return "generators are not yet supported; return a list"
     wanted = _wanted(kind)
     if wanted:
         return f"its __init__ wants the argument {wanted[0]!r}, but is called without any; give it a default"
@@ -66,6 +65,16 @@ def function_of(kind: type) -> Callable[..., Any]:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             return await single.get()(*args, **kwargs)
+    elif inspect.isasyncgenfunction(method):
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            async with contextlib.aclosing(single.get()(*args, **kwargs)) as items:
+                async for item in items:
+                    yield item
+    elif inspect.isgeneratorfunction(method):
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return (yield from single.get()(*args, **kwargs))
     else:
 
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -20,9 +20,11 @@ from ._asks import Answer, request
 from ._connection import Connection
 from ._errors import UsageError
 from ._futures import Future
+from ._hubstreams import HubStream
 from ._options import CallOptions
 from ._plain import PlainCall
 from ._races import PlainRace
+from ._streams import Stream
 
 if TYPE_CHECKING:
     import asyncio  # not imported by programs that have no use for it
@@ -97,6 +99,16 @@ class Session(PlainCall):
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         return HubFuture(self, service.name, args, kwargs, service.call_options)
+
+    def stream(
+        self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Stream[Any]:
+        return HubStream(self, service, args, kwargs)
+
+    @property
+    def timeout(self) -> float | None:
+        """That of each call."""
+        return self._timeout
 
     def race(self) -> HubRace:
         return HubRace()

@@ -9,7 +9,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from ._asks import Answer
+from ._asks import Answer, Items
 from ._errors import ServiceUnavailable
 from ._hub import Hub
 
@@ -53,6 +53,23 @@ class Connection:
         except OSError as error:
             self._lost(service, error)
         return answer
+
+    def receive_some(self, service: str, items: Items) -> None:
+        """Reads until there is an item, however long that is."""
+        try:
+            self.sock.settimeout(None)
+            while not items.feed(self._some(self.sock.recv(READ_BYTES))):
+                pass
+        except OSError as error:
+            self._lost(service, error)
+
+    async def receive_some_on(self, loop: asyncio.AbstractEventLoop, service: str, items: Items) -> None:
+        try:
+            self.sock.setblocking(False)
+            while not items.feed(self._some(await loop.sock_recv(self.sock, READ_BYTES))):
+                pass
+        except OSError as error:
+            self._lost(service, error)
 
     async def send_on(self, loop: asyncio.AbstractEventLoop, service: str, data: bytes) -> None:
         try:

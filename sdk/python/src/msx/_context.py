@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._futures import Future
     from ._info import CallInfo
     from ._service import Service
+    from ._streams import Stream
 
 
 class LiveCall(Protocol):
@@ -34,6 +35,11 @@ class LiveCall(Protocol):
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """A call that starts when it is awaited, as a coroutine does."""
+
+    def stream(
+        self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Stream[Any]:
+        """The items of a generator."""
 
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         """All results: a list, or on an event loop an awaitable of one."""
@@ -95,8 +101,8 @@ def running_task() -> Any:
     return None if loop is None else sys.modules["asyncio.tasks"].current_task(loop)
 
 
-def refuse_on_loop(service: str) -> None:
+def refuse_on_loop(service: str, instead: str = "await {short}.aio(…)") -> None:
     """A blocking call would stop everything else that the event loop does."""
     if running_loop() is not None:
         short = service.rpartition(".")[2]
-        raise UsageError(f"{short}(…) would block the running event loop; use: await {short}.aio(…)")
+        raise UsageError(f"{short}(…) would block the running event loop; use: {instead.format(short=short)}")

@@ -78,6 +78,12 @@ class Guests:
             future.wait()
         return all_outcomes(futures) if _context.running_loop() is None else ready(futures)
 
+    def stream(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        raise UsageError(
+            f"{service.name} is a generator: iterate over it on the function's own thread, and hand its "
+            "items to the threads that you have started"
+        )
+
     def race(self) -> ThreadRace:
         return ThreadRace(self)
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from . import _clock, _registry
-from ._errors import InstanceDied, ServiceUnavailable
+from . import _clock, _codec, _registry
+from ._errors import InstanceDied, ServiceUnavailable, UsageError
 from ._interrupts import Kept
 from ._loop import LoopEngine
 from ._protocol import (
@@ -46,6 +46,7 @@ from ._protocol import (
 )
 from ._remote import encode_error
 from ._replay import Outcome
+from ._streams import NEXT, NO_STREAMS
 from ._tasks import LoopRuntime
 from ._threads import Lane as ThreadLane
 from ._threads import ThreadRuntime
@@ -441,7 +442,13 @@ class Machine:
         for entry in message.entries:
             if entry.seq not in call.children:
                 call.children.add(entry.seq)
-                self._admit(HubCall(0, entry.service, entry.payload, (call, entry)))
+                child = HubCall(0, entry.service, entry.payload, (call, entry))
+                if (entry.options or {}).get("stream"):
+                    self._fail(child, UsageError(NO_STREAMS.format(service=entry.service)))
+                elif entry.service == NEXT:
+                    self._finish(child, (True, _codec.encode([True, []])))
+                else:
+                    self._admit(child)
         if message.wait is None:
             return
         call.wait = message.wait

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import _context, _hooks, _timers
 from ._errors import Cancelled
 from ._interrupts import Kept
+from ._loopstreams import yield_all
 from ._process import die
 from ._protocol import Decoder, Evict, Interrupt, Message, Reader, Resume, Run, TaskStack, frame
 from ._tally import Numbers
@@ -143,7 +144,8 @@ class LoopEngine:
             if call.reason is not None:
                 raise asyncio.CancelledError
             args, kwargs = call.arguments(self.service, payload)
-            value = await self.service.fn(*args, **kwargs)
+            result = self.service.fn(*args, **kwargs)
+            value = await (yield_all(call, result) if self.service.streams else result)
         except asyncio.CancelledError as raised:
             error = raised
             if call.reason is not None:

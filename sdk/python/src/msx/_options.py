@@ -23,6 +23,10 @@ class CallOptions(TypedDict, total=False):
     retry_on: list[str]
     idempotency_key: str
     key: str
+    stream: bool
+    """Its caller takes its items one after another."""
+    next: int
+    """It is no call, but asks for items of the stream of this seq."""
 
 
 def call_options(

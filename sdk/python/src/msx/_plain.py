@@ -18,6 +18,7 @@ from ._races import PlainRace
 from ._registry import imported
 from ._remote import encode_error, from_map, raise_as_it_is
 from ._replay import encode_arguments, encode_result
+from ._streams import Stream, refuse_as_call
 
 if TYPE_CHECKING:
     from ._service import Service
@@ -131,6 +132,81 @@ class PlainFuture(Future[Any]):
         return self.outcome()
 
 
+class PlainStream(Stream[Any]):
+    """The generator itself; its items go through the encoding."""
+
+    def __init__(self, service: Service[..., Any], args: Any, kwargs: Any) -> None:
+        _check_runs_here(service)
+        self._service, self._arguments = service, (args, kwargs)
+        self._generator: Any = None
+        self._loop: Any = None  # for an async generator that a `def` iterates over
+
+    def _begun(self) -> Any:
+        if self._generator is None:
+            args, kwargs = _travelled(self._service, *self._arguments)
+            self._arguments = (), {}
+            self._generator = self._service.fn(*args, **kwargs)
+        return self._generator
+
+    def __next__(self) -> Any:
+        short = "async for item in {short}(…)"
+        _context.refuse_on_loop(self._service.name, short)
+        try:
+            return self._item(next(self._begun()) if not self._service.is_async else self._next_of_async())
+        except (StopIteration, StopAsyncIteration) as stop:
+            end = StopIteration(*stop.args)
+        except (Exception, SystemExit) as error:
+            _raise(self._service, error)
+        raise end
+
+    def _next_of_async(self) -> Any:
+        import asyncio
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(self._begun().__anext__())
+
+    async def __anext__(self) -> Any:
+        """A `def` runs in a thread: in its own worker no event loop would be in its way."""
+        import asyncio
+
+        try:
+            if self._service.is_async:
+                return self._item(await self._begun().__anext__())
+            value = await asyncio.to_thread(next, self._begun(), _END)
+            if value is not _END:
+                return self._item(value)
+        except StopAsyncIteration:
+            pass
+        except (Exception, SystemExit) as error:
+            _raise(self._service, error)
+        raise StopAsyncIteration
+
+    def _item(self, value: Any) -> Any:
+        return _codec.decode(encode_result(self._service.name, value, LIMIT, "an item of it"))
+
+    def close(self) -> None:
+        if self._generator is not None and not self._service.is_async:
+            self._generator.close()
+        elif self._loop is not None:
+            self._loop.run_until_complete(self._generator.aclose())
+            self._loop.close()
+            self._loop = None
+
+    async def aclose(self) -> None:
+        if self._generator is not None and self._service.is_async:
+            await self._generator.aclose()
+        else:
+            self.close()
+
+    def __del__(self) -> None:
+        if self.__dict__.get("_loop") is not None:
+            self.close()
+
+
+_END = object()
+
+
 class PlainGather(Composite[list[Any]]):
     """What `gather` returns on an event loop."""
 
@@ -163,17 +239,25 @@ class PlainCall:
     def ask(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _context.refuse_on_loop(service.name)
         service = imported(service)
+        refuse_as_call(service)
         if service.is_async:
             return PlainFuture(service, args, kwargs).result()
         return run_def(service, args, kwargs)
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        return PlainFuture(imported(service), args, kwargs)
+        service = imported(service)
+        refuse_as_call(service)
+        return PlainFuture(service, args, kwargs)
 
     def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         future = self.defer(service, args, kwargs)
         future.begin()
         return future
+
+    def stream(
+        self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Stream[Any]:
+        return PlainStream(imported(service), args, kwargs)
 
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         for future in futures:

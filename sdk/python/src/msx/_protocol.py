@@ -133,7 +133,7 @@ class Run(Message):
     limit: int
     id: str = ""  # what `msx calls` calls it
     remaining: int | None = None  # milliseconds that its caller still waits
-    yielded: int = 0
+    yielded: int | None = None  # of a stream: how many items its caller has, or will have without it
     batch: int | None = None  # calls that this one runs for; the payload is an array of their arguments
 
 
@@ -272,6 +272,21 @@ class Alarm(Message):
     line: str | None = None
 
 
+class Item(Message):
+    TAG = 58
+    call: int
+    attempt: int
+    index: int
+    payload: bytes
+
+
+class Close(Message):
+    TAG = 59
+    call: int
+    attempt: int
+    seq: int
+
+
 _HEAD = struct.Struct("<IB")
 _pack_head = _HEAD.pack
 _unpack_head = _HEAD.unpack_from
@@ -289,7 +304,7 @@ def frame(message: Message) -> bytes:
 
 def _is_large(message: Message) -> bool:
     """By its payload, of several by the first one: only speed depends on it."""
-    if isinstance(message, Return):
+    if isinstance(message, (Return, Item)):
         return len(message.payload) > READ_BYTES
     if isinstance(message, Calls) and message.entries:
         return len(message.entries[0].payload) > READ_BYTES

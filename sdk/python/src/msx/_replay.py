@@ -62,7 +62,7 @@ class Call:
     __slots__ = (
         "_arguments", "_expires", "_identities", "_unwound", "attempt", "batch", "deadline", "difference",
         "failure", "id", "inbox", "known", "limit", "next_seq", "public_id", "recorded", "service",
-        "suspended", "via",
+        "suspended", "via", "yielded",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
@@ -73,6 +73,7 @@ class Call:
         self.via = run.via
         self.batch = None if run.batch is None else Batch(run.batch)
         self.limit = run.limit
+        self.yielded = run.yielded
         # When its caller stops waiting, by time.monotonic(), and by time.time().
         self.deadline: float | None = None
         self._expires: float | None = None
@@ -322,11 +323,11 @@ def _culprit(service: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str
     return "the arguments"
 
 
-def encode_result(service: str, value: Any, limit: int) -> bytes:
+def encode_result(service: str, value: Any, limit: int, what: str = "its result") -> bytes:
     try:
         payload = _codec.encode(value)
     except _codec.CannotTravel as error:
-        raise TypeError(f"{service}: its result: {error}") from None
+        raise TypeError(f"{service}: {what}: {error}") from None
     except _codec.TooLarge as error:
         raise _too_large(service, "result takes", error.size, limit) from None
     if len(payload) > limit // 2:

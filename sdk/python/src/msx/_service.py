@@ -10,7 +10,7 @@ import copy
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, overload
 
@@ -20,6 +20,7 @@ from . import _batches, _classes, _context, _registry
 from ._arguments import argument_decoder
 from ._fanout import Mapped
 from ._options import CallOptions, RetryOn, call_options
+from ._streams import Stream, refuse_as_call, refuse_key
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -150,6 +151,7 @@ class Service(Generic[P, R_co]):
     fn: Callable[P, R_co]
     name: str
     is_async: bool
+    streams: bool  # it is a generator
     settings: Options
     call_options: CallOptions | None = None  # of the calls that are made by this stub
     batched: bool  # a run is given lists, with an element of each call
@@ -159,7 +161,8 @@ class Service(Generic[P, R_co]):
         functools.update_wrapper(self, fn)
         self.fn = fn
         self.name = name
-        self.is_async = inspect.iscoroutinefunction(fn)
+        self.is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
+        self.streams = inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
         self.settings = options
         self.batched = "batch" in options
         self.needs_hub = needs_hub
@@ -179,9 +182,16 @@ class Service(Generic[P, R_co]):
         self: Service[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]: ...
     @overload
+    def __call__(self: Service[P, Iterator[T]], /, *args: P.args, **kwargs: P.kwargs) -> Stream[T]: ...
+    @overload
+    def __call__(self: Service[P, AsyncIterator[T]], /, *args: P.args, **kwargs: P.kwargs) -> Stream[T]: ...
+    @overload
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         call = _context.runtime.current()
+        if self.streams:
+            refuse_key(self)
+            return call.stream(self, args, kwargs)
         if self.is_async:
             return call.defer(self, args, kwargs)
         return call.ask(self, args, kwargs)
@@ -194,6 +204,7 @@ class Service(Generic[P, R_co]):
     def start(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R_co]: ...
     def start(self, /, *args: Any, **kwargs: Any) -> Any:
         """Starts the call now; wait for it later by `.result()` or `await`."""
+        refuse_as_call(self)
         return _context.runtime.current().start(self, args, kwargs)
 
     @overload
@@ -202,6 +213,7 @@ class Service(Generic[P, R_co]):
     def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R_co]: ...
     def aio(self, /, *args: Any, **kwargs: Any) -> Any:
         """`await a.aio(x)`: the call for code on an event loop."""
+        refuse_as_call(self)
         return _context.runtime.current().defer(self, args, kwargs)
 
     def options(
@@ -252,6 +264,7 @@ class Service(Generic[P, R_co]):
 
         In an `async def`: `async for y in a.map(xs)`, or `await a.map(xs)` for the list.
         """
+        refuse_as_call(self)
         return Mapped(self, zip(*iterables), limit)  # noqa: B905  (as `map` does)
 
     def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
@@ -336,8 +349,6 @@ def _why_not(fn: Any) -> str | None:
         return "it is a method; decorate a function of the module"
     if not inspect.isfunction(fn):
         return f"it is of type {type(fn).__name__}; decorate a function that is written with def or async def"
-    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        return "generators are not yet supported; return a list"
     return _why_not_reachable(fn)
 
 

@@ -24,6 +24,7 @@ def describe(fn: Callable[..., Any], *, batched: bool = False) -> dict[str, Any]
         "text": _text(signature),
         "doc": _first_paragraph(inspect.getdoc(fn)),
         "returns": _annotation(signature.return_annotation),
+        **({"streams": True} if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn) else {}),
         "params": [_parameter(parameter, hints) for parameter in signature.parameters.values()],
     }
 

@@ -34,7 +34,21 @@ from ._errors import NoCallContext
 from ._futures import Composite, Future, all_outcomes
 from ._lines import source_line
 from ._options import CallOptions
-from ._protocol import WAIT_ALL, WAIT_ANY, Alarm, Calls, Entry, Memo, Message, Resume, Run, Summary, Wait
+from ._protocol import (
+    WAIT_ALL,
+    WAIT_ANY,
+    Alarm,
+    Calls,
+    Close,
+    Entry,
+    Item,
+    Memo,
+    Message,
+    Resume,
+    Run,
+    Summary,
+    Wait,
+)
 from ._races import LoopRace
 from ._replay import MEMO, TIMER, Call, read
 from ._timers import Timer
@@ -42,6 +56,7 @@ from ._traceback import format_frame, user_frames
 
 if TYPE_CHECKING:
     from ._service import Service
+    from ._streams import Stream
 
 # A result passes a task, its callbacks, a gather and whoever awaits it in 4 turns; nested ones take more.
 SETTLE_TURNS = 8
@@ -133,6 +148,34 @@ class LoopCall(Call):
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         return LoopFuture(self, service.name, args, kwargs, service.call_options)
+
+    def stream(
+        self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Stream[Any]:
+        from ._loopstreams import LoopStream
+
+        return LoopStream(self, service, args, kwargs)
+
+    def add_entry(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._touch()
+
+    def send_item(self, item: Item) -> None:
+        if self.suspended:
+            self.unwind()
+        self._engine.send(item)
+        self._touch()
+
+    def send_close(self, seq: int) -> None:
+        if not self.suspended:
+            self.emit(None)
+            self._engine.send(Close(self.id, self.attempt, seq))
+            self._touch()
+
+    def close_left(self, seq: int) -> None:
+        """The same from a destructor, which may run anywhere."""
+        if _context.running_loop() is self._engine.loop:
+            self.send_close(seq)
 
     def gather(self, futures: Sequence[Future[Any]]) -> Future[list[Any]]:
         for future in futures:

@@ -36,11 +36,13 @@ from ._protocol import (
     WAIT_ALL,
     WAIT_ANY,
     Calls,
+    Close,
     Decoder,
     Entry,
     Evict,
     GiveBack,
     Interrupt,
+    Item,
     Memo,
     Message,
     ProtocolError,
@@ -55,6 +57,7 @@ from ._protocol import (
 )
 from ._races import ThreadRace
 from ._replay import Call, read
+from ._streams import Stream, ThreadStream, yield_all
 from ._tally import Numbers
 from ._traceback import format_frame, stack_of_thread
 
@@ -122,6 +125,36 @@ class ThreadCall(Call):
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         return ThreadFuture(self, service.name, args, kwargs, service.call_options)
+
+    def stream(
+        self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Stream[Any]:
+        return ThreadStream(self, service, args, kwargs)
+
+    def check_own(self, service: str) -> None:
+        """A stream belongs to the thread and the call that it was made in."""
+        if _context.runtime.current() is not self:
+            raise NoCallContext(f"the stream of {service} belongs to another call, or to another thread")
+
+    def park(self, entries: list[Entry], seq: int) -> None:
+        self._lane.park(self, entries, [seq])
+
+    def send_item(self, item: Item) -> None:
+        self._lane.send_now(self, item)
+
+    def send_close(self, seq: int) -> None:
+        self._lane.send_now(self, Close(self.id, self.attempt, seq))
+
+    def close_left(self, seq: int) -> None:
+        """The same from a destructor, where no exception comes through."""
+        if self.suspended or self._lane.call is not self or not self._lane.is_here():
+            return
+        try:
+            self.send_close(seq)
+        except Cancelled as raised:
+            self._lane.interrupt_again(self, str(raised))
+        except OSError:
+            pass  # the hub has closed the lane; the call finds out when it waits
 
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         """On an event loop that the function runs for itself, it blocks that loop: the thread is parked."""
@@ -379,7 +412,8 @@ class Lane:
             context = self._base.copy()
             context.run(current_call.set, call)
             self._enter(call)
-            return context.run(self.service.fn, *args, **kwargs)
+            result = context.run(self.service.fn, *args, **kwargs)
+            return context.run(yield_all, call, result) if self.service.streams else result
         finally:
             self._running = None
 
@@ -438,6 +472,13 @@ class Lane:
             call.suspended = True
         else:
             call.learn(message)
+
+    def is_here(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def interrupt_again(self, call: ThreadCall, reason: str) -> None:
+        """An interrupt struck where it is lost: it strikes when the code uses msx next."""
+        self._kept.keep(Interrupt(call.id, call.attempt, reason))
 
     # --- for guests ---
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import TimeoutError as WaitedTooLong
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import pytest
 
@@ -21,6 +21,7 @@ from ._plain import PlainCall
 from ._races import PlainRace
 from ._registry import find
 from ._replay import encode_arguments, read
+from ._streams import NO_STREAMS
 
 if TYPE_CHECKING:
     import asyncio
@@ -157,6 +158,9 @@ class RootCall(PlainCall):
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         return RootFuture(self._hub, service.name, args, kwargs)
+
+    def stream(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        raise UsageError(NO_STREAMS.format(service=service.name))
 
     def race(self) -> RootRace:
         return RootRace()
