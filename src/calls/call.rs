@@ -1,5 +1,8 @@
 //! One call: its arguments, its children in the order it made them, and what it waits for.
 
+#[cfg(test)]
+mod audit;
+
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -264,7 +267,7 @@ impl Call {
         let pending = self.pending_children().collect();
         let kept: Vec<u32> = self.completed.drain(..first).collect();
         let mut before = std::mem::take(&mut self.children);
-        self.recorded_bytes = 0;
+        (self.recorded_bytes, self.delivered, self.missing) = (0, self.delivered.min(first), 0);
         for seq in &kept {
             let Some(child) = before.take(*seq) else { continue };
             if let Child::Recorded { outcome, .. } = &child {

@@ -8,5 +8,7 @@ pub mod history;
 mod tree;
 
 pub use call::{Asked, Call, Child, Place, Suspension};
+#[cfg(test)]
+pub use children::FREE_SEQ;
 pub use fault::Fault;
 pub use tree::{Admission, Calls, Ended};

@@ -53,6 +53,7 @@ impl Core {
         if let Place::Backoff(at) = call.place {
             self.timers.clear(at, key, Due::Retry);
         }
+        self.clear_alarm(key, call);
         self.withdraw(now, key, call, out);
         self.end_turn(now, call, out);
     }

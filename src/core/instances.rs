@@ -78,8 +78,10 @@ impl Core {
         for call in instance.parked.iter().chain(&instance.unwinding).map(|parked| parked.call) {
             self.replay_lost(id, call);
         }
+        // These are given back, whatever their lane has begun with since.
+        instance.stranded.iter().for_each(|ahead| self.run_again(id, ahead.call));
         let running = instance.running.iter().map(|running| (running.call, running.lane, running.ordinal));
-        let ahead = instance.running.iter().flat_map(|running| &running.ahead).chain(&instance.stranded);
+        let ahead = instance.running.iter().flat_map(|running| &running.ahead);
         for (call, lane, ordinal) in running.chain(ahead.map(|ahead| (ahead.call, ahead.lane, ahead.ordinal)))
         {
             match begun.get(lane as usize).is_some_and(|begun| *begun < ordinal) {

@@ -1,6 +1,7 @@
 //! Single decisions of the core, message by message: what crosses what, and what happens to whom.
 
 mod ahead;
+mod late;
 mod options;
 
 use std::time::{Duration, Instant};
