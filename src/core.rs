@@ -249,7 +249,7 @@ pub struct Core {
     /// Calls may be on lanes that are not free yet.
     is_on_patrol: bool,
     stage: Stage,
-    /// When which call has an alarm; some are of calls that have none any more.
+    /// Which calls, all of them in no worker, wait for an alarm, and when it is due.
     alarms: BTreeSet<(Instant, CallKey)>,
     /// When which service makes a batch of what waits, if no more comes.
     batches_due: BTreeSet<(Instant, ServiceId)>,
@@ -505,6 +505,9 @@ impl Core {
     /// Queues a suspended call for a new run on any instance.
     fn queue_replay(&mut self, key: CallKey) {
         let Some(call) = self.calls.get_mut(key) else { return };
+        if let Some((due, _)) = call.alarm.take() {
+            self.alarms.remove(&(due, key));
+        }
         let dispatcher = &mut self.services[call.service.0 as usize].dispatcher;
         call.place = Place::Queued(dispatcher.push_replay(key, call.root_age, call.depth));
         let service = call.service;

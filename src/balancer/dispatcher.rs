@@ -1,5 +1,8 @@
 //! One service's queue and its instances: binds a waiting call to a free slot, never earlier.
 
+#[cfg(test)]
+mod audit;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -299,13 +302,15 @@ impl Dispatcher {
         true
     }
 
-    /// A running call goes on without having parked: until it has read that, it is not running.
+    /// A running call goes on without having parked: until it has read that, it is not running. Its worker has parked it
+    /// meanwhile, and gives back what was sent ahead.
     pub fn count_resumed(&mut self, id: InstanceId, call: CallKey) {
-        let told = self.count_told(id, call);
-        let running = self.instance(id).and_then(|instance| instance.running_mut(call));
-        if let (Some(running), Some((_, ordinal))) = (running, told) {
-            running.ordinal = ordinal;
-        }
+        let Some((_, ordinal)) = self.count_told(id, call) else { return };
+        let Some(instance) = self.instance(id) else { return };
+        let Some(running) = instance.running_mut(call) else { return };
+        running.ordinal = ordinal;
+        let stranded = std::mem::take(&mut running.ahead);
+        instance.stranded.extend(stranded);
     }
 
     /// A running call is told something while it runs; answers its lane, and which message of the lane that is.

@@ -1,5 +1,8 @@
 //! What one instance holds: its slots, its lanes, and where each of its calls is.
 
+#[cfg(test)]
+mod audit;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,8 @@
 //! One call: its arguments, its children in the order it made them, and what it waits for.
 
+#[cfg(test)]
+mod audit;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -362,7 +365,7 @@ impl Call {
     /// Forgets all children but these: recorded ones in their order, and pending ones.
     fn keep(&mut self, kept: Vec<u32>, pending: &[u32]) {
         let mut before = std::mem::take(&mut self.children);
-        self.recorded_bytes = 0;
+        (self.recorded_bytes, self.delivered, self.missing) = (0, self.delivered.min(kept.len()), 0);
         for seq in kept.iter().chain(pending) {
             let Some(child) = before.take(*seq) else { continue };
             if let Child::Recorded { outcome, .. } = &child {

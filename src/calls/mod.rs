@@ -10,6 +10,8 @@ pub mod stream;
 mod tree;
 
 pub use call::{Asked, Batch, Call, Child, Place, Suspension};
+#[cfg(test)]
+pub use children::FREE_SEQ;
 pub use fault::Fault;
 pub use lines::Lines;
 pub use tree::{Admission, Calls, Ended};

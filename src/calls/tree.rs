@@ -1,5 +1,8 @@
 //! All unfinished calls, by key, and the bounds of the trees they form.
 
+#[cfg(test)]
+mod audit;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 

@@ -149,6 +149,8 @@ fn payload_of(payload: Bytes) -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -163,5 +165,30 @@ mod tests {
         assert_eq!(&arguments[..], b"\x92\x91\x01\x80");
         assert!(split(&Bytes::from_static(b"{}")).is_err());
         assert!(split(&Bytes::new()).is_err());
+    }
+
+    proptest! {
+        /// The arguments are what stands behind the head, whatever it is; any other bytes are refused, or have a head.
+        #[test]
+        fn any_ask_is_split_or_refused(
+            service in ".{0,9}",
+            timeout: Option<u64>,
+            key in prop::option::of(".{0,9}"),
+            payload in prop::collection::vec(any::<u8>(), 0..60),
+            at: prop::sample::Index,
+            byte: u8,
+        ) {
+            let mut body = rmp_serde::to_vec(&(&service, timeout, &key)).unwrap();
+            let length = body.len();
+            body.extend_from_slice(&payload);
+            let (head, arguments) = split(&body.clone().into()).unwrap();
+            prop_assert_eq!((head.service, head.timeout_ms, head.idempotency_key), (service, timeout, key));
+            prop_assert_eq!(&arguments[..], &payload[..]);
+            body[at.index(length)] = byte;
+            if let Ok((_, arguments)) = split(&body.clone().into()) {
+                prop_assert!(body.ends_with(&arguments));
+            }
+            let _ = split(&payload.into());
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Core;
 use super::workers::Sender;
-use crate::calls::{Child, Place, Suspension};
+use crate::calls::{Call, Child};
 use crate::model::{CallKey, Outcome};
 use crate::protocol::worker::Alarm;
 
@@ -29,19 +29,23 @@ impl Core {
         }
     }
 
-    pub(super) fn ring_alarms(&mut self, now: Instant) {
-        while let Some((due, key)) = self.alarms.first().copied().filter(|(due, _)| *due <= now) {
-            self.alarms.remove(&(due, key));
-            self.ring(due, key);
+    /// The call has left the core.
+    pub(super) fn clear_alarm(&mut self, key: CallKey, call: &Call) {
+        if let Some((due, _)) = &call.alarm {
+            self.alarms.remove(&(*due, key));
         }
     }
 
-    fn ring(&mut self, at: Instant, key: CallKey) {
-        let Some(call) = self.calls.get_mut(key) else { return };
-        if call.place != Place::Evicted || call.suspension() == Suspension::Over {
-            return;
+    pub(super) fn ring_alarms(&mut self, now: Instant) {
+        while let Some((due, key)) = self.alarms.first().copied().filter(|(due, _)| *due <= now) {
+            self.alarms.remove(&(due, key));
+            self.ring(key);
         }
-        let Some((_, alarm)) = call.alarm.take_if(|(due, _)| *due == at) else { return };
+    }
+
+    fn ring(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some((_, alarm)) = call.alarm.take() else { return };
         // Its worker may have told the strike on its way out.
         if matches!(call.child(alarm.seq), None | Some(Child::Untold)) {
             let root = call.root;

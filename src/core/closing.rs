@@ -26,7 +26,10 @@ impl Core {
 
     pub(super) fn abandon(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.stage = Stage::Abandoned;
-        for root in self.calls.root_keys() {
+        let mut roots = self.calls.root_keys();
+        // The core does the same when it is given the same events.
+        roots.sort_unstable();
+        for root in roots {
             let text = "msx stopped before the call had ended".to_owned();
             self.fail(now, root, Fault::ServiceUnavailable(text), out);
         }

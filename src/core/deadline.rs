@@ -62,6 +62,7 @@ impl Core {
         }
         self.forget_pause(key);
         self.streams.forget_those_for(key);
+        self.clear_alarm(key, call);
         self.withdraw(now, key, call, out);
         self.end_turn(now, call, out);
     }

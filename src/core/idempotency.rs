@@ -3,6 +3,9 @@
 //!
 //! Who leaves (its deadline, its caller) leaves the work to a follower, which then begins it anew.
 
+#[cfg(test)]
+mod audit;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};

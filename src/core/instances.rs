@@ -82,8 +82,10 @@ impl Core {
                 self.replay_lost(id, call);
             }
         }
+        // These are given back, whatever their lane has begun with since.
+        instance.stranded.iter().for_each(|ahead| self.run_again(id, ahead.call));
         let running = instance.running.iter().map(|running| (running.call, running.lane, running.ordinal));
-        let ahead = instance.running.iter().flat_map(|running| &running.ahead).chain(&instance.stranded);
+        let ahead = instance.running.iter().flat_map(|running| &running.ahead);
         for (call, lane, ordinal) in running.chain(ahead.map(|ahead| (ahead.call, ahead.lane, ahead.ordinal)))
         {
             if self.pause_lost(now, id, call, out) {

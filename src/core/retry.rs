@@ -93,7 +93,7 @@ impl Core {
         self.calls.get(key).is_some_and(|call| call.retried < self.retries_max(call))
     }
 
-    fn retries_max(&self, call: &Call) -> u32 {
+    pub(super) fn retries_max(&self, call: &Call) -> u32 {
         let of_call = call.options.as_ref().and_then(|options| options.retries);
         of_call.unwrap_or(self.service(call.service).setup.retries.max)
     }

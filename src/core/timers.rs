@@ -33,6 +33,11 @@ impl Timers {
         self.0.first().map(|(at, ..)| *at)
     }
 
+    #[cfg(test)]
+    pub fn audit(&self, expected: &BTreeSet<(Instant, CallKey, Due)>) {
+        assert_eq!(self.0, *expected, "each timer belongs to a call, and each call that needs one has it");
+    }
+
     /// Takes out a timer whose moment has come.
     pub fn pop(&mut self, now: Instant) -> Option<(CallKey, Due)> {
         if self.next()? > now {

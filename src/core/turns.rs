@@ -2,6 +2,9 @@
 //! held outside of the service's queue, so that calls under other keys go on; it has its turn from then until it ends,
 //! also while it waits for others.
 
+#[cfg(test)]
+mod audit;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

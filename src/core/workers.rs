@@ -41,6 +41,10 @@ impl Core {
         out: &mut Vec<Effect>,
     ) {
         let sender = |call, attempt| Sender { instance, lane, call, attempt };
+        let (call, attempt) = message.head();
+        if self.calls.get(call).is_some_and(|call| call.attempt != attempt) {
+            return;
+        }
         match message {
             FromWorker::Return { call, attempt, value, run } => {
                 self.dispatcher(instance.service).pace.ran(run);
@@ -122,6 +126,10 @@ impl Core {
     }
 
     fn on_evicted(&mut self, now: Instant, sender: Sender, out: &mut Vec<Effect>) {
+        // Nobody told it to unwind: no worker that keeps to the protocol says so, and the call must not be lost with it.
+        if self.is_current(sender) {
+            return;
+        }
         self.free(now, sender);
         if self.is_unwinding(sender) && self.differs(sender.call) {
             self.pause(now, sender.call, out);

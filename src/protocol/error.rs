@@ -124,6 +124,7 @@ fn nil_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -178,5 +179,50 @@ mod tests {
         }
         let deep = b"\x81\xa5cause".repeat(100_000);
         assert_eq!(RemoteError::decode(&deep).kind, "msx.RemoteError");
+    }
+
+    fn error() -> impl Strategy<Value = RemoteError> {
+        let names = || prop::collection::vec(".{0,6}", 0..3);
+        let parts = (".{0,9}", ".{0,9}", names(), ".{0,9}", ".{0,9}", names(), names());
+        let single = parts.prop_map(|(kind, message, mro, service, traceback, via, notes)| RemoteError {
+            kind,
+            message,
+            mro,
+            service,
+            traceback,
+            cause: None,
+            via,
+            notes,
+        });
+        prop::collection::vec(single, 1..5).prop_map(|chain| {
+            let link =
+                |cause: Option<Box<RemoteError>>, error| Some(Box::new(RemoteError { cause, ..error }));
+            chain.into_iter().fold(None, link).map(|error| *error).unwrap_or_default()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn errors_arrive_as_sent(error in error()) {
+            prop_assert_eq!(RemoteError::decode(&error.encode()), error);
+        }
+
+        /// What is read of damage, if only that it cannot be read, is the same once more.
+        #[test]
+        fn damage_is_an_error_all_the_same(
+            error in error(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            noise in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let mut bytes = error.encode().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            for bytes in [bytes, noise] {
+                let read = RemoteError::decode(&bytes);
+                prop_assert_eq!(RemoteError::decode(&read.encode()), read);
+            }
+        }
     }
 }

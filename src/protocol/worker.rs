@@ -341,6 +341,25 @@ impl ToControl {
 }
 
 impl FromWorker {
+    /// The call that it is about, and which attempt of it.
+    pub fn head(&self) -> (CallKey, u32) {
+        match self {
+            Self::Calls { call, attempt, .. }
+            | Self::Return { call, attempt, .. }
+            | Self::Raise { call, attempt, .. }
+            | Self::Evicted { call, attempt }
+            | Self::GiveBack { call, attempt }
+            | Self::Memo { call, attempt, .. }
+            | Self::Alarm { call, attempt, .. }
+            | Self::Listen { call, attempt, .. }
+            | Self::Answers { call, attempt, .. }
+            | Self::Differs { call, attempt, .. }
+            | Self::Item { call, attempt, .. }
+            | Self::Close { call, attempt, .. }
+            | Self::Summary { call, attempt, .. } => (*call, *attempt),
+        }
+    }
+
     /// Reads one whole message, prefix included.
     pub fn decode(message: &[u8], keep: &dyn Fn(&[u8]) -> Bytes) -> Result<Self, DecodeError> {
         let tag = tag_of(message)?;

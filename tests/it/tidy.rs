@@ -61,7 +61,10 @@ fn shown(path: &Path) -> String {
 }
 
 fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs") || path.ends_with("/simulation.rs")
+    path.contains("/tests/")
+        || path.ends_with("/tests.rs")
+        || path.ends_with("/simulation.rs")
+        || path.contains("/simulation/")
 }
 
 fn without_tests(text: &str) -> &str {

@@ -168,3 +168,22 @@ fn a_call_that_was_sent_ahead_and_has_expired_runs_nowhere() {
     assert!(bench.sent().is_empty());
     assert_eq!((bench.queued(), bench.busy(), bench.core.unfinished()), (0, 0, 0));
 }
+
+/// The worker gives it back when the call in front parks. If that is lost with the process, the numbers of the lane say
+/// nothing of it: the call in front has gone on since.
+#[test]
+fn what_stood_behind_a_call_that_parked_had_not_begun_in_a_lost_instance() {
+    let mut bench = Bench::with_short_calls();
+    let sent = bench.ask_many(3);
+    bench.calls(sent[0]);
+    let child = bench.sent()[0];
+    let value = Bytes::new();
+    bench.says(CALLEE, FromWorker::Return { call: child, attempt: 1, value, run: SHORT });
+    let resumed = |effect: &Effect| matches!(effect, Effect::Send { message: ToWorker::Resume { .. }, .. });
+    assert!(bench.effects.iter().any(resumed));
+    bench.attach_another();
+    bench.effects.clear();
+    let (instance, reason) = (instance(CALLER), "killed".to_owned());
+    bench.event(Event::Gone { instance, reason, begun: vec![100 + 3 + 1] });
+    assert_eq!((bench.sent(), bench.queued()), (vec![sent[1]], 1), "they run elsewhere, one after the other");
+}

@@ -1,3 +1,5 @@
+mod bytes;
+
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -259,28 +261,4 @@ fn what_is_no_message_is_refused() {
     assert_eq!(decode(&[4, 0, 0, 0, 51, 0x92, 1, 0xc0]), Err(DecodeError::Malformed { tag: 51 }));
     // A later version may add fields.
     assert!(decode(&[5, 0, 0, 0, 51, 0x93, 1, 1, 0xc0]).is_ok());
-}
-
-proptest! {
-    #[test]
-    fn garbage_is_never_more_than_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..200), tag in 0u8..64) {
-        if let Some(place) = bytes.get_mut(PREFIX_BYTES - 1) {
-            *place = tag;
-        }
-        let _ = whole_message(&bytes);
-        let _ = FromWorker::decode(&bytes, &Bytes::copy_from_slice);
-        let _ = FromControl::decode(&bytes);
-    }
-
-    /// Damage in a message that was right gets further into the decoder than noise does.
-    #[test]
-    fn damaged_messages_are_never_more_than_an_error(which: prop::sample::Index, at: prop::sample::Index, byte: u8) {
-        let vectors = vectors("worker lane");
-        let mut bytes = vectors[which.index(vectors.len())].2.clone();
-        let at = at.index(bytes.len());
-        bytes[at] = byte;
-        let _ = whole_message(&bytes);
-        let _ = FromWorker::decode(&bytes, &Bytes::copy_from_slice);
-        let _ = FromWorker::decode(&bytes[..at.max(1)], &Bytes::copy_from_slice);
-    }
 }

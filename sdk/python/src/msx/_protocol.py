@@ -330,8 +330,12 @@ class Decoder:
             return self._decoders[tag](body)
         except KeyError:
             raise ProtocolError(f"a message with the unexpected tag {tag}") from None
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ProtocolError(f"a malformed message with tag {tag}: {error}") from None
+
+
+def _impossible(length: int) -> ProtocolError:
+    return ProtocolError(f"a message of {length} bytes; 1 to {RECEIVED_BYTES_MAX} are allowed")
 
 
 class Reader:
@@ -355,7 +359,7 @@ class Reader:
             return None
         length, tag = _unpack_head(self._buffer, start)
         if not 1 <= length <= RECEIVED_BYTES_MAX:
-            raise ProtocolError(f"a message of {length} bytes; 1 to {RECEIVED_BYTES_MAX} are allowed")
+            raise _impossible(length)
         stop = start + 4 + length
         if stop > self._end:
             return None
@@ -383,7 +387,10 @@ class Reader:
         held = self._end - self._start
         need = READ_BYTES
         if held >= 4:
-            need = 4 + int.from_bytes(self._view[self._start : self._start + 4], "little")
+            length = int.from_bytes(self._view[self._start : self._start + 4], "little")
+            if length > RECEIVED_BYTES_MAX:  # before there is room for it
+                raise _impossible(length)
+            need = 4 + length
         if self._start + need <= len(self._buffer):
             return
         rest = bytes(self._view[self._start : self._end])
