@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What the SDK's tests need.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
     "msgspec>=0.19,<1",
     "pytest>=8,<10",
     "hypothesis>=6,<7",
@@ -15,6 +15,7 @@ const PACKAGES: [&str; 9] = [
     "pandas>=2.2,<3",
     "pydantic>=2.7,<3",
     "ruff>=0.14,<1",
+    "uvloop>=0.19,<1",
 ];
 
 #[test]

@@ -17,9 +17,15 @@ MODES = {
 
 
 @pytest.fixture(scope="module")
-def one_hub():
+def loop():
+    """What `async def` services run on; a module's own fixture may say both."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def one_hub(loop):
     """One set of worker processes for all tests of a module."""
-    with FakeHub() as hub:
+    with FakeHub(uvloop=loop == "uvloop") as hub:
         yield hub
 
 

@@ -25,6 +25,7 @@ from msx._remote import decode_error
 
 SRC = Path(__file__).parent.parent / "src"
 SERVICES = Path(__file__).parent / "services"
+ASYNCIO_ONLY = SERVICES.parent / "asyncio_only"
 TIMEOUT = 30.0
 LIMIT = 32 * 1024 * 1024
 
@@ -92,7 +93,7 @@ def arguments(*args: Any, **kwargs: Any) -> bytes:
 class RawWorker:
     """A worker process and its control channel."""
 
-    def __init__(self, name: str, *, path: Path = SERVICES, env: dict[str, str] | None = None) -> None:
+    def __init__(self, name: str, *, path: Path | str = SERVICES, env: dict[str, str] | None = None) -> None:
         ours, theirs = socket.socketpair()
         self.control = Channel(ours)
         self.process = subprocess.Popen(
@@ -179,7 +180,7 @@ class HubCall:
 
 
 class Instance:
-    def __init__(self, name: str, slots: int, path: Path) -> None:
+    def __init__(self, name: str, slots: int, path: str) -> None:
         self.worker = RawWorker(name, path=path)
         hello = self.worker.hello()
         self.is_async = hello[5] == "async"
@@ -194,8 +195,9 @@ class Instance:
 class FakeHub:
     """Slots, parking, eviction, replay. `replay` evicts every call that parks, `max_parked` those beyond."""
 
-    def __init__(self, *, slots: int = 1, path: Path = SERVICES) -> None:
+    def __init__(self, *, slots: int = 1, path: Path = SERVICES, uvloop: bool = False) -> None:
         self.slots, self.path = slots, path
+        self._search = f"{path}" if uvloop else f"{path}{os.pathsep}{ASYNCIO_ONLY}"
         self.replay, self.max_parked = False, 256
         self.instances: dict[str, Instance] = {}
         self.calls: dict[int, HubCall] = {}
@@ -221,7 +223,7 @@ class FakeHub:
         if name not in self.instances:
             if not (self.path / f"{name.partition('.')[0]}.py").exists():
                 return None
-            instance = self.instances[name] = Instance(name, self.slots, self.path)
+            instance = self.instances[name] = Instance(name, self.slots, self._search)
             for lane in instance.lanes:
                 self.selector.register(lane.sock, selectors.EVENT_READ, (instance, lane))
         return self.instances[name]

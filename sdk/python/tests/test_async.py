@@ -10,6 +10,11 @@ import msx
 needs_groups = pytest.mark.skipif(sys.version_info < (3, 11), reason="TaskGroup came with 3.11")
 
 
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def loop(request):
+    return request.param
+
+
 @pytest.mark.parametrize("service", ["fib", "gather_fib", "task_fib"])
 def test_recursion(hub, service):
     assert hub.call(f"aio.{service}", 9) == 34

@@ -3,6 +3,11 @@
 import pytest
 
 
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def loop(request):
+    return request.param
+
+
 def test_timeouts_that_strike(hub):
     got, last = hub.call("atimers.times_out", 3)
     assert (got, last) == ([-1, 0, -2, 1, -3, 2], 0.3)

@@ -386,8 +386,9 @@ class LoopCall(Call):
                 return True
         return False
 
-    def new_timer(self, callback: Any, args: Any, context: Context) -> Timer:
-        timer = self.timers[self._timers_made] = Timer(self, self._timers_made, callback, args, context)
+    def new_timer(self, callback: Any, args: Any, context: Context, when: float) -> Timer:
+        number = self._timers_made
+        timer = self.timers[number] = Timer(self, number, callback, args, context, when)
         self._timers_made += 1
         if self._timers_made % TIMERS_KEPT == 0:
             self._forget_cancelled()

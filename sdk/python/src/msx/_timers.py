@@ -11,7 +11,6 @@ Only timers of asyncio's own functions are looked at. Libraries make others, in 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
@@ -28,9 +27,15 @@ class Timer:
     """One timer of a call."""
 
     def __init__(
-        self, call: LoopCall, number: int, callback: Callable[..., Any], args: Any, context: Context
+        self,
+        call: LoopCall,
+        number: int,
+        callback: Callable[..., Any],
+        args: Any,
+        context: Context,
+        when: float,
     ) -> None:
-        self.call, self.number = call, number
+        self.call, self.number, self.when = call, number, when
         self._callback, self._args, self._context = callback, args, context
         self.handle: asyncio.TimerHandle | None = None
 
@@ -45,10 +50,6 @@ class Timer:
     def was_cancelled(self) -> bool:
         return self.handle is not None and self.handle.cancelled()
 
-    @property
-    def when(self) -> float:
-        return math.inf if self.handle is None else self.handle.when()
-
     def strike(self, loop: asyncio.AbstractEventLoop) -> None:
         """In its turn; the clock's own strike, if it is still to come, is none any more."""
         if self.handle is not None and not self.handle.cancelled():
@@ -57,25 +58,26 @@ class Timer:
 
 
 def watch(loop: asyncio.AbstractEventLoop, current: Callable[[Context], LoopCall | None]) -> None:
-    """Numbers the timers that calls make on this loop."""
-    real = loop.call_at
+    """Numbers the timers that calls make on this loop.
 
-    def call_at(
-        when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        if getattr(callback, "__module__", None) in _MAKERS:
-            own = context if context is not None else copy_context()
-            call = current(own)
-            if call is not None and not call.ended:
-                timer = call.new_timer(callback, args, own)
-                timer.handle = real(when, timer, context=own)
-                return timer.handle
-        return real(when, callback, *args, context=context)
+    asyncio's `call_later` makes its timer by `call_at`, uvloop's the other way round: what comes the second
+    time is a `Timer` already, and passes.
+    """
 
-    def call_later(
-        delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        return call_at(loop.time() + delay, callback, *args, context=context)
+    def watched(real: Callable[..., asyncio.TimerHandle], since: Callable[[], float]) -> Any:
+        def schedule(
+            when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        ) -> asyncio.TimerHandle:
+            if getattr(callback, "__module__", None) in _MAKERS:
+                own = context if context is not None else copy_context()
+                call = current(own)
+                if call is not None and not call.ended:
+                    timer = call.new_timer(callback, args, own, since() + when)
+                    timer.handle = real(when, timer, context=own)
+                    return timer.handle
+            return real(when, callback, *args, context=context)
 
-    loop.call_at = call_at  # type: ignore[method-assign, assignment]
-    loop.call_later = call_later  # type: ignore[method-assign, assignment]
+        return schedule
+
+    loop.call_at = watched(loop.call_at, lambda: 0.0)  # type: ignore[method-assign]
+    loop.call_later = watched(loop.call_later, loop.time)  # type: ignore[method-assign]
