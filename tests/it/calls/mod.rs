@@ -7,6 +7,7 @@ mod ahead;
 mod callers;
 mod edges;
 mod fans;
+mod fib;
 mod gates;
 mod limits;
 mod load;

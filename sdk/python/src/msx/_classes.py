@@ -61,16 +61,14 @@ class _Single:
 def function_of(kind: type) -> Callable[..., Any]:
     """A function like any other: with the signature of `__call__`, and the name of the class."""
     method, single = _method(kind), _Single(kind)
-    call: Any
-    if inspect.iscoroutinefunction(method):
 
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            return await single.get()(*args, **kwargs)
-    else:
+    async def on_loop(*args: Any, **kwargs: Any) -> Any:
+        return await single.get()(*args, **kwargs)
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return single.get()(*args, **kwargs)
+    def in_thread(*args: Any, **kwargs: Any) -> Any:
+        return single.get()(*args, **kwargs)
 
+    call: Any = on_loop if inspect.iscoroutinefunction(method) else in_thread
     functools.update_wrapper(call, method)
     signature = inspect.signature(method)
     call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])

@@ -31,18 +31,22 @@ class LiveCall(Protocol):
 
     def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """Starts the call now."""
+        ...
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """A call that starts when it is awaited, as a coroutine does."""
+        ...
 
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         """All results: a list, or on an event loop an awaitable of one."""
 
     def race(self) -> Race:
         """For futures that are wanted in the order in which they are done."""
+        ...
 
     def info(self) -> CallInfo:
         """What the code may know about its call."""
+        ...
 
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Runs a function once per call, however often the call is run again."""
@@ -54,6 +58,7 @@ class LiveCall(Protocol):
 class Runtime(Protocol):
     def current(self) -> LiveCall:
         """The call that the running code is part of; raises NoCallContext."""
+        ...
 
 
 class NoRuntime:

@@ -125,9 +125,9 @@ class Loop(LoopEngine):
         cls.runtimes[threading.get_ident()] = LoopRuntime()
         engine.run(made)  # type: ignore[arg-type]
 
-    async def _main(self, made: Any) -> None:
+    async def _main(self, worker: Any) -> None:
         self._base = copy_context()
-        made.set_result(self)
+        worker.set_result(self)
         await self._drained.wait()
 
     def open(self, sock: socket.socket) -> None:
