@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -9,7 +10,6 @@ from statistics import median
 
 from . import machine, report
 from .calls import KINDS, Row
-from .errors import BenchError
 from .paths import RAY_VENV
 from .sides import Failed, MsxSide, RaySide
 
@@ -85,6 +85,7 @@ class Table:
     def measure(self, where: str) -> None:
         """msx and Ray Serve in turn: what disturbs the machine for a while disturbs both."""
         for cell in self.cells.values():
+            cell.failure = cell.failure or cell.side.broken
             if not cell.failure:
                 said = self._measure(cell)
                 print(f"{where}  {cell.row.name}, {cell.side.name} {cell.kind}: {said}", file=sys.stderr, flush=True)
@@ -93,14 +94,9 @@ class Table:
         try:
             cell.measure()
             return f"{cell.samples[-1].us:,.1f} µs/call"
-        except (Failed, OSError, ValueError, KeyError) as error:
-            cell.failure = str(error)
-        try:
-            cell.side.restart()
-        except BenchError as error:
-            for other in self.cells.values():
-                if other.side is cell.side:
-                    other.failure = other.failure or str(error)
+        except (Failed, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+            cell.failure = " ".join(str(error).split()) or type(error).__name__
+        cell.side.restart()
         return f"failed: {cell.failure}"
 
     def json(self) -> str:

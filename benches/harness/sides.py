@@ -6,6 +6,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -17,7 +18,7 @@ from .errors import BenchError
 from .paths import CALLS, RAY_VENV, RIVALS
 
 ANSWER_S = 60
-RAY_START_S = 240
+RAY_START_S = 300
 RAY_STOP_S = 20
 CALLERS = ("drivers.",)
 
@@ -30,6 +31,7 @@ class MsxSide:
     """A hub with the services of benches/calls, or with a copy of them that is replayed at every wait."""
 
     name = "msx"
+    broken = ""
 
     def __init__(self, binary: Path, *, replayed: bool = False) -> None:
         self._binary = binary
@@ -37,6 +39,7 @@ class MsxSide:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> "MsxSide":
+        print(f"starting msx{', replayed' if self._replayed else ''} …", file=sys.stderr, flush=True)
         # A copy: two hubs cannot run in one folder.
         self._folder = tempfile.TemporaryDirectory(prefix="msx-bench-")
         project = Path(self._folder.name).resolve() / "calls"
@@ -68,7 +71,7 @@ class MsxSide:
         except subprocess.TimeoutExpired:
             raise Failed(f"`msx call` did not end within {ANSWER_S + 10} s") from None
         if done.returncode != 0:
-            raise Failed((done.stdout + done.stderr).strip()[:300])
+            raise Failed((done.stderr or done.stdout).strip()[:300])
         return float(json.loads(done.stdout))
 
     def cpu(self) -> dict[str, float]:
@@ -95,12 +98,15 @@ class RaySide:
 
     def __init__(self) -> None:
         self._mark = f"BENCH_RAY={os.getpid()}"
+        self.broken = ""  # why there is nothing to measure; msx is measured all the same
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "RaySide":
         self._folder = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
         try:
             self._start()
+        except BenchError as error:
+            self.broken = str(error)
         except BaseException:
             self.__exit__()
             raise
@@ -132,9 +138,13 @@ class RaySide:
     def restart(self) -> None:
         """Ray goes on with what nobody waits for; the next row must not pay for it."""
         self._stop()
-        self._start()
+        try:
+            self._start()
+        except BenchError as error:
+            self.broken = str(error)
 
     def _start(self) -> None:
+        print("starting Ray Serve, which takes a minute or more …", file=sys.stderr, flush=True)
         name, _, value = self._mark.partition("=")
         more = {
             name: value,
