@@ -36,7 +36,6 @@ class Sample:
     p99_us: float
     errors: int
     cpu_us: float
-    root_cpu_us: float
     other: float
 
 
@@ -44,7 +43,7 @@ def measure(wrk: str, target: Target, connections: int, seconds: int) -> Sample:
     _wrk(wrk, target, connections, 1)
     before = _clocks(target)
     result = _wrk(wrk, target, connections, seconds)
-    root, tree, wrk_cpu, busy, wall = (b - a for a, b in zip(before, _clocks(target), strict=True))
+    tree, wrk_cpu, busy, wall = (b - a for a, b in zip(before, _clocks(target), strict=True))
     time.sleep(SETTLE_S)
     requests = result["requests"]
     if requests == 0:
@@ -55,15 +54,14 @@ def measure(wrk: str, target: Target, connections: int, seconds: int) -> Sample:
         p99_us=result["p99_us"],
         errors=result["errors"],
         cpu_us=tree / requests * 1e6,
-        root_cpu_us=root / requests * 1e6,
         other=max(0.0, busy - tree - wrk_cpu) / (wall * machine.cores()),
     )
 
 
-def _clocks(target: Target) -> tuple[float, float, float, float, float]:
+def _clocks(target: Target) -> tuple[float, float, float, float]:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     wrk_cpu = children.ru_utime + children.ru_stime
-    return (*machine.cpu_seconds(target.roots), wrk_cpu, machine.busy_seconds(), time.monotonic())
+    return (machine.cpu_seconds(target.roots)[1], wrk_cpu, machine.busy_seconds(), time.monotonic())
 
 
 def _wrk(wrk: str, target: Target, connections: int, seconds: int) -> dict[str, int]:

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from .errors import BenchError
-from .paths import BENCHES, REPO, VENV
+from .paths import BENCHES, RAY_VENV, REPO, VENV
 
 REQUIREMENTS = BENCHES / "requirements.txt"
+RAY_REQUIREMENTS = BENCHES / "requirements-ray.txt"
 
 
 def wrk() -> str:
@@ -22,19 +23,23 @@ def wrk() -> str:
     return found
 
 
-def environment() -> None:
+def environment(venv: Path = VENV, requirements: Path = REQUIREMENTS) -> None:
     """Makes benches/.venv, once per set of requirements and interpreter."""
     if sys.version_info < (3, 10):
         raise BenchError(f"this is Python {sys.version.split()[0]}; run it with Python 3.10 or newer")
-    wanted = hashlib.sha256(f"{sys.version}{REQUIREMENTS.read_text()}".encode()).hexdigest()
-    mark = VENV / "made-for"
+    wanted = hashlib.sha256(f"{sys.version}{requirements.read_text()}".encode()).hexdigest()
+    mark = venv / "made-for"
     if mark.exists() and mark.read_text() == wanted:
         return
-    shutil.rmtree(VENV, ignore_errors=True)
-    _step("making benches/.venv", [sys.executable, "-m", "venv", str(VENV)])
-    pip = [str(VENV / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _step("installing the rivals", [*pip, "--requirement", str(REQUIREMENTS)])
+    shutil.rmtree(venv, ignore_errors=True)
+    _step(f"making benches/{venv.name}", [sys.executable, "-m", "venv", str(venv)])
+    pip = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _step("installing the rivals", [*pip, "--requirement", str(requirements)])
     mark.write_text(wanted)
+
+
+def ray() -> None:
+    environment(RAY_VENV, RAY_REQUIREMENTS)
 
 
 def msx() -> Path:

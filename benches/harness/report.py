@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
+from pathlib import Path
 from statistics import median
 
 from . import machine
@@ -49,19 +50,7 @@ def comparison(rows: list[Row]) -> str:
         ratio = f"{row.median('rate') / flask:.1f}" if flask else "–"
         what = (row.target.case, row.connections, row.target.server)
         lines.append((*what, f"{row.median('rate'):,.0f}", ratio, *_tail(row)))
-    return _table(head, lines)
-
-
-def cost(rows: list[Row]) -> str:
-    head = ("call", "in flight", "µs/call", "requests/s", "hub CPU", "instances CPU")
-    lines = []
-    for row in rows:
-        hub = row.median("root_cpu_us")
-        instances = row.median("cpu_us") - hub
-        rate = row.median("rate")
-        measured = (f"{1e6 / rate:.1f}", f"{rate:,.0f}", _time(hub), _time(instances))
-        lines.append((row.target.server, row.connections, *measured, *_tail(row)))
-    return _table((*head, "p50", "p99", "CPU/call", "rounds", "errors"), lines)
+    return table(head, lines)
 
 
 def _tail(row: Row) -> tuple[str, str, str, str, int]:
@@ -81,20 +70,26 @@ def disturbance(rows: list[Row]) -> str:
 
 
 def page(command: str, method: str, msx: str, body: list[str]) -> str:
-    packages = {d.metadata["Name"].lower(): d.version for d in metadata.distributions(path=[_site_packages()])}
-    rivals = ", ".join(f"{name} {packages[name.lower()]}" for name in RIVALS)
-    python = _output(str(VENV / "bin/python"), "--version")
-    facts = [
+    listed = [
         ("command", f"`{command}`"),
+        *facts(msx, VENV, RIVALS),
+        ("load", f"{_output('wrk', '--version').split(' [')[0]}, one thread, on the same cores as the servers"),
+    ]
+    lines = "\n".join(f"- {name}: {value}" for name, value in listed)
+    return "\n\n".join(["# Measured", lines, method, *body, "How to read this: `benches/README.md`."]) + "\n"
+
+
+def facts(msx: str, venv: Path, rivals: Sequence[str]) -> list[tuple[str, str]]:
+    """When, where and with what it was measured."""
+    packages = {d.metadata["Name"].lower(): d.version for d in metadata.distributions(path=[_site_packages(venv)])}
+    python = _output(str(venv / "bin/python"), "--version")
+    return [
         ("date", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"),
         ("machine", f"{machine.cpu_model()}, {machine.cores()} cores, Linux {os.uname().release}"),
         ("msx", msx),
-        ("rivals", rivals),
+        ("rivals", ", ".join(f"{name} {packages[name.lower()]}" for name in rivals)),
         ("Python", f"{python.removeprefix('Python ')}, the same for all"),
-        ("load", f"{_output('wrk', '--version').split(' [')[0]}, one thread, on the same cores as the servers"),
     ]
-    table = "\n".join(f"- {name}: {value}" for name, value in facts)
-    return "\n\n".join(["# Measured", table, method, *body, "How to read this: `benches/README.md`."]) + "\n"
 
 
 def msx_version(binary: str) -> str:
@@ -102,8 +97,8 @@ def msx_version(binary: str) -> str:
     return f"{_output(binary, 'version')} ({commit})"
 
 
-def _site_packages() -> str:
-    return str(next((VENV / "lib").glob("python*/site-packages")))
+def _site_packages(venv: Path) -> str:
+    return str(next((venv / "lib").glob("python*/site-packages")))
 
 
 def _output(*argv: str) -> str:
@@ -116,7 +111,7 @@ def _time(us: float) -> str:
     return f"{us:.0f} µs" if us < 1000 else f"{us / 1000:.2f} ms" if us < 10_000 else f"{us / 1000:.0f} ms"
 
 
-def _table(head: tuple[str, ...], lines: Sequence[tuple[object, ...]]) -> str:
+def table(head: tuple[str, ...], lines: Sequence[tuple[object, ...]]) -> str:
     rule = "|".join("---" for _ in head)
     body = [" | ".join(map(str, line)) for line in lines]
     return "\n".join([f"| {' | '.join(head)} |", f"|{rule}|", *(f"| {line} |" for line in body)])

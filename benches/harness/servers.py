@@ -72,18 +72,21 @@ def flask_chain(*, session: bool, threads: int) -> Iterator[list[Target]]:
 
 
 class Msx:
-    """The hub of benches/project, with all its services."""
+    """The hub of a project, with all its services."""
 
-    def __init__(self, binary: Path) -> None:
+    def __init__(self, binary: Path, project: Path = PROJECT, env: dict[str, str] | None = None) -> None:
         self._binary = binary
-        self._mark = f"MSX_PROJECT={PROJECT}"
+        self._project = project
+        # The rivals' interpreter and uvloop, so that msx runs its functions on the same ones.
+        self._env = {"VIRTUAL_ENV": str(VENV)} | (env or {})
+        self._mark = f"MSX_PROJECT={project}"
 
     def __enter__(self) -> "Msx":
         if machine.with_environment(self._mark):
-            raise BenchError(f"msx runs in benches/project already; stop it: {self._binary} -C {PROJECT} down")
+            raise BenchError(f"msx runs in {self._project} already; stop it: {' '.join(self.verb('down'))}")
         try:
             self._up()
-            self.pid: int = json.loads((PROJECT / ".msx/hub.json").read_text())["pid"]
+            self.pid: int = json.loads((self._project / ".msx/hub.json").read_text())["pid"]
         except BaseException:
             self._down()
             raise
@@ -93,35 +96,34 @@ class Msx:
         self._down()
 
     def target(self, case: str, service: str, answer: object, server: str = "msx, 1 instance") -> Target:
-        gateway = re.search(r'^listen = "(.+)"', (PROJECT / "services.toml").read_text(), re.MULTILINE)
+        gateway = re.search(r'^listen = "(.+)"', (self._project / "services.toml").read_text(), re.MULTILINE)
         assert gateway, "services.toml names the gateway's address"
         url = f"http://{gateway[1]}/call/{service}"
         _await(url, answer, lambda: None)
         return Target(case, server, url, answer, [self.pid])
 
     def _up(self) -> None:
-        # The rivals' interpreter and uvloop, so that msx runs its functions on the same ones.
-        env = _environment({"VIRTUAL_ENV": str(VENV)}, proxies=True)
+        env = environment(self._env, proxies=True)
         up = subprocess.run(
-            self._verb("up", "-d", "--wait"), env=env, timeout=UP_S, check=False, capture_output=True, text=True
+            self.verb("up", "-d", "--wait"), env=env, timeout=UP_S, check=False, capture_output=True, text=True
         )
         if up.returncode != 0:
-            raise BenchError(f"`msx -C benches/project up -d --wait` exited {up.returncode}:\n{up.stdout}{up.stderr}")
+            raise BenchError(f"`msx -C {self._project} up -d --wait` exited {up.returncode}:\n{up.stdout}{up.stderr}")
 
     def _down(self) -> None:
         """Until nothing is left: an `up` that was interrupted may bring up its hub after the first `down`."""
         deadline = time.monotonic() + START_S
         said = ""
         while time.monotonic() < deadline:
-            down = subprocess.run(self._verb("down"), timeout=START_S, check=False, capture_output=True, text=True)
+            down = subprocess.run(self.verb("down"), timeout=START_S, check=False, capture_output=True, text=True)
             said = down.stdout + down.stderr
             time.sleep(0.2)
             if not machine.with_environment(self._mark):
                 return
         raise BenchError(f"msx left processes {machine.with_environment(self._mark)}; `msx down` said:\n{said}")
 
-    def _verb(self, *verb: str) -> list[str]:
-        return [str(self._binary), "-C", str(PROJECT), *verb]
+    def verb(self, *verb: str) -> list[str]:
+        return [str(self._binary), "-C", str(self._project), *verb]
 
 
 @contextmanager
@@ -129,7 +131,7 @@ def _running(argv: list[str], url: str, answer: object, env: dict[str, str] | No
     """The server's pid while it runs, from its first right answer on; afterwards its whole group is gone."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            argv, cwd=RIVALS, env=_environment(env or {}), stdout=log, stderr=log, start_new_session=True
+            argv, cwd=RIVALS, env=environment(env or {}), stdout=log, stderr=log, start_new_session=True
         )
 
         def fail_if_ended() -> None:
@@ -157,7 +159,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _environment(more: dict[str, str], *, proxies: bool = False) -> dict[str, str]:
+def environment(more: dict[str, str], *, proxies: bool = False) -> dict[str, str]:
     """Ours, without the proxies: `requests` would send the chain's loopback calls to them."""
     kept = {k: v for k, v in os.environ.items() if proxies or not k.lower().endswith("_proxy")}
     return kept | more

@@ -6,8 +6,3 @@ from msx import microservice
 @microservice
 def noop(x=None):
     return x
-
-
-@microservice
-async def anoop(x=None):
-    return x

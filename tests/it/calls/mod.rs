@@ -8,6 +8,7 @@ mod batches;
 mod callers;
 mod edges;
 mod fans;
+mod fib;
 mod gates;
 mod limits;
 mod load;

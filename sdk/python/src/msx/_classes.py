@@ -60,26 +60,28 @@ class _Single:
 def function_of(kind: type) -> Callable[..., Any]:
     """A function like any other: with the signature of `__call__`, and the name of the class."""
     method, single = _method(kind), _Single(kind)
-    call: Any
+
+    async def on_loop(*args: Any, **kwargs: Any) -> Any:
+        return await single.get()(*args, **kwargs)
+
+    async def items_on_loop(*args: Any, **kwargs: Any) -> Any:
+        async with contextlib.aclosing(single.get()(*args, **kwargs)) as items:
+            async for item in items:
+                yield item
+
+    def items_in_thread(*args: Any, **kwargs: Any) -> Any:
+        return (yield from single.get()(*args, **kwargs))
+
+    def in_thread(*args: Any, **kwargs: Any) -> Any:
+        return single.get()(*args, **kwargs)
+
+    call: Any = in_thread
     if inspect.iscoroutinefunction(method):
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            return await single.get()(*args, **kwargs)
+        call = on_loop
     elif inspect.isasyncgenfunction(method):
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            async with contextlib.aclosing(single.get()(*args, **kwargs)) as items:
-                async for item in items:
-                    yield item
+        call = items_on_loop
     elif inspect.isgeneratorfunction(method):
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return (yield from single.get()(*args, **kwargs))
-    else:
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return single.get()(*args, **kwargs)
-
+        call = items_in_thread
     functools.update_wrapper(call, method)
     signature = inspect.signature(method)
     call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])

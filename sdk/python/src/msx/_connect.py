@@ -53,7 +53,7 @@ class Session(PlainCall):
         self._thread = threading.local()
         self._gates: weakref.WeakKeyDictionary[Any, asyncio.Semaphore] = weakref.WeakKeyDictionary()
         self._outer: Session | None = None
-        self.closed = False
+        self.closed: bool = False
 
     # --- its life ---
 
@@ -271,7 +271,8 @@ class HubFuture(Future[Any]):
             assert self._connection is not None
             self._session.started.pop(self, None)
             steps = self._session.receive_on_loop(self.__name__, self._connection)
-            self._task = _context.running_loop().create_task(self._settle_on_loop(steps))
+            task: asyncio.Task[None] = _context.running_loop().create_task(self._settle_on_loop(steps))
+            self._task = task
         return self._task
 
     def __await__(self) -> Generator[Any, Any, Any]:

@@ -24,7 +24,7 @@ class Connection:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self.sock = hub.open()
+        self.sock: socket.socket = hub.open()
 
     def is_alive(self) -> bool:
         """An idle one has nothing to read, but its end."""

@@ -32,9 +32,11 @@ class LiveCall(Protocol):
 
     def start(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """Starts the call now."""
+        ...
 
     def defer(self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """A call that starts when it is awaited, as a coroutine does."""
+        ...
 
     def stream(
         self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -46,9 +48,11 @@ class LiveCall(Protocol):
 
     def race(self) -> Race:
         """For futures that are wanted in the order in which they are done."""
+        ...
 
     def info(self) -> CallInfo:
         """What the code may know about its call."""
+        ...
 
     def memo(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Runs a function once per call, however often the call is run again."""
@@ -60,6 +64,7 @@ class LiveCall(Protocol):
 class Runtime(Protocol):
     def current(self) -> LiveCall:
         """The call that the running code is part of; raises NoCallContext."""
+        ...
 
 
 class NoRuntime:

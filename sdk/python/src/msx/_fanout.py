@@ -35,6 +35,7 @@ class Race(Protocol):
 
     def next(self) -> Steps[Future[Any]]:
         """The next one that is done: those that were when they were added, then by the record."""
+        ...
 
 
 def block(steps: Steps[T], name: str, instead: str) -> T:

@@ -38,8 +38,9 @@ class Future(Coroutine[Any, Any, R], Joinable[R]):
     def __init__(self, name: str, identity: tuple[int, int] | None = None) -> None:
         """`identity`: the same on a replay, and so is the order of a set of futures."""
         self._identity = identity
-        self.__name__ = self.__qualname__ = name
-        self.begun = False
+        self.__name__: str = name
+        self.__qualname__: str = name
+        self.begun: bool = False
         self._outcome: tuple[bool, Any] | None = None
         self._steps: dict[Any, Generator[Any, Any, R]] | None = None  # by task
         self.watchers: list[Callable[[Future[R]], None]] | None = None  # hear when it is settled
@@ -203,7 +204,9 @@ if TYPE_CHECKING:
 @overload
 def gather(f1: Joinable[T1], /) -> GatheredList[T1]: ...
 @overload
-def gather(f1: Joinable[T1], f2: Joinable[T2], /) -> Gathered[T1, T2]: ...
+def gather(  # pyright: ignore[reportOverlappingOverload]
+    f1: Joinable[T1], f2: Joinable[T2], /
+) -> Gathered[T1, T2]: ...
 @overload
 def gather(f1: Joinable[T1], f2: Joinable[T2], f3: Joinable[T3], /) -> Gathered[T1, T2, T3]: ...
 @overload

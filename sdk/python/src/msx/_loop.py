@@ -42,6 +42,7 @@ class LoopEngine:
         self._calls: dict[tuple[int, int], LoopCall] = {}
         self._dirty: list[LoopCall] = []
         self._flushing = False
+        self.reading = False
         self._base = Context()
         self._kept = Kept()
         self._drained = asyncio.Event()
@@ -174,7 +175,7 @@ class LoopEngine:
         self.flush_soon()
 
     def flush_soon(self) -> None:
-        if not self._flushing:
+        if not (self._flushing or self.reading):
             self._flushing = True
             self.loop.call_soon(self.flush)
 
@@ -203,18 +204,21 @@ class Lane:
         loop.add_reader(sock.fileno(), self._readable)
 
     def _readable(self) -> None:
+        """What is read goes out again behind the first steps of all tasks that it has started or woken."""
+        self._engine.reading = True
         try:
             if not self._reader.fill():
                 self._close()
             while (message := self._reader.take()) is not None:
                 self._take(self._decode(*message))
         except (BlockingIOError, InterruptedError):
-            return
+            pass
         except OSError:
             self._close()
         except Exception as error:  # a ProtocolError, or a mistake of ours: calls would hang
             die(f"lane: {error!r}")
-        self._engine.flush_soon()  # behind the first steps of the tasks that this has started or woken
+        self._engine.reading = False
+        self._engine.flush_soon()
 
     def _take(self, message: Message) -> None:
         if not isinstance(message, Evict):

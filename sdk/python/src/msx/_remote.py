@@ -139,7 +139,7 @@ def members(error: BaseException) -> tuple[BaseException, ...] | None:
     """Those of an exception group."""
     if _GROUP is None or not isinstance(error, _GROUP):
         return None
-    group: tuple[BaseException, ...] = error.exceptions
+    group: tuple[BaseException, ...] = error.exceptions  # pyright: ignore
     return group
 
 
@@ -369,5 +369,6 @@ def _new_class(original: type[Exception], name: str) -> type[RemoteError]:
         "__doc__": original.__doc__,
         "__str__": RemoteError.__str__,
     }
-    kind: type[RemoteError] = type(qualname.rpartition(".")[2], (original, RemoteError), body)
+    bases = (original, RemoteError)
+    kind: type[RemoteError] = type(qualname.rpartition(".")[2], bases, body)  # pyright: ignore
     return kind

@@ -60,9 +60,9 @@ class Call:
     """The part that `def` and `async def` share."""
 
     __slots__ = (
-        "_arguments", "_expires", "_identities", "_unwound", "attempt", "batch", "deadline", "difference",
-        "failure", "id", "inbox", "known", "limit", "next_seq", "public_id", "recorded", "service",
-        "suspended", "via", "yielded",
+        "_arguments", "_arguments_crc", "_expires", "_identities", "_unwound", "attempt", "batch", "deadline",
+        "difference", "failure", "id", "inbox", "known", "limit", "next_seq", "public_id", "recorded",
+        "service", "suspended", "via", "yielded",
     )  # fmt: skip
 
     def __init__(self, run: Run, service: str) -> None:
@@ -82,6 +82,7 @@ class Call:
             self.deadline, self._expires = monotonic() + seconds, time() + seconds
         self.next_seq = 0
         self._arguments = run.payload  # the hub may call this call otherwise when it runs elsewhere
+        self._arguments_crc: int | None = None
         self._identities = 0
         self.suspended = False
         self._unwound = 0
@@ -104,8 +105,10 @@ class Call:
 
     def new_identity(self) -> tuple[int, int]:
         """For what is hashed by identity: the same in every attempt, on any instance."""
+        if self._arguments_crc is None:  # once: arguments may be large, and futures many
+            self._arguments_crc = crc32(self._arguments)
         self._identities += 1
-        return crc32(self._arguments), self._identities
+        return self._arguments_crc, self._identities
 
     def claim(
         self,

@@ -235,7 +235,7 @@ class LoopCall(Call):
         """Waits for all of them."""
         if self.suspended:
             self.unwind()
-        if not self._is_ordered():
+        if self.inbox and not self._is_ordered():
             for future in futures:
                 self._deliver(future.seq)
         missing = [future for future in futures if not future.done]
@@ -287,8 +287,12 @@ class LoopCall(Call):
     def _deliver_awaited(self, seq: int) -> None:
         """Others wait for their turn, so that nothing is done earlier than on a replay."""
         future = self._futures.get(seq)
-        if future is not None and any(waiter.missing > 0 for waiter in future.waiters):
-            self._deliver(seq)
+        if future is None:
+            return
+        for waiter in future.waiters:
+            if waiter.missing > 0:
+                self._deliver(seq)
+                return
 
     def _deliver(self, seq: int) -> bool:
         """Settles a future whose result is known. True if that woke a task."""
@@ -509,6 +513,9 @@ def stack_of_steps(steps: Any, thread: int) -> str:
 
 def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:
     """Parts that fit into a message each; at least one, if only an empty one."""
+    if len(entries) <= 1:
+        yield entries
+        return
     batch: list[Entry] = []
     size = 0
     for entry in entries:
@@ -547,9 +554,11 @@ class LoopFuture(Future[Any]):
             raise NoCallContext(f"this call of {self.__name__} was started by another call")
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        self.begin()
-        if not self.done:
+        if not self.begun:
+            self.begin()
+        elif self._outcome is None:
             self._check()
+        if self._outcome is None:
             yield from self._call.until((self,))
         return self.outcome()
 

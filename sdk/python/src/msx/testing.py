@@ -43,7 +43,7 @@ class Hub:
         self._loops = Loop.runtimes
         self._call = current_call
         self._root = RootCall(self)
-        self.timeout = 60.0
+        self.timeout: float = 60.0
         """Seconds after which a test's call fails: it waits for something that does not come."""
 
     @property
@@ -219,7 +219,8 @@ class RootFuture(Future[Any]):
     def task(self) -> asyncio.Task[None]:
         """What settles it on the running event loop."""
         if self._task is None:
-            self._task = _context.running_loop().create_task(self._settle_on_loop())
+            task: asyncio.Task[None] = _context.running_loop().create_task(self._settle_on_loop())
+            self._task = task
         return self._task
 
     async def _settle_on_loop(self) -> None:

@@ -48,3 +48,13 @@ def mix(n: int) -> int:
 @microservice
 async def amix(n: int) -> int:
     return n if n < 2 else await mix.aio(n - 1) + await mix.aio(n - 2)
+
+
+@microservice
+def solo(n: int) -> int:
+    return n if n < 2 else solo(n - 1) + solo(n - 2)
+
+
+@microservice
+async def asolo(n: int) -> int:
+    return n if n < 2 else await asolo(n - 1) + await asolo(n - 2)
