@@ -214,8 +214,7 @@ pub struct Core {
     /// What a memo is called on the wire.
     memo_name: ServiceName,
     /// The same of what belongs to streams.
-    next_name: ServiceName,
-    room_name: ServiceName,
+    stream_names: streams::Names,
     streams: Streams,
     calls: Calls,
     timers: Timers,
@@ -254,8 +253,7 @@ impl Core {
             by_name,
             names,
             memo_name: ServiceName::new("msx.run"),
-            next_name: ServiceName::new(streams::NEXT),
-            room_name: ServiceName::new(streams::ROOM),
+            stream_names: streams::Names::default(),
             streams: Streams::default(),
             calls: Calls::default(),
             timers: Timers::default(),
@@ -446,8 +444,8 @@ impl Core {
             Asked::Service(service) => self.service(*service).setup.name.clone(),
             Asked::Unknown(name) => name.clone(),
             Asked::Memo => self.memo_name.clone(),
-            Asked::Next(_) => self.next_name.clone(),
-            Asked::Room => self.room_name.clone(),
+            Asked::Next(_) => self.stream_names.next.clone(),
+            Asked::Room => self.stream_names.room.clone(),
         }
     }
 
