@@ -113,8 +113,8 @@ def test_what_cannot_be_a_service(fn, reason):
 def test_the_exports():
     assert sorted(msx.__all__) == [
         "CallInfo", "Cancelled", "Fatal", "Future", "IdempotencyConflict", "InstanceDied", "LimitExceeded",
-        "NoCallContext", "NonDeterminismError", "RemoteError", "Service", "ServiceUnavailable", "Suspend",
-        "TimeoutError", "UsageError", "as_completed", "connect", "context", "first", "gather", "microservice",
+        "NoCallContext", "NonDeterminismError", "RemoteError", "Service", "ServiceUnavailable", "Stream",
+        "Suspend", "TimeoutError", "UsageError", "as_completed", "connect", "context", "first", "gather", "microservice",
         "on_start", "on_stop", "orchestrator", "run", "summary",
     ]  # fmt: skip
     assert all(hasattr(msx, name) for name in msx.__all__)
