@@ -114,8 +114,8 @@ def test_the_exports():
     assert sorted(msx.__all__) == [
         "CallInfo", "Cancelled", "Fatal", "Future", "IdempotencyConflict", "InstanceDied", "LimitExceeded",
         "NoCallContext", "NonDeterminismError", "RemoteError", "Service", "ServiceUnavailable", "Stream",
-        "Suspend", "TimeoutError", "UsageError", "as_completed", "connect", "context", "first", "gather", "microservice",
-        "on_start", "on_stop", "orchestrator", "run", "summary",
+        "Suspend", "TimeoutError", "UsageError", "as_completed", "connect", "context", "first", "gather",
+        "microservice", "on_start", "on_stop", "orchestrator", "run", "summary",
     ]  # fmt: skip
     assert all(hasattr(msx, name) for name in msx.__all__)
     public = {name for name in vars(msx) if not name.startswith("_")} - {"services", "testing"}  # modules
