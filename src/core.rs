@@ -234,8 +234,7 @@ pub struct Core {
     /// What a memo is called on the wire.
     memo_name: ServiceName,
     /// The same of what belongs to streams.
-    next_name: ServiceName,
-    room_name: ServiceName,
+    stream_names: streams::Names,
     streams: Streams,
     calls: Calls,
     timers: Timers,
@@ -281,8 +280,7 @@ impl Core {
             by_name,
             names,
             memo_name: ServiceName::new("msx.run"),
-            next_name: ServiceName::new(streams::NEXT),
-            room_name: ServiceName::new(streams::ROOM),
+            stream_names: streams::Names::default(),
             streams: Streams::default(),
             calls: Calls::default(),
             timers: Timers::default(),

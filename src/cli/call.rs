@@ -20,8 +20,8 @@ How arguments are read:
 
 Result:
   A string is printed as it is, anything else as JSON; of a generator each item, on a line of its
-  own, as soon as it is there. An exception of the service is printed to
-  stderr with its traceback, and the exit code is 1.
+  own, as soon as it is there. An exception of the service is printed to stderr with its traceback,
+  and the exit code is 1.
 
 Examples:
   msx call my_func 1 2

@@ -72,8 +72,8 @@ impl Core {
             Asked::Service(service) => self.service(*service).setup.name.clone(),
             Asked::Unknown(name) => name.clone(),
             Asked::Memo => self.memo_name.clone(),
-            Asked::Next(_) => self.next_name.clone(),
-            Asked::Room => self.room_name.clone(),
+            Asked::Next(_) => self.stream_names.next.clone(),
+            Asked::Room => self.stream_names.room.clone(),
         }
     }
 

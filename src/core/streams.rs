@@ -14,15 +14,27 @@ use super::workers::{Sender, described};
 use super::{Core, Effect};
 use crate::calls::stream::{Stream, answer};
 use crate::calls::{Asked, Call, Ended, Fault, Suspension};
-use crate::model::{CallKey, Outcome};
+use crate::model::{CallKey, Outcome, ServiceName};
 use crate::protocol::worker::{CallOptions, Entry};
 
 /// What is asked for instead of a service.
-pub const NEXT: &str = "msx.next";
-pub const ROOM: &str = "msx.room";
+const NEXT: &str = "msx.next";
+const ROOM: &str = "msx.room";
 
 /// Nil: there is room.
 const NIL: &[u8] = b"\xc0";
+
+/// The same as names of services, as a replay is told them.
+pub struct Names {
+    pub next: ServiceName,
+    pub room: ServiceName,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { next: ServiceName::new(NEXT), room: ServiceName::new(ROOM) }
+    }
+}
 
 /// Who takes the items: a call, as the child of this seq, or whoever asked for this root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -208,8 +208,9 @@ fn help_of_call() {
       is no parameter k it is an ordinary argument. After `--` everything is an argument.
 
     Result:
-      A string is printed as it is, anything else as JSON. An exception of the service is printed to
-      stderr with its traceback, and the exit code is 1.
+      A string is printed as it is, anything else as JSON; of a generator each item, on a line of its
+      own, as soon as it is there. An exception of the service is printed to stderr with its traceback,
+      and the exit code is 1.
 
     Examples:
       msx call my_func 1 2

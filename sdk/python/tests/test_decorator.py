@@ -115,8 +115,7 @@ def test_the_exports():
         "CallInfo", "Cancelled", "Fatal", "Future", "IdempotencyConflict", "InstanceDied", "LimitExceeded",
         "NoCallContext", "NonDeterminismError", "RemoteError", "Service", "ServiceUnavailable", "Stream",
         "Suspend", "TimeoutError", "UsageError", "as_completed", "connect", "context", "first", "gather",
-        "microservice",
-        "on_start", "on_stop", "orchestrator", "run", "summary",
+        "microservice", "on_start", "on_stop", "orchestrator", "run", "summary",
     ]  # fmt: skip
     assert all(hasattr(msx, name) for name in msx.__all__)
     public = {name for name in vars(msx) if not name.startswith("_")} - {"services", "testing"}  # modules

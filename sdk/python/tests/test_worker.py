@@ -106,7 +106,7 @@ def test_unknown_trailing_fields_are_ignored():
     with RawWorker("life.echo") as worker:
         worker.hello()
         lane = worker.lane()
-        lane.send(RUN, 1, 1, arguments(5), None, [], LIMIT, "", None, 0, None, "new", 1)
+        lane.send(RUN, 1, 1, arguments(5), None, [], LIMIT, "", None, None, None, "new", 1)
         assert returned(lane) == 5
 
 
