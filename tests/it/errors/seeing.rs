@@ -108,7 +108,7 @@ fn no_such_call() {
     --- stdout
     --- stderr
     error: invalid value 'waiting' for '--status <STATUS>'
-      [possible values: queued, running, parked, resuming, unwinding, evicted, backoff, held, following, paused, returned, raised, refused, cancelled]
+      [possible values: queued, running, parked, resuming, unwinding, evicted, backoff, held, following, batched, paused, returned, raised, refused, cancelled]
 
     For more information, try '--help'.
     ");
