@@ -245,7 +245,7 @@ impl Core {
     fn on_listen(&mut self, now: Instant, sender: Sender, seqs: Vec<u32>, out: &mut Vec<Effect>) {
         let wait = Wait { all: false, seqs };
         if !self.is_current(sender) {
-            return self.leaves(sender, out);
+            return self.on_late_calls(sender, true, out);
         }
         let Some(call) = self.calls.get_mut(sender.call) else { return };
         if !matches!(call.place, Place::Running(_)) {

@@ -20,6 +20,8 @@ const SENT = {
   memo: ({ call, attempt, ...rest }) => frames.memo(call, attempt, Object.values(rest)),
   summary: (f) => frames.summary(f.call, f.attempt, f.text),
 };
+/** What it does not send: a difference with the call before, which an error may have beside it. */
+const isUnsent = ({ fields }) => "difference" in fields;
 /** Of those that it gets, how many fields it knows; later ones may be added. */
 const RECEIVED = { ping: 1, interrupt: 3, drain: 0, askback: 1, askstacks: 1, run: 8, resume: 3, evict: 2 };
 
@@ -32,7 +34,7 @@ const fieldsOf = (vector) => Object.fromEntries(Object.entries(vector.fields).ma
 
 for (const vector of golden) {
   const [kind] = vector.name.split(",");
-  if (kind in SENT) {
+  if (kind in SENT && !isUnsent(vector)) {
     test(`${vector.name} is written as the golden bytes`, () => {
       assert.equal(SENT[kind](fieldsOf(vector)).toString("hex"), vector.hex);
     });

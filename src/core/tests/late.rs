@@ -51,6 +51,18 @@ fn a_worker_that_says_evicted_without_having_been_told_to_does_not_lose_the_call
     assert!(matches!(bench.answer(), Some(Answer::Done(Outcome::Value(_)))));
 }
 
+/// It has been cancelled, and its main thread may be stuck: what its threads wait for will not come.
+#[test]
+fn threads_that_wait_behind_the_end_of_their_call_are_told_so() {
+    let mut bench = Bench::new(256);
+    let call = bench.ask();
+    bench.event(Event::Cancel(call));
+    bench.effects.clear();
+    bench.says(CALLER, FromWorker::Listen { call, attempt: 1, seqs: vec![0] });
+    let is_evict = |effect: &Effect| matches!(effect, Effect::Send { message: ToWorker::Evict { .. }, .. });
+    assert!(bench.effects.iter().any(is_evict), "{:?}", bench.effects);
+}
+
 #[test]
 fn an_alarm_ends_with_the_wait_of_its_call() {
     for is_cancelled in [false, true] {
