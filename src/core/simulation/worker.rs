@@ -170,14 +170,8 @@ impl Worker {
                 self.lanes[lane].begun = ordinal;
                 self.learn(call, attempt, results, shared);
             }
-            ToWorker::Evict { call, attempt } => {
-                let is_def = self.kind == WorkerKind::Def;
-                assert!(
-                    !is_def || self.is_occupied(lane) || shared.has_rogues,
-                    "an idle lane has nothing to evict"
-                );
-                self.unwind(call, attempt, shared);
-            }
+            // It may have ended before it heard that its threads wait in vain.
+            ToWorker::Evict { call, attempt } => self.unwind(call, attempt, shared),
         }
     }
 
