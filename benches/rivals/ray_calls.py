@@ -5,7 +5,6 @@ Reads one JSON object per line, `{"kind", "how", "what", "times", "x"}`, runs th
 """
 
 import asyncio
-import functools
 import json
 import logging
 import os
@@ -26,9 +25,19 @@ replica = serve.deployment(
 )
 
 
-@functools.cache
 def handle_of(name):
     return serve.get_deployment_handle(name, APP)
+
+
+class Recursive:
+    """Calls itself, by a handle that it asks for once."""
+
+    me = None
+
+    def handle(self, name):
+        if self.me is None:
+            self.me = handle_of(name)
+        return self.me
 
 
 @replica
@@ -73,28 +82,28 @@ class AsyncLink(Caller):
 
 
 @replica
-class Deep:
+class Deep(Recursive):
     def __call__(self, n):
-        return handle_of("Deep").remote(n - 1).result() if n > 1 else n
+        return self.handle("Deep").remote(n - 1).result() if n > 1 else n
 
 
 @replica
-class ADeep:
+class ADeep(Recursive):
     async def __call__(self, n):
-        return await handle_of("ADeep").remote(n - 1) if n > 1 else n
+        return await self.handle("ADeep").remote(n - 1) if n > 1 else n
 
 
 @replica
-class Fib:
+class Fib(Recursive):
     def __call__(self, n):
-        me = handle_of("Fib")
+        me = self.handle("Fib")
         return n if n < 2 else me.remote(n - 1).result() + me.remote(n - 2).result()
 
 
 @replica
-class AFib:
+class AFib(Recursive):
     async def __call__(self, n):
-        me = handle_of("AFib")
+        me = self.handle("AFib")
         return n if n < 2 else await me.remote(n - 1) + await me.remote(n - 2)
 
 
