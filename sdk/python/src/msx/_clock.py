@@ -9,11 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 
+def do_nothing() -> None:
+    """Nobody wants to hear that a loop is idle."""
+
+
 class Clock:
     """Monotonic seconds, `ahead` of the real ones by what was skipped."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self.on_idle: Callable[[], None] = do_nothing  # a loop has nothing to do but to wait
 
     def time(self) -> float:
         return time.monotonic() + self.ahead
@@ -22,17 +27,17 @@ class Clock:
 class Selector(selectors.DefaultSelector):
     """Knows when its loop has nothing to do but to wait."""
 
-    def __init__(self, on_idle: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.is_idle = False
-        self._on_idle = on_idle
+        self._clock = clock
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
         self.is_idle = True
-        self._on_idle()
+        self._clock.on_idle()
         ready = super().select(timeout)
         self.is_idle = False
         return ready
@@ -41,8 +46,8 @@ class Selector(selectors.DefaultSelector):
 class Loop(asyncio.SelectorEventLoop):
     """An event loop on such a clock."""
 
-    def __init__(self, clock: Clock, on_idle: Callable[[], None]) -> None:
-        self._msx_clock, self._msx_selector = clock, Selector(on_idle)
+    def __init__(self, clock: Clock) -> None:
+        self._msx_clock, self._msx_selector = clock, Selector(clock)
         self._msx_threads = 0  # that work for it, as by `asyncio.to_thread`
         super().__init__(self._msx_selector)
 

@@ -42,6 +42,7 @@ class LiveCall(Protocol):
         self, service: Service[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Stream[Any]:
         """The items of a generator."""
+        ...
 
     def gather(self, futures: Sequence[Future[Any]]) -> Any:
         """All results: a list, or on an event loop an awaitable of one."""

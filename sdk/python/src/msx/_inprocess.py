@@ -13,7 +13,7 @@ import selectors
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future as Waiting
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -129,7 +129,6 @@ class Loop(LoopEngine):
 
     _all: dict[str, Loop] = {}  # noqa: RUF012
     clock = _clock.Clock()
-    on_idle: Callable[[], None] = staticmethod(lambda: None)
     runtimes: dict[int, LoopRuntime] = {}  # noqa: RUF012  (by thread)
 
     @classmethod
@@ -149,11 +148,11 @@ class Loop(LoopEngine):
 
     def new_loop(self) -> _clock.Loop:
         self._taken = 0
-        return _clock.Loop(self.clock, lambda: Loop.on_idle())
+        return _clock.Loop(self.clock)
 
-    async def _main(self, made: Any) -> None:
+    async def _main(self, worker: Any) -> None:
         self._base = copy_context()
-        made.set_result(self)
+        worker.set_result(self)
         await self._drained.wait()
 
     def open(self, sock: socket.socket) -> None:
@@ -214,7 +213,7 @@ class Machine:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._closing = False
         self._lock, self._waiting = threading.Lock(), 0
-        Loop.on_idle = self._look
+        Loop.clock.on_idle = self._look
         self._thread = threading.Thread(target=self._serve, name="msx-hub", daemon=True)
         self._thread.start()
 
@@ -277,7 +276,7 @@ class Machine:
             self._dispatch()
             if self.skips_time and self._waiting:
                 self._skip()
-        Loop.on_idle = staticmethod(lambda: None)
+        Loop.clock.on_idle = _clock.do_nothing
         for lane in [key.data for key in self._selector.get_map().values() if key.data is not None]:
             lane.sock.close()
             if lane.instance.service.is_async:

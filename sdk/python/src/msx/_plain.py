@@ -188,7 +188,7 @@ class PlainStream(Stream[Any]):
     def close(self) -> None:
         if self._generator is not None and not self._service.is_async:
             self._generator.close()
-        elif self._loop is not None:
+        elif self._loop is not None and self._generator is not None:
             self._loop.run_until_complete(self._generator.aclose())
             self._loop.close()
             self._loop = None
