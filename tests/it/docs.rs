@@ -174,7 +174,7 @@ fn links_lead_somewhere() {
 
 #[test]
 fn architecture_names_what_is_there() {
-    let folders = ["src", "sdk/python/src", "sdk/node/src", "tests/it"];
+    let folders = ["src", "sdk/python/src", "sdk/python/tests", "sdk/node/src", "tests/it"];
     let files: Vec<PathBuf> =
         folders.iter().flat_map(|folder| files_below(&repository().join(folder))).collect();
     let source: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
