@@ -14,7 +14,7 @@ const LOCK_BOUND: Duration = Duration::from_secs(11 * 60);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// Where a folder is built.
-pub enum Build {
+pub(super) enum Build {
     /// Beside its place, then renamed: nobody ever sees a part of it.
     Aside,
     /// In its place, for a virtual environment, whose files name their own folder.
@@ -27,7 +27,7 @@ pub(super) fn is_complete(folder: &Path) -> bool {
 
 /// Makes `folder` by `build`, unless it is complete. `build` gets a path where nothing is. `waiting` is told when
 /// another process is at it.
-pub async fn complete(
+pub(super) async fn complete(
     folder: &Path,
     place: Build,
     waiting: impl Fn(),

@@ -9,6 +9,7 @@
 mod cache;
 mod candidates;
 mod discover;
+pub mod embedded;
 mod error;
 mod host;
 mod install;
@@ -30,7 +31,6 @@ use std::path::{Path, PathBuf};
 use crate::protocol::progress::Progress;
 use requirements::Requirements;
 
-pub use cache::{Build, complete};
 pub use candidates::{Candidate, candidates, script_file};
 pub use discover::{Answer, Discovery, ModuleError, discover};
 pub use error::{PythonError, Setting};
