@@ -119,8 +119,12 @@ impl Dispatcher {
     /// A call that was sent ahead, and has not begun, is back in its place.
     pub fn put_back(&mut self, rank: Rank, call: CallKey, accepted: Instant) {
         self.queue.insert(rank, call);
-        if rank.is_new_root() {
-            self.roots_waiting += 1;
+        if !rank.is_new_root() {
+            return;
+        }
+        self.roots_waiting += 1;
+        // One that left from behind others may still be listed.
+        if self.roots.iter().all(|(listed, _)| *listed != rank) {
             let at = self.roots.partition_point(|(_, since)| *since < accepted);
             self.roots.insert(at, (rank, accepted));
         }
@@ -202,7 +206,7 @@ impl Dispatcher {
 
     /// Binds the next call that can run now; resumes go ahead of everything.
     pub fn next(&mut self, now: Instant) -> Option<Bound> {
-        let (at, bound) = self.next_resume().or_else(|| self.next_run()).or_else(|| self.next_ahead(now))?;
+        let (at, bound) = self.next_resume().or_else(|| self.next_run()).or_else(|| self.next_ahead())?;
         self.dispatches += 1;
         let instance = &mut self.instances[at];
         instance.last_used = self.dispatches;
@@ -238,8 +242,8 @@ impl Dispatcher {
     }
 
     /// No slot is free, but calls are short: the next one goes to the lane that has the fewest behind its call.
-    fn next_ahead(&mut self, now: Instant) -> Option<(usize, Bound)> {
-        if self.queue.is_empty() || self.gather.is_some() || !self.pace.allows(now) {
+    fn next_ahead(&mut self) -> Option<(usize, Bound)> {
+        if self.queue.is_empty() || self.gather.is_some() || !self.pace.allows() {
             return None;
         }
         let (at, position) = self.shortest_lane()?;
@@ -362,7 +366,7 @@ impl Dispatcher {
             }
         }
         if !late.is_empty() {
-            self.pace.turned_long(now);
+            self.pace.turned_long();
         }
         late
     }
