@@ -206,7 +206,7 @@ fn a_module_that_ends_the_process() {
 
     bye
 
-    help: a module must only define things when it is imported: put what it does into a function, or into `onStart(…)`
+    help: a module must neither end nor crash the process when it is imported
     "#);
 }
 
