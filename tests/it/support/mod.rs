@@ -6,12 +6,16 @@ pub mod load;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+
+/// A module with one service, `f`.
+pub const SERVICE: &str = "from msx import microservice\n\n@microservice\ndef f():\n    pass\n";
 
 /// A temporary folder with a project, away from every other project and from the user's environment.
 pub struct Sandbox {
@@ -43,6 +47,11 @@ impl Sandbox {
     /// With a `services.toml` of this text.
     pub fn with_manifest(text: &str) -> Self {
         Self::new().file("services.toml", text)
+    }
+
+    /// With a manifest that names these modules, as a list of TOML has them: `"a", "b"`.
+    pub fn with_modules(modules: &str) -> Self {
+        Self::with_manifest(&format!("[python]\nmodules = [{modules}]\n"))
     }
 
     /// The demo of the repository, on ports of its own.
@@ -78,6 +87,14 @@ impl Sandbox {
         self
     }
 
+    /// Adds a program, or replaces it.
+    pub fn program(&self, path: &str, script: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// Sets a variable for every msx of this sandbox.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -100,7 +117,7 @@ impl Sandbox {
 
     /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
     pub fn msx(&self, args: &[&str]) -> Command {
-        self.prepared(self.program(), args)
+        self.prepared(self.binary(), args)
     }
 
     /// A line for a shell, which finds msx as `$MSX`.
@@ -123,7 +140,7 @@ impl Sandbox {
         command
     }
 
-    fn program(&self) -> Command {
+    fn binary(&self) -> Command {
         let msx = env!("CARGO_BIN_EXE_msx");
         if self.privileged || !nix::unistd::geteuid().is_root() {
             return Command::new(msx);
