@@ -44,7 +44,7 @@ impl Rank {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Begin, or begin again, on this lane.
-    Run { opens_lane: bool },
+    Run { opens_lane: bool, rank: Rank },
     /// Begin on this lane as soon as the calls there are done; it still belongs to the queue.
     RunNext(Rank),
     /// Go on where it is parked.
@@ -206,8 +206,10 @@ impl Dispatcher {
         self.dispatches += 1;
         let instance = &mut self.instances[at];
         instance.last_used = self.dispatches;
-        if !matches!(bound.work, Work::RunNext(_)) {
-            instance.run(bound.call, bound.lane, now);
+        match bound.work {
+            Work::Run { rank, .. } => instance.run(bound.call, bound.lane, Some(rank), now),
+            Work::Resume => instance.run(bound.call, bound.lane, None, now),
+            Work::RunNext(_) => (),
         }
         Some(bound)
     }
@@ -232,7 +234,7 @@ impl Dispatcher {
         self.left(rank);
         let instance = &mut self.instances[at];
         let (lane, opens_lane) = instance.take_lane();
-        Some((at, Bound { call, instance: instance.id, lane, work: Work::Run { opens_lane } }))
+        Some((at, Bound { call, instance: instance.id, lane, work: Work::Run { opens_lane, rank } }))
     }
 
     /// No slot is free, but calls are short: the next one goes to the lane that has the fewest behind its call.

@@ -200,6 +200,10 @@ impl Running {
         BufReader::new(self.0.as_mut().unwrap().stdout.take().unwrap()).lines()
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.0.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
     /// Waits until it ends: exit code, stdout (unless `lines` took it) and stderr.
     pub fn end(mut self) -> (Option<i32>, String, String) {
         let output = self.0.take().unwrap().wait_with_output().unwrap();

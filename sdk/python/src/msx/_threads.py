@@ -359,10 +359,11 @@ class Lane:
         """Whoever finds the lock taken may rely on its owner, who looks again when it has let it go."""
         while self._out and self._sending.acquire(blocking=False):
             try:
-                frames = [self._out.popleft()]
+                frames = []  # none, if it was all sent between the look and the lock
                 while self._out:
                     frames.append(self._out.popleft())
-                self._socket.sendall(frames[0] if len(frames) == 1 else b"".join(frames))
+                if frames:
+                    self._socket.sendall(frames[0] if len(frames) == 1 else b"".join(frames))
             finally:
                 self._sending.release()
 
