@@ -3,6 +3,7 @@
 pub mod http;
 pub mod hub;
 pub mod load;
+pub mod typist;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
