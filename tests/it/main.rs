@@ -19,4 +19,5 @@ mod scaling;
 mod sdk;
 mod support;
 mod tidy;
+mod typescript;
 mod zero_config;

@@ -33,7 +33,8 @@ fn on_path() -> Option<PathBuf> {
     (version >= OLDEST).then_some(found)
 }
 
-fn from_wheel() -> PathBuf {
+/// From PyPI, with its npm.
+pub fn from_wheel() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let lock = File::create(tmp.join("node-wheel.lock")).unwrap();
     lock.lock().unwrap();
