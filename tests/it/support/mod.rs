@@ -60,7 +60,7 @@ impl Sandbox {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let manifest = fs::read_to_string(repository.join("services.toml")).unwrap();
         let sandbox = Self::with_manifest(&format!("{manifest}\n[gateway]\nlisten = \"127.0.0.1:0\"\n"));
-        copy_folder(&repository.join("examples"), &sandbox.path("examples"));
+        copy(&repository.join("examples"), &sandbox.path("examples"));
         sandbox
     }
 
@@ -68,7 +68,7 @@ impl Sandbox {
     pub fn project(name: &str) -> Self {
         let sandbox = Self::new();
         let projects = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/projects");
-        copy_folder(&projects.join(name), &sandbox.root());
+        copy(&projects.join(name), &sandbox.root());
         sandbox
     }
 
@@ -226,14 +226,15 @@ impl Drop for Running {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+/// Copies a file, or a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    if !from.is_dir() {
+        fs::copy(from, to).unwrap();
+        return;
+    }
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_folder(&entry.path(), &to.join(entry.file_name())),
-            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
-        }
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        copy(&entry.path(), &to.join(entry.file_name()));
     }
 }
 
