@@ -17,6 +17,7 @@ mod project;
 mod protocol;
 mod python;
 mod registry;
+mod runtime;
 mod shard;
 mod supervisor;
 mod sys;

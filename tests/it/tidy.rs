@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the lowest floor to the highest; a room imports from lower floors only.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 22] = [
     ("sys", 0),
     ("model", 0),
     ("failure", 2),
@@ -14,11 +14,12 @@ const FLOORS: [(&str, u8); 21] = [
     ("protocol", 1),
     ("registry", 2),
     ("guard", 2),
+    ("runtime", 2),
     ("python", 3),
+    ("node", 3),
     ("balancer", 3),
     ("supervisor", 3),
     ("worker", 3),
-    ("node", 4),
     ("calls", 4),
     ("autoscaler", 4),
     ("core", 5),

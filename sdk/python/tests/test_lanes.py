@@ -6,7 +6,8 @@ from contextvars import Context
 import pytest
 
 from msx._interrupts import Kept
-from msx._threads import Lane, ThreadRuntime
+from msx._threadcalls import ThreadRuntime
+from msx._threads import Lane
 
 
 class Overtaken:
