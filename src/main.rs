@@ -18,6 +18,8 @@ mod protocol;
 mod python;
 mod registry;
 mod shard;
+#[cfg(test)]
+mod simulation;
 mod supervisor;
 mod sys;
 mod worker;

@@ -1,0 +1,34 @@
+//! A service under load on a virtual clock, with the real `plan` and the real dispatcher: what no single decision shows.
+//!
+//! - `load`: when calls come and how much work they are; `scenarios`: the loads, and what must come of each
+//! - `world`: a service that is steered by `plan` or by the `textbook`
+//! - `record`: what was seen of it, and the figures
+//!
+//! A seed determines everything.
+
+mod load;
+mod record;
+mod scenarios;
+mod textbook;
+mod world;
+
+use record::Record;
+use scenarios::{Scenario, scenarios};
+use world::{Rule, World};
+
+fn planned(scenario: &Scenario, seed: u64) -> Record {
+    World::new(scenario, Rule::plan(), seed).run()
+}
+
+#[test]
+fn look() {
+    for scenario in scenarios() {
+        let start = std::time::Instant::now();
+        let record = planned(&scenario, 1);
+        println!("{:12} need {:3} plan     {} died {} left {} {:?} in {:?}", scenario.name, scenario.need, record.figures(), record.died, record.left, record.seconds.last().map(|s| s.ready + s.draining), start.elapsed());
+        if std::env::var("STEPS").is_ok() { println!("{:?}", record.steps); }
+        let start = std::time::Instant::now();
+        let record = World::new(&scenario, Rule::textbook(), 1).run();
+        println!("{:12} need {:3} textbook {} {:?}", scenario.name, scenario.need, record.figures(), start.elapsed());
+    }
+}
