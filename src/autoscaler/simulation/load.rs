@@ -73,9 +73,14 @@ impl Load {
 #[derive(Clone, Copy, Debug)]
 pub enum Work {
     Same(f64),
-    Exponential { mean: f64 },
+    Exponential {
+        mean: f64,
+    },
     /// Pareto's with exponent 2, the mean of which is twice the least: its variance has no bound but this one.
-    HeavyTail { mean: f64, most: f64 },
+    HeavyTail {
+        mean: f64,
+        most: f64,
+    },
 }
 
 impl Work {

@@ -22,13 +22,36 @@ fn planned(scenario: &Scenario, seed: u64) -> Record {
 
 #[test]
 fn look() {
-    for scenario in scenarios() {
-        let start = std::time::Instant::now();
-        let record = planned(&scenario, 1);
-        println!("{:12} need {:3} plan     {} died {} left {} {:?} in {:?}", scenario.name, scenario.need, record.figures(), record.died, record.left, record.seconds.last().map(|s| s.ready + s.draining), start.elapsed());
-        if std::env::var("STEPS").is_ok() { println!("{:?}", record.steps); }
-        let start = std::time::Instant::now();
-        let record = World::new(&scenario, Rule::textbook(), 1).run();
-        println!("{:12} need {:3} textbook {} {:?}", scenario.name, scenario.need, record.figures(), start.elapsed());
+    let seeds = crate::simulation::variable("SEEDS").unwrap_or(1);
+    for scenario in scenarios().into_iter().filter(|s| {
+        std::env::var("ONLY").is_err() || std::env::var("ONLY").unwrap().split(',').any(|o| s.name == o)
+    }) {
+        for seed in 1..=seeds {
+            let start = std::time::Instant::now();
+            let record = planned(&scenario, seed);
+            println!(
+                "{:12} need {:3} plan     {} died {} left {} {:?} in {:?}",
+                scenario.name,
+                scenario.need,
+                record.figures(),
+                record.died,
+                record.left,
+                record.seconds.last().map(|s| s.ready + s.draining),
+                start.elapsed()
+            );
+            if std::env::var("STEPS").is_ok() {
+                println!("{:?}", record.steps);
+            }
+            if std::env::var("BOOK").is_ok() {
+                let record = World::new(&scenario, Rule::textbook(), 1).run();
+                println!(
+                    "{:12} need {:3} textbook {} {:?}",
+                    scenario.name,
+                    scenario.need,
+                    record.figures(),
+                    start.elapsed()
+                );
+            }
+        }
     }
 }

@@ -50,12 +50,8 @@ pub struct Bounds {
 impl Scenario {
     /// Calls that sleep for half a second each, two at once in an instance that starts in half a second.
     fn new(name: &str, title: &str, load: Load, need: u32) -> Self {
-        let scale = ScalePolicy {
-            utilization: 0.7,
-            cpu: 0.8,
-            machine: 0.9,
-            down_after: Duration::from_secs(60),
-        };
+        let scale =
+            ScalePolicy { utilization: 0.7, cpu: 0.8, machine: 0.9, down_after: Duration::from_secs(60) };
         Self {
             name: name.to_owned(),
             title: title.to_owned(),
@@ -82,7 +78,12 @@ pub fn scenarios() -> Vec<Scenario> {
     let load = Load::default;
     let mut all = vec![
         constant(),
-        Scenario::new("step", "A step from 1 to 20 calls a second", load().steady(60.0, 1.0).steady(240.0, 20.0), 8),
+        Scenario::new(
+            "step",
+            "A step from 1 to 20 calls a second",
+            load().steady(60.0, 1.0).steady(240.0, 20.0),
+            8,
+        ),
         burst(),
         ramp(),
         slow_start(),
@@ -136,7 +137,10 @@ fn outage() -> Scenario {
 fn heavy_tail() -> Scenario {
     let load = Load::default().steady(900.0, 20.0);
     let work = Work::HeavyTail { mean: 0.5, most: 60.0 };
-    Scenario { work, ..Scenario::new("heavy-tail", "Calls of half a second on average, and up to a minute", load, 8) }
+    Scenario {
+        work,
+        ..Scenario::new("heavy-tail", "Calls of half a second on average, and up to a minute", load, 8)
+    }
 }
 
 fn cores() -> Scenario {
