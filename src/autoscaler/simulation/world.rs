@@ -259,10 +259,9 @@ impl<'a> World<'a> {
     }
 
     fn refuse_overdue(&mut self) {
-        let warm = self.scenario.queue.timeout;
-        let bound = if self.dispatcher.has_ready() { warm } else { warm.max(Duration::from_secs(60)) };
-        let now = self.now();
-        while let Some(call) = self.dispatcher.pop_overdue_root(now, bound) {
+        let (now, timeout) = (self.now(), self.scenario.queue.timeout);
+        self.dispatcher.look_for_ready(now);
+        while let Some(call) = self.dispatcher.pop_overdue_root(now, timeout) {
             self.calls.remove(&call).expect("what waits is there");
             self.record.refused += 1;
         }
