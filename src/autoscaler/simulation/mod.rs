@@ -7,6 +7,7 @@
 //! A seed determines everything.
 
 mod load;
+mod picture;
 mod record;
 mod scenarios;
 mod textbook;
@@ -18,6 +19,16 @@ use world::{Rule, World};
 
 fn planned(scenario: &Scenario, seed: u64) -> Record {
     World::new(scenario, Rule::plan(), seed).run()
+}
+
+#[test]
+fn pictures() {
+    for scenario in scenarios() {
+        let plan = planned(&scenario, 1);
+        let textbook = World::new(&scenario, Rule::textbook(), 1).run();
+        std::fs::create_dir_all("/tmp/simulator").unwrap();
+        std::fs::write(format!("/tmp/simulator/{}.svg", scenario.name), picture::picture(&scenario, &plan, &textbook)).unwrap();
+    }
 }
 
 #[test]
