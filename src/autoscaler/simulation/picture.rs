@@ -15,15 +15,14 @@ const PITCH: usize = 128;
 const TOP: usize = 74;
 
 const STYLE: &str = "\
-text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:var(--text)}\
-.title{font-size:15px;font-weight:600}.dim{fill:var(--dim)}.end{text-anchor:end}.mid{text-anchor:middle}\
-.grid{stroke:var(--grid);fill:none}.line{fill:none;stroke-width:1.5;stroke-linejoin:round}\
-.load{stroke:var(--text)}.plan{stroke:var(--plan)}.book{stroke:var(--book)}\
-.ready{fill:var(--plan);fill-opacity:.45}.book.ready{fill:var(--book);stroke:none}.plan.ready{stroke:none}\
-.starting{fill:var(--starting)}.draining{fill:var(--draining)}\
-:root{--text:#1f2328;--dim:#59636e;--grid:#d1d9e0;--plan:#0969da;--book:#bc4c00;--starting:#d4a72c;--draining:#afb8c1}\
-@media(prefers-color-scheme:dark){:root{--text:#e6edf3;--dim:#9198a1;--grid:#3d444d;--plan:#58a6ff;--book:#f0883e;\
---starting:#d29922;--draining:#6e7681}}";
+text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#1f2328}\
+.title{font-size:15px;font-weight:600}.dim{fill:#59636e}.end{text-anchor:end}.mid{text-anchor:middle}\
+.grid{stroke:#d1d9e0;fill:none}.line{fill:none;stroke-width:1.5;stroke-linejoin:round}\
+.load{stroke:#1f2328}.plan{stroke:#0969da}.book{stroke:#bc4c00}\
+.plan-ready{fill:#79b2ec}.book-ready{fill:#e2a480}.starting{fill:#d4a72c}.draining{fill:#c3cad1}\
+@media(prefers-color-scheme:dark){text{fill:#e6edf3}.dim{fill:#9198a1}.grid{stroke:#3d444d}\
+.load{stroke:#e6edf3}.plan{stroke:#58a6ff}.book{stroke:#f0883e}\
+.plan-ready{fill:#2f5d93}.book-ready{fill:#8a5430}.starting{fill:#d29922}.draining{fill:#565d66}}";
 
 /// Values over the width of a plot, each of so many seconds.
 type Series = Vec<f64>;
@@ -38,12 +37,14 @@ pub fn picture(scenario: &Scenario, plan: &Record, textbook: &Record) -> String 
     page.plot("calls offered per second", plan.offered.iter().copied().fold(0.0, f64::max));
     page.line("load", &plan.offered);
     let instances = most(|seen| &seen.instances[2]);
-    for (name, class, seen) in [("instances, by msx", "plan", plan), ("instances, by the textbook", "book", book)] {
+    for (name, class, seen) in
+        [("instances, by msx", "plan", plan), ("instances, by the textbook", "book", book)]
+    {
         page.plot(name, instances);
         let [ready, starting, draining] = &seen.instances;
         page.area("draining", draining);
         page.area("starting", starting);
-        page.area(&format!("{class} ready"), ready);
+        page.area(&format!("{class}-ready"), ready);
     }
     for (name, series) in [
         ("calls waiting", (|seen| &seen.queued) as fn(&Seen) -> &Series),
@@ -70,7 +71,8 @@ impl Seen {
         let seconds = &record.seconds[..shown_s.min(record.seconds.len())];
         let step = shown_s.div_ceil(PLOT / 2);
         let each = |value: &dyn Fn(&[Second]) -> f64| seconds.chunks(step).map(value).collect::<Series>();
-        let last = |value: fn(&Second) -> u32| each(&|chunk| chunk.last().map_or(0.0, |at| f64::from(value(at))));
+        let last =
+            |value: fn(&Second) -> u32| each(&|chunk| chunk.last().map_or(0.0, |at| f64::from(value(at))));
         Self {
             // A single second of a Poisson process is mostly noise.
             offered: smooth(&each(&|chunk| {
@@ -115,8 +117,8 @@ impl Page {
         );
         let mut x = LEFT;
         for (class, name, width) in [
-            ("plan ready", "msx", 60),
-            ("book ready", "textbook", 90),
+            ("plan-ready", "msx", 60),
+            ("book-ready", "textbook", 90),
             ("starting", "starting", 86),
             ("draining", "leaving", 80),
         ] {
@@ -145,13 +147,18 @@ impl Page {
             top - 7
         );
         for (y, value) in [(top, self.most), (middle, self.most / 2.0), (bottom, 0.0)] {
-            let _ = writeln!(self.text, "<text class=\"dim end\" x=\"{}\" y=\"{}\">{value}</text>", LEFT - 6, y + 4);
+            let _ = writeln!(
+                self.text,
+                "<text class=\"dim end\" x=\"{}\" y=\"{}\">{value}</text>",
+                LEFT - 6,
+                y + 4
+            );
         }
         self.times(bottom + 15);
     }
 
     fn times(&mut self, y: usize) {
-        let step = rounded_up(self.shown_s as f64 / 8.0) as usize;
+        let step = rounded_up(self.shown_s as f64 / 10.0) as usize;
         for seconds in (0..=self.shown_s).step_by(step) {
             let x = LEFT + seconds * PLOT / self.shown_s;
             let _ = write!(self.text, "<text class=\"dim mid\" x=\"{x}\" y=\"{y}\">{seconds} s</text>");
@@ -199,11 +206,11 @@ impl Page {
     }
 }
 
-/// The next of 1, 2, 5, 10, 20, …
+/// The next number that reads well.
 fn rounded_up(value: f64) -> f64 {
     let mut power = 1.0;
     loop {
-        for digit in [1.0, 2.0, 5.0] {
+        for digit in [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0] {
             if digit * power >= value {
                 return digit * power;
             }

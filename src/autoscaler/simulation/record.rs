@@ -67,13 +67,8 @@ impl Record {
     }
 
     /// How often the direction changed.
-    pub fn turns(&self) -> usize {
-        self.turns_since(0.0)
-    }
-
-    pub fn turns_since(&self, since_s: f64) -> usize {
-        let steps = self.steps.iter().filter(|(at_s, ..)| *at_s >= since_s);
-        let ups: Vec<bool> = steps.map(|(_, from, to)| to > from).collect();
+    fn turns(&self) -> usize {
+        let ups: Vec<bool> = self.steps.iter().map(|(_, from, to)| to > from).collect();
         ups.windows(2).filter(|pair| pair[0] != pair[1]).count()
     }
 }
@@ -101,7 +96,7 @@ pub struct Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peak, p50_s, p99_s, instance_seconds, turns, refused } = self;
-        write!(f, "{peak} | {p50_s:.2} s | {p99_s:.2} s | {instance_seconds} | {turns} | {refused}")
+        let Self { p50_s, p99_s, instance_seconds, turns, refused, .. } = self;
+        write!(f, "{p50_s:.2} s | {p99_s:.2} s | {instance_seconds} | {turns} | {refused}")
     }
 }

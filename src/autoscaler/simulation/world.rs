@@ -19,6 +19,8 @@ const PERIOD_S: f64 = 1.0;
 /// As often as the core looks for calls that have waited too long.
 const TICK_S: f64 = 0.1;
 const MACHINE_CORES: f64 = 2.0;
+/// What an instance uses whose calls sleep.
+const IDLE_CORES: f64 = 0.01;
 /// From then on the CPU use of an instance counts.
 const SETTLED_S: f64 = 5.0;
 /// What is left of a call that has ended.
@@ -75,6 +77,21 @@ struct Instance {
     intake: Intake,
     /// Running calls, and how much of each is left.
     calls: Vec<(CallKey, f64)>,
+}
+
+/// What the bottleneck leaves to each instance that has something to do.
+struct Pace {
+    cores: f64,
+    /// Seconds of work per second.
+    speed: f64,
+    /// The calls of an instance share it.
+    is_shared: bool,
+}
+
+impl Pace {
+    fn of(&self, instance: &Instance) -> f64 {
+        if self.is_shared { self.speed / instance.calls.len().max(1) as f64 } else { self.speed }
+    }
 }
 
 /// Sums since the last decision.
@@ -140,54 +157,46 @@ impl<'a> World<'a> {
 
     fn next_event_s(&self) -> f64 {
         let ready = self.instances.iter().filter(|i| i.intake == Intake::Starting).map(|i| i.ready_s);
+        let pace = self.pace();
         let ends = self.instances.iter().flat_map(|instance| {
-            let speed = self.speed(instance);
+            let speed = pace.of(instance);
             instance.calls.iter().map(move |(_, left_s)| self.now_s + left_s / speed)
         });
         let burst = self.bursts.front().map(|(at_s, _)| *at_s);
         let outage = self.outages.front().map(|(from_s, _)| *from_s);
-        let known = [self.next_call_s, self.next_tick_s, self.next_plan_s];
+        let tick = (self.dispatcher.roots_queued() > 0).then_some(self.next_tick_s);
+        let known = [self.next_call_s, self.next_plan_s].into_iter().chain(tick);
         let soonest = ready.chain(ends).chain(burst).chain(outage).chain(known).fold(f64::INFINITY, f64::min);
         soonest.max(self.now_s)
     }
 
     // ---- work ----
 
-    fn running(&self) -> usize {
-        self.instances.iter().map(|instance| instance.calls.len()).sum()
-    }
-
-    fn busy_instances(&self) -> usize {
-        self.instances.iter().filter(|instance| !instance.calls.is_empty()).count()
-    }
-
-    /// Seconds of work per second that each call of the instance gets done.
-    fn speed(&self, instance: &Instance) -> f64 {
+    /// How fast calls are now, all together.
+    fn pace(&self) -> Pace {
+        let running = self.instances.iter().map(|instance| instance.calls.len()).sum::<usize>().max(1) as f64;
+        let busy = self.instances.iter().filter(|instance| !instance.calls.is_empty()).count().max(1) as f64;
         match self.scenario.bottleneck {
-            Bottleneck::None => 1.0,
-            Bottleneck::Cores => self.core_share() / instance.calls.len().max(1) as f64,
-            Bottleneck::Shared(places) => (places / self.running().max(1) as f64).min(1.0),
+            Bottleneck::None => Pace { cores: IDLE_CORES, speed: 1.0, is_shared: false },
+            Bottleneck::Shared(places) => {
+                Pace { cores: IDLE_CORES, speed: (places / running).min(1.0), is_shared: false }
+            }
+            // A Python process uses one core at most.
+            Bottleneck::Cores => {
+                let cores = (MACHINE_CORES / busy).min(1.0);
+                Pace { cores, speed: cores, is_shared: true }
+            }
         }
     }
 
-    /// Cores that a busy instance gets: a Python process uses one at most.
-    fn core_share(&self) -> f64 {
-        (MACHINE_CORES / self.busy_instances().max(1) as f64).min(1.0)
-    }
-
     fn advance(&mut self, seconds: f64) {
-        let cores = match self.scenario.bottleneck {
-            Bottleneck::Cores => self.core_share(),
-            _ => 0.01,
-        };
-        let speeds: Vec<f64> = self.instances.iter().map(|instance| self.speed(instance)).collect();
-        for (instance, speed) in self.instances.iter_mut().zip(speeds) {
-            if !instance.calls.is_empty() {
-                self.since_decision.cores_s += cores * seconds;
-                if instance.ready_s + SETTLED_S <= self.now_s {
-                    self.since_decision.settled_cores_s += cores * seconds;
-                }
+        let pace = self.pace();
+        for instance in self.instances.iter_mut().filter(|instance| !instance.calls.is_empty()) {
+            self.since_decision.cores_s += pace.cores * seconds;
+            if instance.ready_s + SETTLED_S <= self.now_s {
+                self.since_decision.settled_cores_s += pace.cores * seconds;
             }
+            let speed = pace.of(instance);
             instance.calls.iter_mut().for_each(|(_, left_s)| *left_s -= speed * seconds);
         }
         self.since_decision.concurrency_s += self.calls.len() as f64 * seconds;
@@ -248,7 +257,7 @@ impl<'a> World<'a> {
 
     fn tick(&mut self) {
         if self.next_tick_s <= self.now_s {
-            self.next_tick_s += TICK_S;
+            self.next_tick_s = self.now_s + TICK_S;
             self.refuse_overdue();
         }
         if self.next_plan_s <= self.now_s {
