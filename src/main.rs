@@ -19,6 +19,8 @@ mod python;
 mod registry;
 mod runtime;
 mod shard;
+#[cfg(test)]
+mod simulation;
 mod supervisor;
 mod sys;
 mod worker;

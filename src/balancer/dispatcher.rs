@@ -14,6 +14,9 @@ use super::pace::{AHEAD_MAX, Pace};
 use crate::config::spec::BatchPolicy;
 use crate::model::{CallKey, InstanceId, WorkerKind};
 
+/// How long a root call waits, at least, while the service has no ready instance at all.
+const COLD_WAIT: Duration = Duration::from_secs(60);
+
 /// What a call in the queue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
@@ -68,6 +71,8 @@ pub struct Dispatcher {
     roots: VecDeque<(Rank, Instant)>,
     roots_waiting: u32,
     instances: Vec<Instance>,
+    /// Since when there has always been a ready instance.
+    warm_since: Option<Instant>,
     arrivals: u64,
     dispatches: u64,
     /// Its calls are run in batches.
@@ -161,10 +166,22 @@ impl Dispatcher {
         self.roots_waiting
     }
 
-    /// Takes out the oldest root call if it has waited longer than `bound`.
-    pub fn pop_overdue_root(&mut self, now: Instant, bound: Duration) -> Option<CallKey> {
+    /// How long a root call waits now, where the queue has this timeout.
+    pub fn wait_bound(&self, timeout: Duration) -> Duration {
+        if self.warm_since.is_some() { timeout } else { timeout.max(COLD_WAIT) }
+    }
+
+    /// Looks whether there is a ready instance; what is overdue depends on it.
+    pub fn look_for_ready(&mut self, now: Instant) {
+        self.warm_since = self.has_ready().then(|| self.warm_since.unwrap_or(now));
+    }
+
+    /// Takes out the oldest root call if it has waited too long. What it waited while there was no ready instance does
+    /// not count any more when there is one: else the first that is ready would find its queue refused.
+    pub fn pop_overdue_root(&mut self, now: Instant, timeout: Duration) -> Option<CallKey> {
         let (rank, since) = *self.roots.front()?;
-        if now.saturating_duration_since(since) < bound {
+        let since = self.warm_since.map_or(since, |warm| warm.max(since));
+        if now.saturating_duration_since(since) < self.wait_bound(timeout) {
             return None;
         }
         self.remove(rank)
