@@ -232,6 +232,8 @@ impl Core {
                 if let Some(message) = self.resume_message(key) {
                     self.dispatcher(instance.service).count_resumed(instance, key);
                     out.push(Effect::Send { instance, lane, message });
+                    // Its lane has nothing behind it any more.
+                    self.touch(instance.service);
                 }
                 return;
             }
