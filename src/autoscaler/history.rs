@@ -19,8 +19,11 @@ const COMPARABLE_CALLS: f64 = 10.0;
 const LAST_MOMENTS: Duration = Duration::from_secs(2);
 /// Fewer calls than this in the last moments are too few to tell.
 const TELLING_CALLS: u64 = 30;
-/// Standard deviations that may be chance: in how long calls are, and, looked at again and again, in how many end.
+/// Standard deviations that may be chance: in how many calls come, in how long they are and how much longer than others,
+/// and, looked at again and again, in how many end.
+const CHANCE_OFFERED: f64 = 2.0;
 const CHANCE_LONGER: f64 = 1.5;
+const CHANCE_LENGTH: f64 = 2.0;
 const CHANCE_MORE: f64 = 3.0;
 
 /// Memory of one service, owned by whoever calls `plan`. A new one watches for a whole `down_after` before it lets
@@ -53,10 +56,22 @@ struct Up {
     throughput: Throughput,
     /// Calls that take more than this are longer than those before it.
     longer_s: f64,
-    /// How many instances there were when the throughput was measured.
+    /// What the tries are compared with that began when a step had brought nothing.
+    tries: Option<Tries>,
+}
+
+/// The service when a series of small steps began.
+#[derive(Clone, Copy, Debug)]
+struct Tries {
     from: u32,
-    /// It was only a try: the step before had brought nothing.
-    is_try: bool,
+    length: Length,
+}
+
+/// Slot-seconds of one call, as so many show it.
+#[derive(Clone, Copy, Debug)]
+struct Length {
+    work_s: f64,
+    calls: f64,
 }
 
 /// Calls that ended per second, and over which time that was seen.
@@ -123,7 +138,7 @@ impl History {
             work_s: (busy_s / completed.max(1) as f64).max(1e-6),
             completed,
             offered_fast: fast / fast_s,
-            offered_surely: (fast - 2.0 * fast.sqrt()).max(0.0) / fast_s,
+            offered_surely: (fast - CHANCE_OFFERED * fast.sqrt()).max(0.0) / fast_s,
             offered_slow: offered(down_after) / down_after.as_secs_f64(),
         }
     }
@@ -162,15 +177,25 @@ impl History {
             self.flaps += u32::from(self.window(down_after) < FLAP_WINDOW_MAX);
             self.last_flap = Some(now);
         }
-        let is_try = self.fruitless(now, observed, load).is_some();
-        let (throughput, from) = (self.throughput(now, observed), observed.ready + observed.starting);
-        let longer_s = load.work_s * (1.05 + CHANCE_LONGER / (load.completed.max(1) as f64).sqrt());
-        self.last_up = Some(match self.last_up.take() {
-            None => Up { at: now, throughput, longer_s, from, is_try },
-            // Small steps show only together.
-            Some(up) if is_try && up.is_try => Up { at: now, ..up },
+        let throughput = self.throughput(now, observed);
+        self.last_up = Some(match &self.last_up {
+            Some(up) if self.fruitless(now, observed, load) => {
+                let length = self.length_since(now, up, observed);
+                let tries = up.tries.or(Some(Tries { from: observed.instances(), length }));
+                Up { at: now, throughput, longer_s: up.longer_s, tries }
+            }
+            Some(up) if self.are_long_themselves(now, up, observed) => Up {
+                at: now,
+                throughput,
+                longer_s: self.length_since(now, up, observed).longer(),
+                tries: None,
+            },
             // A series of steps is measured against how long calls were before it all began.
-            Some(up) => Up { at: now, throughput, longer_s: up.longer_s.min(longer_s), from, is_try },
+            last => {
+                let longer_s = Length { work_s: load.work_s, calls: load.completed as f64 }.longer();
+                let longer_s = last.as_ref().map_or(longer_s, |up| up.longer_s.min(longer_s));
+                Up { at: now, throughput, longer_s, tries: None }
+            }
         });
     }
 
@@ -202,33 +227,49 @@ impl History {
         }
     }
 
-    /// The last step up, if it made calls longer instead of more: what they share (the machine, a database)
-    /// is the limit, and each further instance would only make them longer still, and so seem to be needed. While it
-    /// is too early to tell, longer calls are reason enough to wait. Without a queue the instances do not decide how
-    /// many calls run at once, and so do no harm.
-    fn fruitless(&self, now: Instant, observed: &Observed, load: &Load) -> Option<&Up> {
-        let up = self.last_up.as_ref()?;
-        let comparable = up.throughput.per_s * FAST_WINDOW.as_secs_f64() >= COMPARABLE_CALLS;
-        let longer = load.work_s > up.longer_s;
-        (comparable && longer && !self.more_since(now, up, observed)).then_some(up)
+    /// Whether the last step up made calls longer instead of more: what they share (the machine, a database) is the
+    /// limit, and each further instance would only make them longer still, and so seem to be needed. While it is too
+    /// early to tell, longer calls are reason enough to wait.
+    fn fruitless(&self, now: Instant, observed: &Observed, load: &Load) -> bool {
+        self.last_up.as_ref().is_some_and(|up| {
+            let comparable = up.throughput.per_s * FAST_WINDOW.as_secs_f64() >= COMPARABLE_CALLS;
+            let longer = load.work_s > up.longer_s;
+            let explained = self.more_since(now, up, observed) || self.are_long_themselves(now, up, observed);
+            comparable && longer && !explained
+        })
     }
 
-    /// To how many a service may go whose last step up brought nothing. Once in a while it is tried again with a tenth
-    /// more: the reason may be gone. Had it gone, twice as many would show it.
-    pub(super) fn fruitless_limit(
-        &self,
-        now: Instant,
-        down_after: Duration,
-        observed: &Observed,
-        load: &Load,
-    ) -> Option<u32> {
-        let up = self.fruitless(now, observed, load)?;
-        let n = observed.ready + observed.starting;
-        if now - up.at < down_after {
+    /// To how many a service may go whose last step up brought nothing: a quarter more at a time, and at most twice as
+    /// many as when that began, for until then it shows whether calls become longer with each step or are long
+    /// themselves.
+    pub(super) fn fruitless_limit(&self, now: Instant, observed: &Observed, load: &Load) -> Option<u32> {
+        let up = self.last_up.as_ref().filter(|_| self.fruitless(now, observed, load))?;
+        let n = observed.instances();
+        if since_ready(now, up, observed) < FAST_WINDOW {
             return Some(n);
         }
-        let most = if up.is_try { up.from.saturating_mul(2) } else { u32::MAX };
-        Some(n.saturating_add(n.div_ceil(10)).min(most).max(n))
+        let most = up.tries.map_or(u32::MAX, |tries| tries.from.saturating_mul(2));
+        Some(n.saturating_add(n.div_ceil(4)).min(most).max(n))
+    }
+
+    /// Whether calls became longer since the tries began by less than half of what there are more instances: then they
+    /// do not stand in each other's way. It needs enough calls to tell.
+    fn are_long_themselves(&self, now: Instant, up: &Up, observed: &Observed) -> bool {
+        let Some(Tries { from, length: before }) = up.tries else { return false };
+        let more = f64::from(observed.instances()) / f64::from(from.max(1)) - 1.0;
+        let after = self.length_since(now, up, observed);
+        let chance = CHANCE_LENGTH * (1.0 / before.calls.max(1.0) + 1.0 / after.calls.max(1.0)).sqrt();
+        since_ready(now, up, observed) >= FAST_WINDOW
+            && more / 2.0 > chance
+            && after.work_s < before.work_s * (1.0 + more / 2.0)
+    }
+
+    /// How long calls are since what the last step up started is ready.
+    fn length_since(&self, now: Instant, up: &Up, observed: &Observed) -> Length {
+        let window = since_ready(now, up, observed).max(FAST_WINDOW);
+        let calls = self.completed_within(now, window) as f64;
+        let busy_s: f64 = self.within(now, window).map(|sample| sample.busy_s).sum();
+        Length { work_s: busy_s / calls.max(1.0), calls }
     }
 
     /// Whether clearly more calls end since the step than before it: 5 % more, and more than chance explains. A small
@@ -242,6 +283,13 @@ impl History {
         };
         let since_ready = since_ready(now, up, observed);
         since_ready >= FAST_WINDOW && (more_within(since_ready) || more_within(FAST_WINDOW))
+    }
+}
+
+impl Length {
+    /// From where on calls are longer than these.
+    fn longer(self) -> f64 {
+        self.work_s * (1.05 + CHANCE_LONGER / self.calls.max(1.0).sqrt())
     }
 }
 

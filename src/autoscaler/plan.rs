@@ -68,6 +68,10 @@ pub struct Observed {
 }
 
 impl Observed {
+    pub(super) fn instances(&self) -> u32 {
+        self.ready.saturating_add(self.starting)
+    }
+
     pub(super) fn start_time(&self) -> Duration {
         self.start_time.unwrap_or(START_TIME)
     }
@@ -218,7 +222,7 @@ fn limit(now: Instant, policy: &Policy, state: &History, observed: &Observed, lo
     let max = policy.instances.max;
     let mut nearest = Bound { instances: max, why: format!("{max} is the maximum") };
     let step = Bound { instances: (n + 4).max(n.saturating_mul(2)), why: "one step at a time".to_owned() };
-    let fruitless = fruitless_limit(now, policy, state, observed, load);
+    let fruitless = fruitless_limit(now, state, observed, load);
     // The first instance makes the machine no busier than it must be: without one no call runs at all.
     let busy = [machine_limit(policy, observed), fruitless].into_iter().flatten().filter(|_| n > 0);
     let others = [memory_limit(observed), Some(step)].into_iter().chain(busy.map(Some));
@@ -230,14 +234,8 @@ fn limit(now: Instant, policy: &Policy, state: &History, observed: &Observed, lo
     nearest
 }
 
-fn fruitless_limit(
-    now: Instant,
-    policy: &Policy,
-    state: &History,
-    observed: &Observed,
-    load: &Load,
-) -> Option<Bound> {
-    let instances = state.fruitless_limit(now, policy.down_after(), observed, load)?;
+fn fruitless_limit(now: Instant, state: &History, observed: &Observed, load: &Load) -> Option<Bound> {
+    let instances = state.fruitless_limit(now, observed, load)?;
     let why = format!("the last step up made calls longer ({}), not more", duration(load.work_s));
     Some(Bound { instances, why })
 }

@@ -6,6 +6,8 @@ mod gather;
 mod instance;
 mod meter;
 mod pace;
+#[cfg(test)]
+mod simulation;
 
 pub use dispatcher::{Bound, Dispatcher, Rank, Work};
 pub use instance::{Instance, Intake, Interrupted, Running};

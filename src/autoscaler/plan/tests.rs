@@ -270,10 +270,24 @@ fn a_step_that_made_calls_longer_and_not_more_is_the_last_for_a_while() {
         decision.reason.ends_with("held: the last step up made calls longer (123 ms), not more"),
         "{decision:?}"
     );
-    // It brought nothing: one more now and then.
-    assert_eq!(service.sees_for(8, &full(6, 20, 0.6)).desired, 6);
-    assert_eq!(service.sees(full(6, 20, 0.6)).desired, 7);
-    assert_eq!(service.sees_for(9, &full(7, 20, 0.7)).desired, 7);
+    // It brought nothing: a quarter more at a time, to twice as many.
+    assert_eq!(service.sees_for(5, &full(6, 20, 0.6)).desired, 6);
+    for (n, next) in [(6, 8), (8, 10), (10, 12)] {
+        let shared = full(n, 20, 0.1 * f64::from(n));
+        assert_eq!(service.sees(shared.clone()).desired, next);
+        assert_eq!(service.sees_for(6, &full(next, 20, 0.1 * f64::from(next))).desired, next);
+    }
+    assert_eq!(service.sees_for(60, &full(12, 20, 1.2)).desired, 12);
+
+    // Calls that do not become longer with each try are long themselves.
+    let mut service = Service::new(1, 50);
+    step(&mut service);
+    assert_eq!(service.sees_for(6, &full(6, 20, 0.6)).desired, 6);
+    assert_eq!(service.sees(full(6, 20, 0.6)).desired, 8);
+    assert_eq!(service.sees_for(6, &full(8, 26, 0.6)).desired, 8);
+    assert_eq!(service.sees(full(8, 26, 0.6)).desired, 10, "too few to tell");
+    assert_eq!(service.sees_for(6, &full(10, 33, 0.6)).desired, 10);
+    assert_eq!(service.sees(full(10, 33, 0.6)).desired, 20);
 
     // It brought more, so the next step is free.
     let mut service = Service::new(1, 50);

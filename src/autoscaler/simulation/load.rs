@@ -76,6 +76,12 @@ pub enum Work {
     Exponential {
         mean: f64,
     },
+    /// Exponential, and from some time on of another mean.
+    Changing {
+        before: f64,
+        at_s: f64,
+        after: f64,
+    },
     /// Pareto's with exponent 2, the mean of which is twice the least: its variance has no bound but this one.
     HeavyTail {
         mean: f64,
@@ -84,10 +90,13 @@ pub enum Work {
 }
 
 impl Work {
-    pub fn draw(self, random: &mut Random) -> f64 {
+    pub fn draw(self, now_s: f64, random: &mut Random) -> f64 {
         match self {
             Self::Same(seconds) => seconds,
             Self::Exponential { mean } => mean * random.exponential(),
+            Self::Changing { before, at_s, after } => {
+                random.exponential() * if now_s < at_s { before } else { after }
+            }
             Self::HeavyTail { mean, most } => (mean / 2.0 / (1.0 - random.unit()).sqrt()).min(most),
         }
     }

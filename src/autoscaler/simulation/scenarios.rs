@@ -90,7 +90,16 @@ impl Scenario {
 }
 
 pub fn scenarios() -> Vec<Scenario> {
-    let mut all = vec![constant(20.0, 8), step(), burst(), ramp(), slow_start(), outage(), heavy_tail()];
+    let mut all = vec![
+        constant(20.0, 8),
+        step(),
+        burst(),
+        ramp(),
+        slow_start(),
+        outage(),
+        heavy_tail(),
+        longer_calls(),
+    ];
     all.extend([20.0, 60.0, 120.0, 300.0].map(square));
     all.extend([cores(), shared(), cold_calls()]);
     all
@@ -148,6 +157,15 @@ fn heavy_tail() -> Scenario {
     })
 }
 
+fn longer_calls() -> Scenario {
+    let load = Load::default().steady(120.0, 20.0).steady(300.0, 25.0);
+    Scenario::new("longer-calls", "Calls that are five times as long from 120 s on", load, 18).with(|it| {
+        it.work = Work::Changing { before: 0.2, at_s: 120.0, after: 1.0 };
+        // It is careful until it knows that more instances do not make calls longer, and then works off what waits.
+        it.bounds = Bounds { peak: 2.5, p99_s: 10.1, turns: 3, refused: 0.02 };
+    })
+}
+
 fn square(period_s: f64) -> Scenario {
     let waves = (1800.0 / period_s) as usize;
     let load = Load::default().square(period_s / 2.0, waves, 20.0, 1.0);
@@ -167,8 +185,8 @@ fn shared() -> Scenario {
     let title = "Calls that share a database, half as many again as it can do";
     Scenario::new("shared", title, load, 3).with(|it| {
         it.is_overloaded(Bottleneck::Shared(4.0));
-        // Nothing but the calls themselves shows where the limit is: it goes there by doubling, and now and then a step
-        // further.
+        // Nothing but the calls themselves shows where the limit is: it goes there by doubling, and a little further to
+        // see that it is one.
         it.bounds.peak = 8.0;
     })
 }

@@ -244,7 +244,7 @@ impl<'a> World<'a> {
     /// A root call comes, as `Core::admit` would have it.
     fn ask(&mut self) {
         self.record.offered();
-        let work_s = self.scenario.work.draw(&mut self.random);
+        let work_s = self.scenario.work.draw(self.now_s, &mut self.random);
         if self.dispatcher.roots_queued() >= self.scenario.queue.max {
             self.dispatcher.meter.offered += 1;
             return self.record.refused += 1;
