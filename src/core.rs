@@ -325,7 +325,7 @@ impl Core {
             let message = "the hub is stopping and takes no new calls".to_owned();
             return Err(Refusal { reason: Reason::Stopping, message, detail: None });
         }
-        let queued = self.service(id).dispatcher.roots_queued();
+        let queued = self.roots_waiting(id);
         let Service { setup: ServiceSetup { name, queue, .. }, .. } = self.service(id);
         let refusal = match self.hopeless(id) {
             Some(refusal) => refusal,
@@ -339,6 +339,11 @@ impl Core {
         meter.offered += 1;
         meter.refused += 1;
         Err(refusal)
+    }
+
+    /// In the queue, and beside it for their turn.
+    fn roots_waiting(&self, id: ServiceId) -> u32 {
+        self.service(id).dispatcher.roots_queued() + self.turns.waiting_roots(id)
     }
 
     /// Why nothing will run the calls of this service.

@@ -23,8 +23,8 @@ use crate::control::{ask, calls};
 use crate::core::{Answer, Reason};
 use crate::model::{Outcome, ServiceId};
 use crate::protocol::control::{
-    CallAnswer, CallRequest, Problem, ProblemKind, RestartRequest, STREAM_LINES, ScaleRequest, StreamLine,
-    route,
+    CallAnswer, CallRequest, Problem, ProblemKind, Raised, RestartRequest, STREAM_LINES, ScaleRequest,
+    StreamLine, route,
 };
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
@@ -198,7 +198,7 @@ fn answered(name: &str, timeout: Option<Duration>, answer: Answer) -> Result<Jso
             Err(Refused::new(ProblemKind::Timeout, message).help(&help))
         }
         Answer::Done(Outcome::Value(payload)) => Ok(Json(CallAnswer { result: shown(&payload)? })),
-        Answer::Done(Outcome::Error(payload)) => Err(Refused::remote(&RemoteError::decode(&payload))),
+        Answer::Done(Outcome::Error(payload)) => Err(Refused::remote(RemoteError::decode(&payload))),
         Answer::Refused(refusal) => {
             let help = help_for(name, refusal.reason);
             let mut refused = Refused::new(ProblemKind::Unavailable, refusal.message).help(&help);
@@ -310,7 +310,7 @@ pub(super) struct Refused(pub Box<Problem>);
 
 impl Refused {
     pub(super) fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Problem { kind, message: message.into(), help: None, detail: None }))
+        Self(Box::new(Problem { kind, message: message.into(), help: None, detail: None, raised: None }))
     }
 
     pub(super) fn usage(message: impl Into<String>) -> Self {
@@ -318,22 +318,23 @@ impl Refused {
     }
 
     fn unavailable(message: String, help: Option<String>, detail: Option<String>) -> Self {
-        Self(Box::new(Problem { kind: ProblemKind::Unavailable, message, help, detail }))
+        Self(Box::new(Problem { help, detail, ..*Self::new(ProblemKind::Unavailable, message).0 }))
     }
 
     fn unreadable(error: &str) -> Self {
         Self::new(ProblemKind::Internal, format!("the result cannot be shown as JSON: {error}"))
     }
 
-    fn remote(error: &RemoteError) -> Self {
+    fn remote(error: RemoteError) -> Self {
         let kind = error.kind.strip_prefix("builtins.").unwrap_or(&error.kind);
-        let message = match error.message.as_str() {
+        let last_line = match error.message.as_str() {
             "" => kind.to_owned(),
             message => format!("{kind}: {message}"),
         };
-        let mut refused = Self::new(ProblemKind::Remote, message);
-        refused.0.detail = Some(error.traceback.clone()).filter(|text| !text.is_empty());
-        refused
+        let RemoteError { kind: exception, message, service, via, notes, traceback, .. } = error;
+        let detail = Some(traceback).filter(|text| !text.is_empty());
+        let raised = Some(Raised { exception, message, service, via, notes });
+        Self(Box::new(Problem { detail, raised, ..*Self::new(ProblemKind::Remote, last_line).0 }))
     }
 
     pub(super) fn help(mut self, help: &str) -> Self {

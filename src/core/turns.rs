@@ -23,6 +23,8 @@ type Order = (u64, Reverse<u32>, u64);
 pub struct Turns {
     keys: HashMap<Name, Turn>,
     arrivals: u64,
+    /// How many root calls of a service wait: its queue has a bound, and they are outside of it.
+    waiting_roots: HashMap<ServiceId, u32>,
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +42,11 @@ impl Turns {
             return Ok(());
         }
         self.arrivals += 1;
-        turn.waiting.insert(order(call, self.arrivals), key);
+        let order = order(call, self.arrivals);
+        turn.waiting.insert(order, key);
+        if is_root(&order) {
+            *self.waiting_roots.entry(call.service).or_default() += 1;
+        }
         Err(self.arrivals)
     }
 
@@ -54,14 +60,34 @@ impl Turns {
         if turn.taken == 0 {
             self.keys.remove(name);
         }
-        next.map(|(_, call)| call)
+        let (order, call) = next?;
+        self.waits_no_more(name.0, &order);
+        Some(call)
     }
 
     fn give_up(&mut self, name: &Name, order: &Order) {
         if let Some(turn) = self.keys.get_mut(name) {
             turn.waiting.remove(order);
+            self.waits_no_more(name.0, order);
         }
     }
+
+    fn waits_no_more(&mut self, service: ServiceId, order: &Order) {
+        let Some(count) = self.waiting_roots.get_mut(&service).filter(|_| is_root(order)) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.waiting_roots.remove(&service);
+        }
+    }
+
+    /// How many root calls of a service wait for their turn.
+    pub fn waiting_roots(&self, service: ServiceId) -> u32 {
+        self.waiting_roots.get(&service).copied().unwrap_or(0)
+    }
+}
+
+fn is_root((_, depth, _): &Order) -> bool {
+    *depth == Reverse(0)
 }
 
 fn order(call: &Call, arrival: u64) -> Order {

@@ -189,6 +189,25 @@ pub struct Problem {
     pub help: Option<String>,
     /// Text of the other side, shown as it is: a remote traceback or log lines.
     pub detail: Option<String>,
+    /// For `Remote`: what a program should branch on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Raised>,
+}
+
+/// The exception that ended a call; its traceback is the problem's `detail`. The gateway tells the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Raised {
+    /// `builtins.ValueError`
+    pub exception: String,
+    pub message: String,
+    /// Canonical name of the service where it was raised.
+    pub service: String,
+    /// Services that it passed through, the innermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
+    /// What `add_note` has added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

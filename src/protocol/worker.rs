@@ -6,6 +6,7 @@
 mod channels;
 mod fields;
 mod options;
+mod outside;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -21,6 +22,7 @@ use crate::protocol::calls::Difference;
 pub use channels::{Channels, Inherited, UNTOLD};
 use fields::Fields;
 pub use options::{CallOptions, IDEMPOTENCY_KEY_MAX};
+pub use outside::AskHead;
 use write::{array, bin, head, message, ok, outcome, recorded, text, uint};
 
 /// The protocol version that this hub speaks.

@@ -27,7 +27,7 @@ fn appears(sandbox: &Sandbox, file: &str) {
 fn what_a_program_may_do() {
     let sandbox = project();
     let hub = Hub::up(&sandbox, &[]);
-    for function in ["calls", "options", "by_name", "of_a_notebook"] {
+    for function in ["calls", "options", "retries_and_keys", "by_name", "of_a_notebook"] {
         program(&sandbox, function);
     }
     rests(&hub);
@@ -77,7 +77,7 @@ fn what_fails() {
     --- stdout
     there is no service `prise`; did you mean `price`?
     there is no service `shop.prise`; did you mean `price`?
-    there is no service `zzz`; the services are `pid`, `price`, `total`, `same`, `mistyped` and `waits`
+    there is no service `zzz`; `msx ps` lists the services
     there is no service `prise` (did you mean `price`?); the module of a service must be among `modules` in services.toml
     shop.same: argument 'value': a value of type object cannot travel; send plain data, a dataclass, a NamedTuple or an Enum
     shop.waits did not answer within 0.2 s, so the call was cancelled

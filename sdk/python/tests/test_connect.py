@@ -34,7 +34,7 @@ class ControlSocket:
         self.folder = tempfile.TemporaryDirectory()  # a socket's path has to be short
         self.path = Path(self.folder.name) / "hub.sock"
         self.project = project
-        self.asks, self.timeouts, self.keys, self.accepted = [], [], [], 0
+        self.asks, self.options, self.accepted = [], [], 0
         self.answer = lambda service, args: (200, PAYLOAD, _codec.encode((service, *args)))
         state = project / ".msx"
         state.mkdir(exist_ok=True)
@@ -65,10 +65,9 @@ class ControlSocket:
                     name, _, value = line.decode().partition(":")
                     head[name.lower()] = value.strip()
                 body = lines.read(int(head["content-length"]))
-                (service, timeout, key), arguments = split(body)
+                (service, options), arguments = split(body)
                 self.asks.append((service, *arguments))
-                self.timeouts.append(timeout)
-                self.keys.append(key)
+                self.options.append(options)
                 answer = self.answer(service, arguments[0])
                 if answer is None:
                     return
@@ -131,7 +130,7 @@ def test_a_with_and_what_is_around_it(hub):
         assert "open" in repr(session)
     assert mirrored(1) == ("here", 1)
     assert hub.asks[0] == (NAME, [1], {})
-    assert hub.timeouts == [None] * 5
+    assert hub.options == [None] * 5
 
 
 def test_one_thread_uses_one_connection(hub):
@@ -179,7 +178,7 @@ def test_threads_and_contexts(hub, tmp_path):
             run(in_thread)
             run(contextvars.copy_context().run, in_thread)
         mirrored(2)
-        assert hub.timeouts == [9000, 9000, None]
+        assert hub.options == [{"timeout": 9000}, {"timeout": 9000}, None]
         outer.close()
         assert mirrored(3) == ("here", 3)
     assert seen == [(NAME, 1)] * 2
@@ -262,7 +261,7 @@ def test_a_hub_that_hangs(hub, on_loop, monkeypatch):
     hub.answer = answer
     with msx.connect(timeout=0.05), pytest.raises(msx.ServiceUnavailable, match="long after its timeout"):
         asyncio.run(msx.gather(mirrored.aio(1))) if on_loop else mirrored(1)
-    assert hub.timeouts == [50]
+    assert hub.options == [{"timeout": 50}]
     done.set()
 
 
@@ -279,10 +278,12 @@ def test_options_of_calls(hub, form):
         else:
             list(stub.map([1]))
         mirrored.options(timeout=20)(2)
-        for options in ({"retries": 2}, {"retry_on": OSError}, {"key": "k"}):
-            with pytest.raises(msx.UsageError, match=f"the option {next(iter(options))} is for calls by"):
-                mirrored.options(**options)(3)
-    assert (hub.timeouts, hub.keys) == ([2000, 9000], ["order-7", None])
+        mirrored.options(retries=2, retry_on=OSError, key="k")(3)
+    assert hub.options == [
+        {"timeout": 2000, "idempotency_key": "order-7"},
+        {"timeout": 9000},
+        {"timeout": 9000, "retries": 2, "retry_on": ["builtins.OSError"], "key": "k"},
+    ]
 
 
 async def awaited(future):

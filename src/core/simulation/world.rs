@@ -423,7 +423,7 @@ impl World {
             self.note(format!("Ask {token}: {task:?} {options:?}"));
         }
         let arguments = bytes::Bytes::copy_from_slice(&arguments);
-        let queued = self.core.service(service).dispatcher.roots_queued();
+        let queued = self.core.roots_waiting(service);
         let is_full = queued >= self.core.service(service).setup.queue.max;
         let asked = self.core.ask(self.shared.now, service, arguments, options, token, &mut self.effects);
         assert!(!is_full || asked.is_err(), "a full queue takes no root");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::core::Filter;
+use crate::core::{Filter, Reason};
 use crate::protocol::calls::CallStatus;
 use crate::protocol::worker::CallOptions;
 
@@ -413,6 +413,31 @@ fn a_call_waits_for_its_turn_beside_the_queue() {
         FromWorker::Return { call: third, attempt: 1, value: Bytes::new(), run: Duration::ZERO },
     );
     assert_eq!(bench.started(), Some(other));
+}
+
+/// What waits beside the queue fills it, too: it has one bound.
+#[test]
+fn root_calls_that_wait_for_their_turn_fill_the_queue() {
+    let mut bench = Bench::new(256);
+    bench.core.services[CALLER.0 as usize].setup.per_key = Some(1);
+    let under = |key: &str| CallOptions { key: Some(key.into()), ..CallOptions::default() };
+    let first = bench.ask_with(under("a"));
+    let waiting: Vec<CallKey> = (0..10).map(|_| bench.ask_again(b"", under("a"))).collect();
+    let ask = |bench: &mut Bench| {
+        bench
+            .core
+            .ask(bench.now, CALLER, Bytes::new(), None, TOKEN, &mut bench.effects)
+            .map_err(|no| no.reason)
+    };
+    assert_eq!(ask(&mut bench), Err(Reason::QueueFull));
+    // Who leaves, and who has a turn, makes room.
+    bench.event(Event::Cancel(waiting[0]));
+    assert!(ask(&mut bench).is_ok());
+    assert_eq!(ask(&mut bench), Err(Reason::QueueFull));
+    for call in [first, waiting[1]] {
+        bench.says(CALLER, FromWorker::Return { call, attempt: 1, value: Bytes::new(), run: Duration::ZERO });
+    }
+    assert!(ask(&mut bench).is_ok());
 }
 
 #[test]

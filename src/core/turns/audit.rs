@@ -1,8 +1,9 @@
 //! What holds of the turns between any two events; the simulation of the core looks after each of its steps.
 
 use super::{Turns, name_of, order};
-use crate::calls::{Calls, Place};
+use crate::calls::{Call, Calls, Place};
 use crate::core::Service;
+use crate::model::ServiceId;
 
 impl Turns {
     pub fn audit(&self, calls: &Calls, services: &[Service]) {
@@ -23,9 +24,15 @@ impl Turns {
         }
         let places = calls.iter().filter(|(_, call)| matches!(call.place, Place::Held(_))).count();
         assert_eq!(held, places, "a held call waits for a turn");
+        for at in 0..services.len() {
+            let service = ServiceId(at as u32);
+            let waits = |call: &Call| call.service == service && matches!(call.place, Place::Held(_));
+            let roots = calls.iter().filter(|(_, call)| waits(call) && call.parent.is_none()).count();
+            assert_eq!(self.waiting_roots(service) as usize, roots, "waiting roots are counted");
+        }
     }
 
     pub fn is_idle(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.is_empty() && self.waiting_roots.is_empty()
     }
 }

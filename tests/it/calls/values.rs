@@ -116,6 +116,12 @@ fn the_command_line_and_the_gateway_tell_the_same(project: &Project) {
     let problem = asked(project, "top", &json!({"code": 7}));
     let traceback = problem["traceback"].as_str().unwrap();
     assert_eq!(stderr.trim_end(), traceback.trim_end());
+    let output = project.sandbox.msx(&["call", "top", "7", "--json"]).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for field in ["exception", "message", "service", "via", "notes"] {
+        assert_eq!(told["error"]["raised"][field], problem[field], "{field}");
+    }
+    assert_eq!(told["error"]["detail"], problem["traceback"]);
     assert_eq!(
         json!([
             problem["exception"],

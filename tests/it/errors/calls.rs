@@ -151,7 +151,7 @@ fn calls_that_fail() {
     assert_output!(sandbox, ["call", "order", "7", "--json"], @r#"
     exit: 1
     --- stdout
-    {"error":{"kind":"remote","message":"LookupError: no item 7","help":null,"detail":"Traceback (most recent call last):\n  File \"[ROOT]/shop.py\", line 32, in check\n    raise LookupError(f\"no item {item}\")\nLookupError: no item 7\n\nIt passed through the service shop.order:\n\nTraceback (most recent call last):\n  File \"[ROOT]/shop.py\", line 27, in order\n    return check(item)\n           ^^^^^^^^^^^\nLookupError: no item 7\n"}}
+    {"error":{"kind":"remote","message":"LookupError: no item 7","help":null,"detail":"Traceback (most recent call last):\n  File \"[ROOT]/shop.py\", line 32, in check\n    raise LookupError(f\"no item {item}\")\nLookupError: no item 7\n\nIt passed through the service shop.order:\n\nTraceback (most recent call last):\n  File \"[ROOT]/shop.py\", line 27, in order\n    return check(item)\n           ^^^^^^^^^^^\nLookupError: no item 7\n","raised":{"exception":"builtins.LookupError","message":"no item 7","service":"shop.check","via":["shop.order"]}}}
     --- stderr
     Traceback (most recent call last):
       File "[ROOT]/shop.py", line 32, in check

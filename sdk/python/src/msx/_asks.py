@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from . import _codec
-from ._errors import LimitExceeded, ServiceUnavailable, UsageError
+from ._errors import LimitExceeded, ServiceUnavailable
 from ._options import CallOptions
 from ._remote import decode_error
 from ._replay import encode_arguments
@@ -39,15 +39,8 @@ def request(
 
     `timeout` is that of the connection: of two, the shorter one counts.
     """
-    options = options or {}
-    _check(service, options)
     payload, _ = encode_arguments(service, args, kwargs, ARGUMENTS_BYTES_MAX)
-    bounds = [] if timeout is None else [max(1, round(timeout * 1000))]
-    if "timeout" in options:
-        bounds.append(options["timeout"])
-    bound = min(bounds, default=None)
-    fields = (service, bound, options.get("idempotency_key"))
-    head = msgspec.msgpack.encode((*fields, True) if stream else fields)
+    head = msgspec.msgpack.encode((service, _options(timeout, options, stream)))
     length = len(head) + len(payload)
     # In HTTP/1.0 items come as they are, not in chunks, and the connection ends with the stream.
     version = b"1.0" if stream else b"1.1"
@@ -59,13 +52,14 @@ def request(
     )
 
 
-def _check(service: str, options: CallOptions) -> None:
-    others = [name for name in options if name not in ("timeout", "idempotency_key")]
-    if others:
-        raise UsageError(
-            f"{service}: the option {others[0]} is for calls by a service; a call from outside takes timeout "
-            "and idempotency_key; `retries` in services.toml holds for all calls of a service"
-        )
+def _options(timeout: float | None, given: CallOptions | None, stream: bool) -> CallOptions | None:
+    options: CallOptions = {**given} if given else {}
+    if timeout is not None:
+        milliseconds = max(1, round(timeout * 1000))
+        options["timeout"] = min(milliseconds, options.get("timeout", milliseconds))
+    if stream:
+        options["stream"] = True
+    return options or None
 
 
 class Answer:

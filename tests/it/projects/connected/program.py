@@ -12,7 +12,7 @@ from pathlib import Path
 import msx
 import shop
 from msx import services
-from shop import Order, OutOfStock, pid, price, same, total, waits
+from shop import Order, OutOfStock, alone, alone_in_turn, flaky, pid, price, same, total, waits
 
 
 def calls():
@@ -81,6 +81,23 @@ def options():
             assert "within 0.2 s" in str(error)
         while not Path("too-late.cancelled").exists():
             time.sleep(0.01)
+
+
+def retries_and_keys():
+    with msx.connect():
+        assert flaky.options(retries=2, retry_on=OSError)("twice", 2) == 3
+        for attempts, options in ((1, {}), (2, {"retries": 1}), (1, {"retries": 1, "retry_on": LookupError})):
+            try:
+                flaky.options(**options)(f"gives-up-{options}", 5)
+            except ConnectionError as error:
+                assert str(error) == f"attempt {attempts}"
+            else:
+                raise AssertionError("there are fewer retries than failures")
+        calls = [alone.options(key=account).start(account) for account in ("ann", "bob") for _ in range(4)]
+        assert msx.gather(*calls) == [1] * 8
+        streams = [alone_in_turn.options(key="one") for _ in range(3)]
+        with ThreadPoolExecutor(3) as pool:
+            assert list(pool.map(lambda stream: list(stream("one")), streams)) == [[False]] * 3
 
 
 def by_name():

@@ -67,3 +67,37 @@ def waits(name: str):
         (HERE / f"{name}.cancelled").touch()
         raise
     return name
+
+
+@microservice
+def flaky(name: str, failures: int):
+    """Fails so often; then the number of the attempt."""
+    log = HERE / f"{name}.attempts"
+    with log.open("a") as file:
+        file.write("x")
+    attempt = log.stat().st_size
+    if attempt <= failures:
+        raise ConnectionError(f"attempt {attempt}")
+    return attempt
+
+
+inside = {}
+
+
+@microservice(threads=4, concurrency_key=1)
+def alone(account: str):
+    """The most calls of this account that were here at once."""
+    inside[account] = inside.get(account, 0) + 1
+    time.sleep(0.02)
+    most = inside[account]
+    inside[account] -= 1
+    return most
+
+
+@microservice(threads=4, concurrency_key=1)
+def alone_in_turn(name: str):
+    """The same for a generator."""
+    yield (HERE / f"{name}.alone").exists()
+    (HERE / f"{name}.alone").touch()
+    time.sleep(0.02)
+    (HERE / f"{name}.alone").unlink()
