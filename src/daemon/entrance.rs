@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::core::{Answer, Reason, Refusal};
+use crate::core::{Answer, Refusal};
 use crate::gateway::{self, Edge, Outcome, Target, Terms};
 use crate::model::{self, ServiceId};
 use crate::protocol::error::RemoteError;
@@ -15,9 +15,10 @@ use crate::shard::{self, NewAsk, Shard};
 /// `fronts` in the order of the registry.
 pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: Vec<TcpListener>) {
     let edge = Arc::new(edge(shard, registry));
-    shard.serve(gateway, gateway::router(edge.clone()));
+    shard.serve(gateway, shard::routed(gateway::router(edge.clone())));
     for (service, front) in registry.snapshot().services.iter().zip(fronts) {
-        shard.serve(front, gateway::front::router(edge.clone(), service.id, service.spec.name.clone()));
+        let router = gateway::front::router(edge.clone(), service.id, service.spec.name.clone());
+        shard.serve(front, shard::routed(router));
     }
 }
 
@@ -76,13 +77,7 @@ fn outcome(ended: model::Outcome) -> Outcome {
 }
 
 fn refused(Refusal { reason, message, .. }: Refusal) -> Outcome {
-    let (reason, retry_after_s) = match reason {
-        Reason::QueueFull => ("queue_full", 1),
-        Reason::QueueTimeout => ("queue_timeout", 1),
-        Reason::ScaledToZero => ("scaled_to_zero", 30),
-        Reason::CrashLoop => ("crash_loop", 30),
-        Reason::Stopping => ("draining", 5),
-    };
+    let (reason, retry_after_s) = (reason.as_str(), reason.retry_after_s());
     Outcome::Refused { reason, message, retry_after_s }
 }
 
