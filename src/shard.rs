@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +28,8 @@ use crate::model::{CallKey, InstanceId, ServiceId};
 use crate::protocol::worker::{CallOptions, Channels, FromControl, ToControl};
 use local::Local;
 
-pub use local::routed;
 pub use items::{Part, Render, body as items_body};
+pub use local::routed;
 pub use looking::{STACKS_BOUND, Silent};
 pub use permits::Permit;
 

@@ -154,9 +154,8 @@ impl Instance {
     }
 
     fn is_healthy(&self) -> bool {
-        let is_fit = |health: &Health| {
-            health.is_in() && (self.running.len() as u32) < health.limit(self.slots)
-        };
+        let is_fit =
+            |health: &Health| health.is_in() && (self.running.len() as u32) < health.limit(self.slots);
         self.health.as_ref().is_none_or(is_fit)
     }
 

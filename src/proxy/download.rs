@@ -30,7 +30,11 @@ pub struct Download(Source);
 enum Source {
     Whole(Bytes),
     /// It comes from an instance, whose slot it holds until it has ended.
-    Instance { body: Incoming, hold: Hold, idle: IdleTimer },
+    Instance {
+        body: Incoming,
+        hold: Hold,
+        idle: IdleTimer,
+    },
     Ended,
 }
 

@@ -105,8 +105,9 @@ struct Spare {
 impl Spare {
     /// None, if sending it twice could do harm, or its body is not at hand.
     fn of(head: &Parts, body: &Upload) -> Option<Self> {
-        let is_idempotent = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE]
-            .contains(&head.method);
+        let is_idempotent =
+            [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE]
+                .contains(&head.method);
         let body = body.whole().filter(|_| is_idempotent)?;
         Some(Self { head: head.clone(), body: Some(body).filter(|body| !body.is_empty()) })
     }

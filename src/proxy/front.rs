@@ -64,6 +64,7 @@ async fn serve(front: Rc<Front>, stream: TcpStream, peer: SocketAddr, ending: Ca
 async fn speak(session: &Rc<Session>, stream: TcpStream, ending: &CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    http.max_header_size(HEAD_BYTES_MAX);
     let service = service_fn(|request| answer(session.clone(), request));
     let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);

@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -168,8 +168,16 @@ fn drop_disguised(headers: &mut HeaderMap) {
     let is_disguised = |name: &HeaderName| {
         let name = name.as_str();
         name.contains('_')
-            && ["content-length", "transfer-encoding", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "host"]
-                .contains(&name.replace('_', "-").as_str())
+            && [
+                "content-length",
+                "transfer-encoding",
+                "forwarded",
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-proto",
+                "host",
+            ]
+            .contains(&name.replace('_', "-").as_str())
     };
     let disguised: Vec<HeaderName> = headers.keys().filter(|name| is_disguised(name)).cloned().collect();
     disguised.into_iter().for_each(|name| drop(headers.remove(name)));
@@ -182,7 +190,14 @@ fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> 
 
 fn has_token(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
     // A weight may follow: `trailers;q=0.5`.
-    let is_it = |token: &[u8]| token.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().eq_ignore_ascii_case(wanted.as_bytes());
+    let is_it = |token: &[u8]| {
+        token
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii()
+            .eq_ignore_ascii_case(wanted.as_bytes())
+    };
     tokens(headers, name).any(is_it)
 }
 
@@ -210,7 +225,9 @@ impl Client {
         join(headers, FORWARDED, &forwarded);
         join(headers, FORWARDED_FOR, &self.address);
         headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-        host.into_iter().for_each(|host| drop(headers.entry(FORWARDED_HOST).or_insert(host)));
+        if let Some(host) = host {
+            headers.entry(FORWARDED_HOST).or_insert(host);
+        }
     }
 
     fn forwarded(&self, host: Option<&HeaderValue>) -> HeaderValue {
@@ -228,7 +245,8 @@ impl Client {
     fn written(&self, host: Option<&HeaderValue>) -> HeaderValue {
         let host = host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty());
         let host = host.map_or_else(String::new, |host| format!(";host=\"{host}\""));
-        HeaderValue::try_from(format!("{}{host};proto=http", self.node)).expect("both parts are visible ASCII")
+        HeaderValue::try_from(format!("{}{host};proto=http", self.node))
+            .expect("both parts are visible ASCII")
     }
 }
 

@@ -50,7 +50,9 @@ impl Refused {
     }
 
     pub fn broke(service: &str) -> Self {
-        let detail = format!("the instance of {service} broke off before it had answered; `msx logs {service}` may show why");
+        let detail = format!(
+            "the instance of {service} broke off before it had answered; `msx logs {service}` may show why"
+        );
         Self::new(StatusCode::BAD_GATEWAY, "upstream_broke", detail)
     }
 

@@ -64,7 +64,11 @@ async fn pass(
 }
 
 /// It may be silent here as long as something comes from the other side.
-async fn read(from: &mut (impl AsyncRead + Unpin), buffer: &mut [u8], last: &Cell<Instant>) -> io::Result<usize> {
+async fn read(
+    from: &mut (impl AsyncRead + Unpin),
+    buffer: &mut [u8],
+    last: &Cell<Instant>,
+) -> io::Result<usize> {
     loop {
         let until = last.get() + IDLE_BOUND;
         match timeout_at(until, from.read(buffer)).await {

@@ -59,9 +59,9 @@ impl Permit {
     /// The instance broke off in the middle of its response.
     pub fn broke(mut self) {
         self.upstream.doubt();
-        let request = self.request.take();
-        let failure = Failure::Broken { again: false };
-        request.into_iter().for_each(|request| drop(self.local.fail(request, failure)));
+        if let Some(request) = self.request.take() {
+            let _ = self.local.fail(request, Failure::Broken { again: false });
+        }
     }
 }
 

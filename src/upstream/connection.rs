@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use nix::errno::Errno;
@@ -57,7 +57,7 @@ impl Connection {
     async fn over(stream: impl AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static) -> io::Result<Self> {
         let socket = stream.as_fd().try_clone_to_owned()?;
         let mut http = http1::Builder::new();
-        http.max_buf_size(HEAD_BYTES_MAX);
+        http.max_buf_size(HEAD_BYTES_MAX).max_header_size(HEAD_BYTES_MAX);
         let (sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         // How it ends is told to whoever waits for a response.
         spawn_local(async move { drop(connection.with_upgrades().await) });

@@ -10,13 +10,17 @@ impl Dispatcher {
     /// An instance that takes `slots` requests at once.
     pub fn attach_http(&mut self, id: InstanceId, slots: u32) {
         // Of the kinds of workers it is most like one that takes all its calls on one lane.
-        let instance = Instance::new(id, WorkerKind::Async, slots, 0);
-        self.instances.push(Instance { health: Some(Health::default()), ..instance });
+        let mut instance = Instance::new(id, WorkerKind::Async, slots, 0);
+        instance.health = Some(Health::default());
+        self.instances.push(instance);
     }
 
     /// It has sent the head of a response.
     pub fn answered(&mut self, id: InstanceId) {
-        self.instance(id).and_then(|instance| instance.health.as_mut()).into_iter().for_each(Health::answered);
+        self.instance(id)
+            .and_then(|instance| instance.health.as_mut())
+            .into_iter()
+            .for_each(Health::answered);
     }
 
     /// It took a request and broke off, or did not answer in time.
