@@ -13,10 +13,11 @@ use crate::registry::{Registry, ServiceEntry};
 use crate::shard::{self, NewAsk, Shard};
 
 /// `fronts` in the order of the registry.
-pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: Vec<TcpListener>) {
+pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: Vec<Option<TcpListener>>) {
     let edge = Arc::new(edge(shard, registry));
     shard.serve(gateway, gateway::router(edge.clone()));
     for (service, front) in registry.snapshot().services.iter().zip(fronts) {
+        let Some(front) = front.filter(|_| service.spec.command().is_none()) else { continue };
         shard.serve(front, gateway::front::router(edge.clone(), service.id, service.spec.name.clone()));
     }
 }
@@ -56,7 +57,7 @@ fn target(entry: &ServiceEntry) -> Target {
         id: entry.id,
         name: entry.spec.name.clone(),
         signature: entry.signature.clone(),
-        exposed: entry.spec.expose,
+        exposed: entry.spec.expose && entry.spec.command().is_none(),
     }
 }
 
