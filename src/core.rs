@@ -71,6 +71,8 @@ pub enum Event {
         slots: u32,
     },
     Ready(InstanceId),
+    /// No new work for it until it is ready again.
+    Unready(InstanceId),
     /// No new work; `replay_now`: parked calls are evicted at once instead of at the drain bound.
     Drain {
         instance: InstanceId,
@@ -384,6 +386,7 @@ impl Core {
                 self.dispatcher(instance.service).attach_http(instance, slots);
             }
             Event::Ready(instance) => self.on_ready(instance),
+            Event::Unready(instance) => self.on_unready(instance),
             Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
             Event::Severed(instance) => self.on_severed(instance),
             Event::Gone { instance, reason, begun } => self.on_gone(now, instance, &reason, &begun, out),

@@ -317,7 +317,7 @@ async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
             }
             _ = ticks.tick() => {
                 local.handle([Event::Tick]);
-                local.sweep_upstreams(Instant::now());
+                local.sweep_pools(Instant::now());
                 local.tell_if_idle();
             }
             () = local.timer() => local.handle([Event::Timer]),

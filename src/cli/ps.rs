@@ -141,13 +141,23 @@ fn instance_row(service: &ServiceStatus, instance: &InstanceStatus) -> [Cell; 10
         Cell::plain(units::rate(instance.rate)),
         Cell::plain(instance.cpu.map_or("-".into(), units::cpu)),
         Cell::plain(instance.memory_bytes.map_or("-".into(), units::bytes)),
-        Cell::plain(instance.pid.map_or(String::new(), |pid| pid.to_string())),
+        Cell::plain(process(instance)),
     ]
+}
+
+/// The process, and where it takes connections if it is a program.
+fn process(instance: &InstanceStatus) -> String {
+    let parts = [instance.pid.map(|pid| pid.to_string()), instance.upstream.clone()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" at ")
 }
 
 fn state(state: InstanceState) -> (&'static str, Style) {
     match state {
         InstanceState::Starting => ("starting", Style::Warning),
+        InstanceState::Running => ("running", Style::Good),
+        InstanceState::Unready => ("unready", Style::Warning),
+        InstanceState::Completed => ("completed", Style::Good),
+        InstanceState::Failed => ("failed", Style::Error),
         InstanceState::Ready => ("ready", Style::Good),
         InstanceState::Draining => ("draining", Style::Warning),
         InstanceState::Backoff => ("backoff", Style::Warning),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::control::status::Reporter;
-use crate::model::{Outcome, ServiceName};
+use crate::model::{Outcome, ServiceName, Upstream};
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
-use crate::registry::{Registry, ServiceEntry};
+use crate::registry::{InstanceEntry, Registry, ServiceEntry};
 use crate::supervisor::Supervisor;
 
 /// Name of the module whose functions the hub answers.
@@ -86,9 +86,7 @@ impl Orchestrator {
         let snapshot = self.registry.snapshot();
         let id = snapshot.resolve(name).map_err(unknown)?;
         let instances = snapshot.get(id).map_or(&[][..], |service| &service.instances);
-        let described = instances
-            .iter()
-            .map(|i| json!({"id": i.label, "state": i.state, "pid": i.pid, "restarts": i.restarts}));
+        let described = instances.iter().map(described_instance);
         Ok(described.collect())
     }
 
@@ -102,6 +100,14 @@ impl Orchestrator {
             value_error(format!("{error}{}", help.unwrap_or_default()))
         })
     }
+}
+
+fn described_instance(instance: &InstanceEntry) -> Value {
+    let upstream = instance.upstream.as_ref().map(Upstream::to_string);
+    json!({
+        "id": instance.label, "state": instance.state, "pid": instance.pid, "restarts": instance.restarts,
+        "address": upstream,
+    })
 }
 
 fn services(services: &[ServiceEntry]) -> Value {
@@ -185,7 +191,6 @@ mod tests {
     use super::*;
     use crate::model::{Generation, InstanceId};
     use crate::protocol::control::InstanceState;
-    use crate::registry::InstanceEntry;
     use crate::registry::tests::offer;
 
     /// One that was ready at some time, whatever it is now.
@@ -195,6 +200,7 @@ mod tests {
             label: service.label(number),
             state,
             pid: None,
+            upstream: None,
             started: Instant::now(),
             ready: Some(Instant::now()),
             restarts: 0,

@@ -21,6 +21,15 @@ impl Core {
         self.touch(id.service);
     }
 
+    /// What runs there goes on; it is ready again when that is said.
+    pub(super) fn on_unready(&mut self, id: InstanceId) {
+        if let Some(instance) = self.dispatcher(id.service).instance(id)
+            && instance.intake == Intake::Ready
+        {
+            instance.intake = Intake::Starting;
+        }
+    }
+
     pub(super) fn on_drain(&mut self, now: Instant, id: InstanceId, replay_now: bool, out: &mut Vec<Effect>) {
         let Some(instance) = self.dispatcher(id.service).instance(id) else { return };
         if instance.intake == Intake::Severed {

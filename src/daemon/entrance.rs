@@ -9,16 +9,24 @@ use crate::gateway::{self, Edge, Outcome, Target, Terms};
 use crate::model::{self, ServiceId};
 use crate::protocol::error::RemoteError;
 use crate::protocol::worker::CallOptions;
+use crate::proxy;
 use crate::registry::{Registry, ServiceEntry};
 use crate::shard::{self, NewAsk, Shard};
 
 /// `fronts` in the order of the registry.
-pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: Vec<TcpListener>) {
+pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: Vec<Option<TcpListener>>) {
     let edge = Arc::new(edge(shard, registry));
     shard.serve(gateway, shard::routed(gateway::router(edge.clone())));
     for (service, front) in registry.snapshot().services.iter().zip(fronts) {
-        let router = gateway::front::router(edge.clone(), service.id, service.spec.name.clone());
-        shard.serve(front, shard::routed(router));
+        let Some(front) = front else { continue };
+        let serve = match service.spec.command() {
+            None => {
+                let name = service.spec.name.clone();
+                shard::routed(gateway::front::router(edge.clone(), service.id, name))
+            }
+            Some(_) => proxy::front(shard, service.id, service.short(), service.spec.idempotent),
+        };
+        shard.serve(front, serve);
     }
 }
 
@@ -57,7 +65,7 @@ fn target(entry: &ServiceEntry) -> Target {
         id: entry.id,
         name: entry.spec.name.clone(),
         signature: entry.signature.clone(),
-        exposed: entry.spec.expose,
+        exposed: entry.spec.expose && entry.spec.command().is_none(),
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn exchange(
     let wishes = headers::pass_on(&mut head, &session.client, !body.is_end_stream());
     let client = head.extensions.remove::<OnUpgrade>().filter(|_| wishes.upgrade.is_some());
     let (request, gate) = prepare(head, body, &wishes).await?;
-    let spare = Spare::of(&request.head, &request.body);
+    let spare = Spare::of(&request, session.front.is_idempotent);
     let (pending, response) = send(session, request, spare, gate).await?;
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => switch(session, pending, response, client),
@@ -104,12 +104,12 @@ struct Spare {
 
 impl Spare {
     /// None, if sending it twice could do harm, or its body is not at hand.
-    fn of(head: &Parts, body: &Upload) -> Option<Self> {
-        let is_idempotent =
-            [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE]
-                .contains(&head.method);
-        let body = body.whole().filter(|_| is_idempotent)?;
-        Some(Self { head: head.clone(), body: Some(body).filter(|body| !body.is_empty()) })
+    fn of(request: &Ready, is_idempotent: bool) -> Option<Self> {
+        let methods =
+            [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE];
+        let may_be_repeated = is_idempotent || methods.contains(&request.head.method);
+        let body = request.body.whole().filter(|_| may_be_repeated)?;
+        Some(Self { head: request.head.clone(), body: Some(body).filter(|body| !body.is_empty()) })
     }
 
     fn request(&self) -> Request<Upload> {
@@ -172,10 +172,10 @@ async fn send(
 
 /// None: the instance takes no connections. What cannot be sent twice is not sent where nobody may be any more.
 async fn connect(permit: &Permit, is_careful: bool, wants_new: bool) -> Option<Connection> {
-    let kept = if wants_new { None } else { permit.upstream.take(is_careful) };
+    let kept = if wants_new { None } else { permit.pool.take(is_careful) };
     match kept {
         Some(connection) => Some(connection),
-        None => permit.upstream.dial().await.ok(),
+        None => permit.pool.dial().await.ok(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -32,26 +33,25 @@ pub(super) struct Front {
     pub service: ServiceId,
     /// What a person calls it.
     pub name: String,
+    /// Whatever is asked of it may be done twice.
+    pub is_idempotent: bool,
 }
 
 /// One connection of a client.
 pub(super) struct Session {
-    pub front: Rc<Front>,
+    pub front: Arc<Front>,
     pub client: Client,
     /// What the connection becomes behind its last response.
     pub tunnel: RefCell<Option<Tunnel>>,
 }
 
 /// Passes requests on to the instances of this service.
-pub fn front(shard: &Shard, service: ServiceId, name: &str) -> Serve {
-    let (shard, name) = (shard.clone(), name.to_owned());
-    Box::new(move |stream, peer, ending| {
-        let front = Rc::new(Front { shard: shard.clone(), service, name: name.clone() });
-        Box::pin(serve(front, stream, peer, ending))
-    })
+pub fn front(shard: &Shard, service: ServiceId, name: &str, is_idempotent: bool) -> Serve {
+    let front = Arc::new(Front { shard: shard.clone(), service, name: name.to_owned(), is_idempotent });
+    Box::new(move |stream, peer, ending| Box::pin(serve(front.clone(), stream, peer, ending)))
 }
 
-async fn serve(front: Rc<Front>, stream: TcpStream, peer: SocketAddr, ending: CancellationToken) {
+async fn serve(front: Arc<Front>, stream: TcpStream, peer: SocketAddr, ending: CancellationToken) {
     let session = Rc::new(Session { front, client: Client::new(peer.ip()), tunnel: RefCell::default() });
     speak(&session, stream, &ending).await;
     let tunnel = session.tunnel.take();

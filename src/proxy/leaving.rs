@@ -39,7 +39,7 @@ impl Hold {
     /// The response has been read to its end: the next request may have the connection and the slot.
     pub fn finish(self) {
         match self.keeps && self.upload.get() == Fate::Complete {
-            true => self.permit.upstream.put(self.connection),
+            true => self.permit.pool.put(self.connection),
             false => self.connection.close(),
         }
     }

@@ -22,7 +22,7 @@ use super::{NewAsk, Serve, Teller, Told, Waiter};
 use crate::core::{Core, Effect, Event, PATROL, Refusal, ServiceReport};
 use crate::model::{CallKey, InstanceId};
 use crate::protocol::worker::{Channels, FromControl, FromWorker, ToControl, ToWorker};
-use crate::upstream::Upstream;
+use crate::upstream::Pool;
 use crate::worker::{Lane, Link, LinkHandlers};
 
 thread_local! {
@@ -61,7 +61,7 @@ pub struct Local {
     effects: RefCell<Vec<Effect>>,
     links: RefCell<HashMap<InstanceId, Rc<Link>>>,
     /// Instances that are reached over HTTP.
-    pub upstreams: RefCell<HashMap<InstanceId, Rc<Upstream>>>,
+    pub pools: RefCell<HashMap<InstanceId, Rc<Pool>>>,
     /// Who waits for a slot of one.
     pub applicants: RefCell<Slab<oneshot::Sender<Granted>>>,
     waiters: RefCell<Slab<Waiter>>,
@@ -91,7 +91,7 @@ impl Local {
             core: RefCell::new(core),
             effects: RefCell::default(),
             links: RefCell::default(),
-            upstreams: RefCell::default(),
+            pools: RefCell::default(),
             applicants: RefCell::default(),
             waiters: RefCell::default(),
             unflushed: RefCell::default(),
@@ -286,8 +286,8 @@ impl Local {
     /// The process of an instance is gone. The core hears of it behind its last words.
     pub fn gone(self: &Rc<Self>, instance: InstanceId, reason: String) {
         let local = self.clone();
-        let upstream = self.upstreams.borrow_mut().remove(&instance);
-        upstream.into_iter().for_each(|upstream| upstream.end());
+        let pool = self.pools.borrow_mut().remove(&instance);
+        pool.into_iter().for_each(|pool| pool.end());
         spawn_local(async move {
             let link = local.link(instance);
             let begun = match &link {

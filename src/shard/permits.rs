@@ -8,16 +8,16 @@ use tokio::sync::oneshot;
 use super::Shard;
 use super::local::{self, Local};
 use crate::core::{Core, Effect, Event, Failure, Reason, Refusal, Requested};
-use crate::model::{CallKey, InstanceId, ServiceId};
-use crate::upstream::{Address, Upstream};
+use crate::model::{CallKey, InstanceId, ServiceId, Upstream};
+use crate::upstream::Pool;
 
 pub(super) type Granted = Result<InstanceId, Refusal>;
 
 impl Shard {
     /// Lets requests be sent to a new instance, so many at once.
-    pub fn attach_http(&self, instance: InstanceId, slots: u32, address: Address) {
+    pub fn attach_http(&self, instance: InstanceId, slots: u32, upstream: Upstream) {
         self.on_local(move |local| {
-            local.upstreams.borrow_mut().insert(instance, Rc::new(Upstream::new(address)));
+            local.pools.borrow_mut().insert(instance, Rc::new(Pool::new(upstream)));
             local.handle([Event::AttachedHttp { instance, slots }]);
         });
     }
@@ -35,21 +35,21 @@ impl Shard {
 /// A slot of an instance. Whoever drops it gives it back.
 pub struct Permit {
     request: Option<CallKey>,
-    pub upstream: Rc<Upstream>,
+    pub pool: Rc<Pool>,
     local: Rc<Local>,
 }
 
 impl Permit {
     /// The instance has sent the head of a response.
     pub fn answered(&self) {
-        if self.upstream.prove() {
+        if self.pool.prove() {
             self.local.handle(self.request.map(Event::Answered));
         }
     }
 
     /// The instance failed the request. Answers another slot for it, if it may be tried again.
     pub async fn failed(mut self, failure: Failure) -> Option<Result<Self, Refusal>> {
-        self.upstream.doubt();
+        self.pool.doubt();
         let request = self.request.take()?;
         let local = self.local.clone();
         let requested = local.fail(request, failure)?;
@@ -58,7 +58,7 @@ impl Permit {
 
     /// The instance broke off in the middle of its response.
     pub fn broke(mut self) {
-        self.upstream.doubt();
+        self.pool.doubt();
         if let Some(request) = self.request.take() {
             let _ = self.local.fail(request, Failure::Broken { again: false });
         }
@@ -97,9 +97,9 @@ impl Local {
                 Requested::Granted(request, instance) => (request, instance),
                 Requested::Queued(request) => (request, self.wait(request).await?),
             };
-            let upstream = self.upstreams.borrow().get(&instance).cloned();
-            if let Some(upstream) = upstream {
-                return Ok(Permit { request: Some(request), upstream, local: self.clone() });
+            let pool = self.pools.borrow().get(&instance).cloned();
+            if let Some(pool) = pool {
+                return Ok(Permit { request: Some(request), pool, local: self.clone() });
             }
             // It is going in this very moment.
             let Some(again) = self.fail(request, Failure::Unsent) else { return Err(gone()) };
@@ -129,8 +129,8 @@ impl Local {
     }
 
     /// Closes connections that nobody has used for a while.
-    pub fn sweep_upstreams(&self, now: Instant) {
-        self.upstreams.borrow().values().for_each(|upstream| upstream.sweep(now));
+    pub fn sweep_pools(&self, now: Instant) {
+        self.pools.borrow().values().for_each(|pool| pool.sweep(now));
     }
 }
 

@@ -17,7 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::spawn_local;
 
-use super::{Address, Upload};
+use super::Upload;
+use crate::model::Upstream;
 
 /// The largest head of a response, and what a connection reads ahead: each may hold so much memory.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -42,15 +43,15 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub async fn dial(address: &Address) -> io::Result<Self> {
-        match address {
-            Address::Tcp(address) => {
+    pub async fn dial(upstream: &Upstream) -> io::Result<Self> {
+        match upstream {
+            Upstream::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 // Small requests must not wait for the instance's acknowledgement.
                 stream.set_nodelay(true)?;
                 Self::over(stream).await
             }
-            Address::Unix(path) => Self::over(UnixStream::connect(path).await?).await,
+            Upstream::Unix(path) => Self::over(UnixStream::connect(path).await?).await,
         }
     }
 

@@ -8,41 +8,24 @@ mod idle;
 mod upload;
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+use crate::model::Upstream;
 
 pub use connection::{Connection, Sent};
 pub use idle::IdleTimer;
 pub use upload::{ClientFault, Fate, Gate, Upload};
-
-/// Where an instance takes connections.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
 
 /// How long a connection rests before it is closed (design 5): gunicorn keeps one for 2 s, others for longer.
 const REST_BOUND: Duration = Duration::from_millis(1500);
 /// How long a connection may take to be made. On one machine only a full backlog takes time at all.
 const DIAL_BOUND: Duration = Duration::from_secs(5);
 
-/// One instance, as its slots reach it.
+/// The connections to one instance, as its slots use them.
 #[derive(Debug)]
-pub struct Upstream {
-    address: Address,
+pub struct Pool {
+    upstream: Upstream,
     /// The one used last is at the end.
     resting: RefCell<Vec<Connection>>,
     /// It has answered, and not failed since.
@@ -50,10 +33,10 @@ pub struct Upstream {
     is_gone: Cell<bool>,
 }
 
-impl Upstream {
-    pub fn new(address: Address) -> Self {
+impl Pool {
+    pub fn new(upstream: Upstream) -> Self {
         let resting = RefCell::default();
-        Self { address, resting, is_proven: Cell::new(false), is_gone: Cell::new(false) }
+        Self { upstream, resting, is_proven: Cell::new(false), is_gone: Cell::new(false) }
     }
 
     /// A connection from the pool. `is_careful`: one that its server has not closed, as far as the system knows.
@@ -78,7 +61,7 @@ impl Upstream {
 
     /// A new connection.
     pub async fn dial(&self) -> io::Result<Connection> {
-        match tokio::time::timeout(DIAL_BOUND, Connection::dial(&self.address)).await {
+        match tokio::time::timeout(DIAL_BOUND, Connection::dial(&self.upstream)).await {
             Ok(connection) => connection,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }

@@ -12,7 +12,7 @@ use crate::config::spec::{OnNondeterminism, QueuePolicy, RetryPolicy};
 use crate::core::{Core, Event, ServiceReport, ServiceSetup};
 use crate::model::{Generation, InstanceId, ServiceId, ServiceName};
 use crate::shard::Shard;
-use crate::upstream::Address;
+use crate::model::Upstream;
 
 /// Longest wait of a test for anything.
 pub const BOUND: Duration = Duration::from_secs(30);
@@ -49,16 +49,16 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let front = listener.local_addr().unwrap();
-        shard.serve(listener, super::super::front(&shard, SERVICE, "web"));
+        shard.serve(listener, super::super::front(&shard, SERVICE, "web", false));
         let bench = Self { front, shard };
         (1..)
             .zip(servers)
-            .for_each(|(number, server)| bench.attach(number, slots, Address::Tcp(server.address)));
+            .for_each(|(number, server)| bench.attach(number, slots, Upstream::Tcp(server.address)));
         bench
     }
 
-    pub fn attach(&self, number: u32, slots: u32, address: Address) {
-        self.shard.attach_http(instance(number), slots, address);
+    pub fn attach(&self, number: u32, slots: u32, upstream: Upstream) {
+        self.shard.attach_http(instance(number), slots, upstream);
         self.shard.event(Event::Ready(instance(number)));
     }
 

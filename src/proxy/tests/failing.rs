@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::bench::{Bench, Client, Server, instance, ok, wait_for};
-use crate::upstream::Address;
+use crate::model::Upstream;
 
 /// A server that takes requests and closes the connection instead of answering.
 fn breaking() -> Server {
@@ -32,7 +32,7 @@ fn what_may_be_sent_twice_goes_to_another_instance() {
         (502, Some("upstream_broke")),
         "there is no other"
     );
-    bench.attach(2, 4, Address::Tcp(good.address));
+    bench.attach(2, 4, Upstream::Tcp(good.address));
     for _ in 0..5 {
         let answer = client.get("/");
         assert_eq!((answer.status, answer.body.as_str()), (200, "good"));
@@ -58,11 +58,11 @@ fn an_instance_that_takes_no_connection_is_passed_over() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let good = Server::answering(|seen| ok(std::str::from_utf8(&seen.body).unwrap()));
     let bench = Bench::new(2, &[]);
-    bench.attach(1, 2, Address::Tcp(closed));
+    bench.attach(1, 2, Upstream::Tcp(closed));
     let mut client = bench.connect();
     client.send(b"POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 2\r\n\r\nab");
     wait_for("the request to wait", || (bench.report().queued == 1).then_some(()));
-    bench.attach(2, 2, Address::Tcp(good.address));
+    bench.attach(2, 2, Upstream::Tcp(good.address));
     assert_eq!(client.answer().unwrap().body, "ab", "whole, and though it is not idempotent");
     for _ in 0..20 {
         assert_eq!(post(&mut client).status, 200);
@@ -191,7 +191,7 @@ fn an_instance_is_reached_by_a_unix_socket() {
         stream.get_mut().write_all(&ok("socket")).unwrap();
     });
     let bench = Bench::new(1, &[]);
-    bench.attach(1, 1, Address::Unix(path));
+    bench.attach(1, 1, Upstream::Unix(path.into()));
     assert_eq!(bench.connect().get("/by/socket").body, "socket");
     server.join().unwrap();
 }

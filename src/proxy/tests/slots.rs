@@ -147,7 +147,7 @@ fn a_draining_instance_ends_what_it_has_and_gets_nothing_new() {
     client.send(b"GET / HTTP/1.1\r\nhost: web\r\n\r\n");
     wait_for("the request", || (servers[0].seen().len() == 1).then_some(()));
     bench.shard.event(Event::Drain { instance: instance(1), replay_now: false });
-    bench.attach(2, 1, crate::upstream::Address::Tcp(servers[1].address));
+    bench.attach(2, 1, crate::model::Upstream::Tcp(servers[1].address));
     assert_eq!(bench.connect().get("/").body, "other");
     assert_eq!(client.answer().unwrap().body, "done");
     assert_eq!(client.get("/").body, "other");
