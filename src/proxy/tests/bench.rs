@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 
 use crate::config::spec::{OnNondeterminism, QueuePolicy, RetryPolicy};
 use crate::core::{Core, Event, ServiceReport, ServiceSetup};
+use crate::model::Upstream;
 use crate::model::{Generation, InstanceId, ServiceId, ServiceName};
 use crate::shard::Shard;
-use crate::model::Upstream;
 
 /// Longest wait of a test for anything.
 pub const BOUND: Duration = Duration::from_secs(30);
