@@ -2,6 +2,7 @@
 
 mod bodies;
 mod load;
+mod programs;
 mod slots;
 mod upgrades;
 
