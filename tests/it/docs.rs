@@ -32,6 +32,7 @@ const GUIDES: &[&str] = &[
     "manifest",
     "node",
     "options",
+    "proxy",
     "replay",
     "running",
     "seeing-calls",
@@ -100,6 +101,11 @@ fn node() {
 #[test]
 fn options() {
     follow(&Sandbox::new(), "docs/options.md");
+}
+
+#[test]
+fn proxy() {
+    follow(&Sandbox::new(), "docs/proxy.md");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn a_websocket_and_a_stream_of_events_pass() {
     assert_eq!(head[0], "HTTP/1.1 101 Switching Protocols");
     assert!(head.contains(&"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()), "{head:?}");
     for round in 0..20_u8 {
-        let text = vec![round; 100];
+        let text = [round; 100];
         let mask = [1, 2, round, 4];
         let masked: Vec<u8> = text.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
         let message = [&[0x82, 0x80 | 100][..], &mask, &masked].concat();
