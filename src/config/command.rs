@@ -51,11 +51,6 @@ pub struct Probe {
 
 impl Probe {
     pub const FAILURES: u32 = 3;
-
-    /// A probe with what nobody said at its default.
-    pub fn of(check: Check) -> Self {
-        Self { check, timeout: None, interval: None, failures: Self::FAILURES }
-    }
 }
 
 /// One question; what answers well passes.

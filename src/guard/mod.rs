@@ -38,4 +38,4 @@ pub use link::{Guard, Process, SpawnSpec};
 pub use processes::{Seen, all as processes, members};
 pub use run::run;
 
-pub use crate::protocol::guard::ExitStatus;
+pub use crate::protocol::guard::{ExitStatus, LISTEN_PID};

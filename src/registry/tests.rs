@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::config::command::{Dependency, Until};
 use crate::config::spec::{
     InstanceRange, OnNondeterminism, Program, QueuePolicy, RetryPolicy, ScalePolicy, StopPolicy,
 };
@@ -33,6 +34,11 @@ pub fn offer(name: &str) -> Offer {
         stop: StopPolicy { signal: libc::SIGTERM, grace: Duration::from_secs(10) },
     };
     Offer { spec, kind: WorkerKind::Def, signature: Arc::default(), address: None }
+}
+
+/// A dependency on a service that must be ready.
+pub fn ready_first(name: &str) -> Dependency {
+    Dependency { service: name.to_owned(), until: Until::Ready }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use nix::unistd::pipe2;
 
 use super::launch::Output;
 use crate::config::command::{CommandSpec, Serving, expand};
-use crate::guard::SpawnSpec;
+use crate::guard::{LISTEN_PID, SpawnSpec};
 use crate::registry::ServiceEntry;
 
 /// Number of the first socket that a program is handed (`SD_LISTEN_FDS_START`).
@@ -42,7 +42,7 @@ pub fn prepare(
     fds.extend(listener.filter(|_| is_handed).map(|listener| (listener.into(), LISTEN_FD)));
     let spec = SpawnSpec {
         argv: words(&command.argv, port),
-        env: environment(std::env::vars_os(), service, label, port).into_iter().collect(),
+        env: environment(std::env::vars_os(), service, label, port, is_handed).into_iter().collect(),
         cwd: project.join(&service.spec.cwd),
         fds,
     };
@@ -61,6 +61,7 @@ pub fn environment(
     service: &ServiceEntry,
     label: &str,
     port: Option<u16>,
+    is_handed: bool,
 ) -> BTreeMap<OsString, OsString> {
     let text = |(key, value): (&str, &str)| (OsString::from(key), OsString::from(value));
     // So that lines are in the log when they are printed.
@@ -68,6 +69,67 @@ pub fn environment(
     let port = port.map(|port| port.to_string());
     let own = [("MSX_SERVICE", service.spec.name.as_str()), ("MSX_INSTANCE", label)];
     let own = own.into_iter().chain(port.as_deref().map(|port| ("PORT", port)));
+    let handed = [("LISTEN_FDS", "1"), (LISTEN_PID, "")].into_iter().filter(|_| is_handed);
+    let own = own.chain(handed);
+    // What msx itself was handed is not for its programs.
+    let hub = hub.filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"LISTEN_"));
     let theirs = service.spec.env.iter().map(|(key, value)| text((key, value)));
     unless_set.into_iter().chain(hub).chain(theirs).chain(own.map(text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::registry::Registry;
+    use crate::registry::tests::offer;
+
+    fn environment_of(
+        hub: &[(&str, &str)],
+        port: Option<u16>,
+        is_handed: bool,
+    ) -> BTreeMap<OsString, OsString> {
+        let mut offer = offer("m.web");
+        offer.spec.env =
+            BTreeMap::from([("LEVEL".to_owned(), "service".to_owned()), ("PORT".to_owned(), "1".to_owned())]);
+        let hub = hub.iter().map(|(key, value)| (OsString::from(key), OsString::from(value)));
+        environment(hub, &Registry::new(vec![offer]).snapshot().services[0], "web-1", port, is_handed)
+    }
+
+    #[test]
+    fn later_layers_win_and_the_port_is_not_the_users_to_choose() {
+        let env = environment_of(
+            &[("LEVEL", "hub"), ("HOME", "/home/x"), ("LISTEN_FDS", "2")],
+            Some(20_000),
+            false,
+        );
+        let value = |key: &str| env.get(OsStr::new(key)).and_then(|value| value.to_str());
+        assert_eq!(
+            (value("LEVEL"), value("HOME"), value("PORT")),
+            (Some("service"), Some("/home/x"), Some("20000"))
+        );
+        assert_eq!((value("MSX_SERVICE"), value("MSX_INSTANCE")), (Some("m.web"), Some("web-1")));
+        assert_eq!((value("LISTEN_FDS"), value("LISTEN_PID")), (None, None), "those are the hub's own");
+        let alone = environment_of(&[], None, false);
+        assert_eq!(
+            alone.get(OsStr::new("PORT")).unwrap(),
+            "1",
+            "a program without one of msx may have its own"
+        );
+    }
+
+    #[test]
+    fn a_socket_is_announced_as_systemd_does_it() {
+        let env = environment_of(&[], Some(20_000), true);
+        assert_eq!(env.get(OsStr::new("LISTEN_FDS")).unwrap(), "1");
+        assert_eq!(env.get(OsStr::new("LISTEN_PID")).unwrap(), "", "the guard's child fills it in");
+    }
+
+    #[test]
+    fn words_are_left_alone_without_a_port() {
+        let argv = ["serve".to_owned(), "$PORT".to_owned()];
+        assert_eq!(words(&argv, Some(80)), ["serve", "80"]);
+        assert_eq!(words(&argv, None), ["serve", "$PORT"]);
+    }
 }

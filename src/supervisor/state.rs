@@ -1,12 +1,15 @@
 //! The life of an instance as one table: which state follows which event. Pure.
 //!
 //! ```text
-//!              hello            retire            drained          exit, grace              grace
+//!         hello or probe        retire            drained          exit, grace              grace
 //!  Starting ─────────▶ Ready ─────────▶ Draining ────────▶ Finishing ────────▶ Terminating ───────▶ Killing
 //!     │  │               │ │                                                        │                  │
 //!     │  └──── channel ──┘ └─ ignored its run_timeout ─▶ Condemned ─▶ Killing       └──── empty ───────┤
 //!     │         broke: Severed ─▶ Failing                                                              ▼
 //!     └─ exit ─▶ Backoff / Crashloop ─▶ Starting (the next process in this place)                   Stopped
+//!             └▶ Completed / Failed (programs that are not started again)
+//!
+//! Of a program: Ready ◀── probe ──▶ Unready, which drains and ends as Ready does.
 //! ```
 
 use super::restarts::Verdict;
@@ -252,19 +255,22 @@ mod tests {
 
     /// The whole table, to be read by a person: `.` leaves the state as it is, `-` is illegal.
     const TABLE: &str = "
-                 start      hello      severed    condemn    fail       retire      drained    expired     exited      emptied  kill
-    Starting     -          Ready      Severed    -          Failing    Terminating -          Failing     Backoff     -        Killing
-    Ready        -          -          Severed    Condemned  Failing    Draining    -          -           Backoff     -        Killing
-    Severed      -          .          .          .          Failing    Killing     .          Failing     Backoff     -        Killing
-    Failing      -          .          .          .          .          Killing     .          .           Backoff     -        Killing
-    Draining     -          -          Killing    Condemned  Killing    .           Finishing  Finishing   Killing     -        Killing
-    Condemned    -          -          Killing    .          Killing    .           Killing    Killing     Killing     -        Killing
-    Finishing    -          -          .          .          .          .           .          Terminating Terminating -        Killing
-    Terminating  -          .          .          .          .          .           .          Killing     .           Stopped  Killing
-    Killing      -          .          .          .          .          .           .          .           .           Stopped  .
-    Backoff      Starting   .          .          .          -          Stopped     .          Starting    -           -        Stopped
-    Crashloop    Starting   .          .          .          -          Stopped     .          Starting    -           -        Stopped
-    Stopped      -          -          -          -          -          -           -          -           -           -        -
+                 start      hello      unfit      severed    condemn    fail       retire      drained    expired     exited      emptied  kill
+    Starting     -          Ready      Unready    Severed    -          Failing    Terminating -          Failing     Backoff     -        Killing
+    Ready        -          -          Unready    Severed    Condemned  Failing    Draining    -          -           Backoff     -        Killing
+    Unready      -          Ready      .          -          -          Failing    Draining    -          -           Backoff     -        Killing
+    Severed      -          .          .          .          .          Failing    Killing     .          Failing     Backoff     -        Killing
+    Failing      -          .          .          .          .          .          Killing     .          .           Backoff     -        Killing
+    Draining     -          .          .          Killing    Condemned  Killing    .           Finishing  Finishing   Killing     -        Killing
+    Condemned    -          -          -          Killing    .          Killing    .           Killing    Killing     Killing     -        Killing
+    Finishing    -          -          -          .          .          .          .           .          Terminating Terminating -        Killing
+    Terminating  -          .          .          .          .          .          .           .          Killing     .           Stopped  Killing
+    Killing      -          .          .          .          .          .          .           .          .           .           Stopped  .
+    Backoff      Starting   .          .          .          .          -          Stopped     .          Starting    -           -        Stopped
+    Crashloop    Starting   .          .          .          .          -          Stopped     .          Starting    -           -        Stopped
+    Completed    Starting   .          .          -          -          -          Stopped     .          -           -           -        Stopped
+    Failed       Starting   .          .          -          -          -          Stopped     .          -           -           -        Stopped
+    Stopped      -          -          -          -          -          -          -           -          -           -           -        -
     ";
 
     #[test]
@@ -273,6 +279,7 @@ mod tests {
         let events = [
             Event::Start,
             Event::Hello,
+            Event::Unfit,
             Event::Severed,
             Event::Condemn,
             Event::Fail,
@@ -286,6 +293,7 @@ mod tests {
         let states = [
             Starting,
             Ready,
+            Unready,
             Severed,
             Failing,
             Draining,
@@ -295,6 +303,8 @@ mod tests {
             Killing,
             Backoff,
             Crashloop,
+            Completed,
+            Failed,
             Stopped,
         ];
         let rows: Vec<&str> = TABLE.lines().filter(|line| !line.trim().is_empty()).skip(1).collect();
@@ -314,7 +324,14 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_decides_between_backoff_and_crash_loop() {
-        assert_eq!(transition(State::Ready, Event::Exited(CRASHLOOP)), Ok(State::Crashloop));
+    fn the_verdict_decides_what_becomes_of_a_place_without_a_process() {
+        for (verdict, state) in [
+            (CRASHLOOP, State::Crashloop),
+            (Verdict::Complete, State::Completed),
+            (Verdict::Fail, State::Failed),
+        ] {
+            assert_eq!(transition(State::Ready, Event::Exited(verdict)), Ok(state));
+            assert_eq!(transition(State::Starting, Event::Exited(verdict)), Ok(state));
+        }
     }
 }

@@ -7,6 +7,7 @@ mod calls;
 mod cli_errors;
 mod cli_logs;
 mod cli_up;
+mod commands;
 mod connect;
 mod docs;
 mod errors;

@@ -249,7 +249,8 @@ fn env_goes_before_env_file() {
 #[test]
 fn a_dependency_becomes_the_canonical_name() {
     let specs = specs("[services.a]\ndepends_on = [\"b\", \"n.c\"]", &[def("m.a"), def("m.b"), def("n.c")]);
-    assert_eq!(specs[0].depends_on, ["m.b", "n.c"]);
+    let needed: Vec<&str> = specs[0].depends_on.iter().map(|needed| needed.service.as_str()).collect();
+    assert_eq!(needed, ["m.b", "n.c"]);
 }
 
 #[test]
