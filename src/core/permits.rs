@@ -171,7 +171,7 @@ impl Core {
             true => {
                 // What was never sent has waited since it came; what was sent starts to wait again.
                 let since = if failure == Failure::Unsent { accepted } else { now };
-                self.dispatcher(service).put_back(rank, key, since);
+                self.dispatcher(service).requeue(rank, key, since);
                 Some(self.seek(now, service, key, out))
             }
             false => {

@@ -14,7 +14,7 @@ use hyper::{Request, Response};
 use tokio::time::{sleep, timeout};
 
 use super::download::{self, Download};
-use super::front::Session;
+use super::front::{Front, Session};
 use super::headers::{self, Wishes};
 use super::leaving::{Pending, Unanswered};
 use super::refused::Refused;
@@ -41,7 +41,8 @@ pub(super) async fn exchange(
     let client = head.extensions.remove::<OnUpgrade>().filter(|_| wishes.upgrade.is_some());
     let (request, gate) = prepare(head, body, &wishes).await?;
     let spare = Spare::of(&request, session.front.is_idempotent);
-    let (pending, response) = send(session, request, spare, gate).await?;
+    let delivery = Delivery { front: &session.front, spare, gate, is_retried: false, wants_new: false };
+    let (pending, response) = delivery.run(request.into_request()).await?;
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => switch(session, pending, response, client),
         _ => relay(session, pending, response),
@@ -118,81 +119,98 @@ impl Spare {
     }
 }
 
-/// Sends the request in a slot of an instance, and again where that is right, until one answers.
-async fn send(
-    session: &Session,
-    request: Ready,
+/// A request on its way: in a slot of an instance, and in another one where that is right, until one answers.
+struct Delivery<'a> {
+    front: &'a Front,
     spare: Option<Spare>,
     gate: Option<Gate>,
-) -> Result<(Pending, Response<Incoming>), Refused> {
-    let front = &session.front;
-    let mut permit = front.shard.permit(front.service).await.map_err(Refused::unavailable)?;
-    let mut request = request.into_request();
-    let (mut is_retried, mut wants_new) = (false, false);
-    loop {
-        let Some(connection) = connect(&permit, spare.is_none(), wants_new).await else {
-            permit = elsewhere(session, permit, Failure::Unsent).await?;
-            continue;
-        };
-        let was_new = connection.is_new;
-        let mut pending = Pending::send(permit, connection, request, FIRST_BYTE).await;
-        let unanswered = match head(&mut pending, gate.as_ref()).await {
-            Ok(response) => return Ok((pending, response)),
-            Err(unanswered) => unanswered,
-        };
-        let broke = || Refused::broke(&front.name);
-        permit = pending.give_up().ok_or_else(broke)?;
-        match (unanswered, &spare) {
-            (Unanswered::Client(fault), _) => return Err(Refused::client(fault)),
-            (Unanswered::Unsent(unsent), _) => {
-                request = *unsent;
-                if was_new {
-                    permit = elsewhere(session, permit, Failure::Unsent).await?;
-                }
+    is_retried: bool,
+    /// A kept connection was closed under it: the next one is a new one.
+    wants_new: bool,
+}
+
+impl Delivery<'_> {
+    async fn run(mut self, mut request: Request<Upload>) -> Result<(Pending, Response<Incoming>), Refused> {
+        let front = self.front;
+        let mut permit = front.shard.permit(front.service).await.map_err(Refused::unavailable)?;
+        loop {
+            let Some(connection) = self.connect(&permit).await else {
+                permit = self.elsewhere(permit, Failure::Unsent).await?;
+                continue;
+            };
+            let was_new = connection.is_new;
+            let mut pending = Pending::send(permit, connection, request, FIRST_BYTE).await;
+            let why = match self.head(&mut pending).await {
+                Ok(response) => return Ok((pending, response)),
+                Err(why) => why,
+            };
+            permit = pending.give_up().ok_or_else(|| self.broke())?;
+            (permit, request) = self.recover(permit, why, was_new).await?;
+        }
+    }
+
+    /// None: the instance takes no connections. What cannot be sent twice is not sent where nobody may be any more.
+    async fn connect(&self, permit: &Permit) -> Option<Connection> {
+        let is_careful = self.spare.is_none();
+        let kept = if self.wants_new { None } else { permit.pool.take(is_careful) };
+        match kept {
+            Some(connection) => Some(connection),
+            None => permit.pool.dial().await.ok(),
+        }
+    }
+
+    async fn head(&self, pending: &mut Pending) -> Result<Response<Incoming>, Unanswered> {
+        let Some(gate) = &self.gate else { return pending.head().await };
+        tokio::select! {
+            answer = pending.head() => return answer,
+            () = sleep(CONTINUE_BOUND) => gate.open(),
+        }
+        pending.head().await
+    }
+
+    /// The slot and the request of the next attempt.
+    async fn recover(
+        &mut self,
+        permit: Permit,
+        why: Unanswered,
+        was_new: bool,
+    ) -> Result<(Permit, Request<Upload>), Refused> {
+        match (why, &self.spare) {
+            (Unanswered::Client(fault), _) => Err(Refused::client(fault)),
+            (Unanswered::Unsent(request), _) if was_new => {
+                Ok((self.elsewhere(permit, Failure::Unsent).await?, *request))
             }
+            (Unanswered::Unsent(request), _) => Ok((permit, *request)),
             // The instance may have closed a kept connection before it saw the request.
-            (Unanswered::Broke, Some(spare)) if !was_new && !wants_new => {
-                (request, wants_new) = (spare.request(), true);
+            (Unanswered::Broke, Some(spare)) if !was_new && !self.wants_new => {
+                self.wants_new = true;
+                Ok((permit, spare.request()))
             }
-            (Unanswered::Broke, Some(spare)) if !is_retried => {
-                permit = elsewhere(session, permit, Failure::Broken { again: true }).await?;
-                (request, is_retried) = (spare.request(), true);
+            (Unanswered::Broke, Some(spare)) if !self.is_retried => {
+                self.is_retried = true;
+                Ok((self.elsewhere(permit, Failure::Broken { again: true }).await?, spare.request()))
             }
             (Unanswered::Broke, _) => {
                 permit.broke();
-                return Err(broke());
+                Err(self.broke())
             }
             (Unanswered::Late, _) => {
                 permit.broke();
-                return Err(Refused::late(&front.name, FIRST_BYTE.as_secs()));
+                Err(Refused::late(&self.front.name, FIRST_BYTE.as_secs()))
             }
         }
     }
-}
 
-/// None: the instance takes no connections. What cannot be sent twice is not sent where nobody may be any more.
-async fn connect(permit: &Permit, is_careful: bool, wants_new: bool) -> Option<Connection> {
-    let kept = if wants_new { None } else { permit.pool.take(is_careful) };
-    match kept {
-        Some(connection) => Some(connection),
-        None => permit.pool.dial().await.ok(),
+    async fn elsewhere(&self, permit: Permit, failure: Failure) -> Result<Permit, Refused> {
+        match permit.failed(failure).await {
+            Some(granted) => granted.map_err(Refused::unavailable),
+            None => Err(self.broke()),
+        }
     }
-}
 
-async fn elsewhere(session: &Session, permit: Permit, failure: Failure) -> Result<Permit, Refused> {
-    match permit.failed(failure).await {
-        Some(granted) => granted.map_err(Refused::unavailable),
-        None => Err(Refused::broke(&session.front.name)),
+    fn broke(&self) -> Refused {
+        Refused::broke(&self.front.name)
     }
-}
-
-async fn head(pending: &mut Pending, gate: Option<&Gate>) -> Result<Response<Incoming>, Unanswered> {
-    let Some(gate) = gate else { return pending.head().await };
-    tokio::select! {
-        answer = pending.head() => return answer,
-        () = sleep(CONTINUE_BOUND) => gate.open(),
-    }
-    pending.head().await
 }
 
 fn relay(

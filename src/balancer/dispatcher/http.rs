@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::super::health::{Health, Verdict};
-use super::{Dispatcher, Instance};
-use crate::model::{InstanceId, WorkerKind};
+use super::{Dispatcher, Instance, Rank};
+use crate::model::{CallKey, InstanceId, WorkerKind};
 
 impl Dispatcher {
     /// An instance that takes `slots` requests at once.
@@ -35,6 +35,13 @@ impl Dispatcher {
         if let Some(health) = self.instance(id).and_then(|instance| instance.health.as_mut()) {
             health.refused(now);
         }
+    }
+
+    /// A request that had a slot is back in its place, and has waited since then.
+    pub fn requeue(&mut self, rank: Rank, request: CallKey, since: Instant) {
+        // One that waits since another moment may still be listed with the old one.
+        self.roots.retain(|(listed, _)| *listed != rank);
+        self.put_back(rank, request, since);
     }
 
     /// Whether another instance takes requests, or will as soon as it has a free slot.
