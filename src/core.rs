@@ -259,6 +259,8 @@ pub struct Core {
     deserted: Vec<CallKey>,
     lines: Lines,
     paused: Paused,
+    /// Services that cannot be called.
+    programs: BTreeSet<ServiceId>,
 }
 
 impl Core {
@@ -299,7 +301,14 @@ impl Core {
             deserted: Vec::new(),
             lines: Lines::default(),
             paused: Paused::default(),
+            programs: BTreeSet::new(),
         }
+    }
+
+    /// These services are programs, which cannot be called.
+    pub fn with_programs(mut self, programs: BTreeSet<ServiceId>) -> Self {
+        self.programs = programs;
+        self
     }
 
     /// Starts a root call, whose answer will carry `token`.

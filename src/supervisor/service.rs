@@ -270,6 +270,7 @@ impl Service {
             let Some(roll) = &mut self.rolls.current else { break };
             match roll.next(&seen) {
                 Step::Wait => break,
+                Step::Again => (),
                 Step::Surge => {
                     let Some(number) = free_numbers(&seen).next() else { break };
                     roll.surged(number);
@@ -445,8 +446,8 @@ impl Service {
     }
 
     fn reconcile(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let extra = self.rolls.current.as_ref().map_or(0, Roll::extra);
-        let target = if self.desired == 0 { 0 } else { self.desired + extra };
+        let rolled = self.rolls.current.as_ref().map_or(self.desired, |roll| roll.target(self.desired));
+        let target = if self.desired == 0 { 0 } else { rolled };
         let plan = reconcile(target, &self.seen(now));
         plan.start.into_iter().for_each(|number| self.start(now, number, out));
         plan.retire.into_iter().for_each(|number| self.retire(now, number, out));
@@ -466,7 +467,9 @@ impl Service {
         for number in &fresh {
             self.start(now, *number, out);
         }
-        self.rolls.current = Some(Roll::new(asked.askers, asked.replay_now, old, fresh));
+        let roll = Roll::new(asked.askers, asked.replay_now, old, fresh);
+        let in_turn = self.manner.part.is_alone();
+        self.rolls.current = Some(if in_turn { roll.in_turn() } else { roll });
     }
 
     /// Another restart was asked for: the new instance of this one is out of date. While it is not ready, which it may

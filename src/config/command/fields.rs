@@ -72,7 +72,8 @@ impl Field<'_> {
             return self.refuse(&what, "wrong type", Some(help));
         };
         let is_known = table.keys().fold(true, |known, key| self.knows(key, &table[key]) && known);
-        let check = self.check(table);
+        // A mistyped kind of check is reported once.
+        let check = if is_known { self.check(table) } else { None };
         let times = TIMES.0..=TIMES.1;
         let timeout = self.part(table, "timeout", |field| field.duration(times.clone()));
         let interval = self.part(table, "interval", |field| field.duration(times.clone()));
@@ -83,7 +84,7 @@ impl Field<'_> {
             interval: interval?,
             failures: failures?.unwrap_or(Probe::FAILURES),
         };
-        is_known.then_some(ProbeSetting(probe))
+        Some(ProbeSetting(probe))
     }
 
     fn knows(&mut self, key: &str, entry: &Entry) -> bool {

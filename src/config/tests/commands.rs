@@ -420,16 +420,6 @@ fn probes_that_ask_nothing() {
       ╰────
      help: give one of http = "/", tcp = 6379, exec = ["…"] and log = "…"
 
-     × `startup` does not say what to ask
-       ╭─[services.toml:9:11]
-     8 │ ready = { http = "/", tcp = 3 }
-     9 │ startup = { htp = "/" }
-       ·           ──────┬──────
-       ·                 ╰── here
-    10 │ live = { http = "health", timeout = 3, interval = "0s", failures = 0 }
-       ╰────
-     help: give one of http = "/", tcp = 6379, exec = ["…"] and log = "…"
-
      × unknown key `startup.htp`
        ╭─[services.toml:9:13]
      8 │ ready = { http = "/", tcp = 3 }
@@ -526,9 +516,6 @@ fn oneshots_serve_nothing() {
         oneshot = true
         ready = { tcp = 3 }
         restart = "always"
-        [services.work]
-        command = ["work"]
-        instances = { min = 1, max = 4 }
     "#), @r#"
      × `$PORT` does not fit a one-shot, which does something once and ends
       ╭─[services.toml:2:23]
@@ -566,9 +553,28 @@ fn oneshots_serve_nothing() {
     5 │ restart = "always"
       · ───┬───
       ·    ╰── this
-    6 │ [services.work]
+    6 │
       ╰────
      help: remove one of the two
+    "#);
+}
+
+#[test]
+fn only_requests_tell_how_many_instances_are_needed() {
+    insta::assert_snapshot!(problems(r#"
+        [services.work]
+        command = ["work"]
+        instances = { min = 1, max = 4 }
+    "#), @r#"
+     × the number of instances of a program without `$PORT` does not change by itself
+      ╭─[services.toml:3:15]
+    2 │ command = ["work"]
+    3 │ instances = { min = 1, max = 4 }
+      ·               ─┬─
+      ·                ╰── a range
+    4 │
+      ╰────
+     help: write one number: `instances = 2`; or let it serve on `$PORT`
     "#);
 }
 

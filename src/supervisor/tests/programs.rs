@@ -216,6 +216,22 @@ fn a_dependency_may_be_on_the_start_alone() {
 }
 
 #[test]
+fn a_restart_of_a_program_that_is_not_balanced_never_has_two_of_it() {
+    let mut sim = ready(program("a", |command| command.serving = Serving::Nothing));
+    let restarted = sim.restart(1, false);
+    sim.pass(100);
+    assert_eq!(sim.take_log(), ["10 terminate a-1", "11 gone a-1: killed by SIGTERM", "11 spawn a-1"]);
+    probed(&mut sim, 2, Health::Up(None));
+    probed(&mut sim, 2, Health::Fit);
+    sim.pass(3_000);
+    assert_eq!(sim.replies[&restarted], Ok(()));
+    let again = sim.restart(2, false);
+    sim.pass(100);
+    sim.dies(first(A, 3), "exit status 1");
+    assert_eq!(sim.replies[&again].clone().unwrap_err().to_string(), "a-1 did not stay up: exit status 1");
+}
+
+#[test]
 fn a_rolling_restart_of_a_server_keeps_the_old_one_until_the_new_one_is_ready() {
     let mut sim = ready(program("a", |_| ()));
     let rolled = sim.restart(1, false);
