@@ -71,7 +71,10 @@ impl Field<'_> {
             let help = format!("write `{} = {{ http = \"/\" }}`, or with tcp, exec or log", self.path);
             return self.refuse(&what, "wrong type", Some(help));
         };
-        let is_known = table.keys().fold(true, |known, key| self.knows(key, &table[key]) && known);
+        let mut is_known = true;
+        for (key, entry) in table {
+            is_known &= self.knows(key, entry);
+        }
         // A mistyped kind of check is reported once.
         let check = if is_known { self.check(table) } else { None };
         let times = TIMES.0..=TIMES.1;

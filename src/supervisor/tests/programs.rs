@@ -29,7 +29,7 @@ fn program(name: &str, change: impl FnOnce(&mut CommandSpec)) -> Offer {
     let mut offer = offer(&format!("m.{name}"));
     offer.spec.name = ServiceName::new(name);
     offer.spec.instances = InstanceRange { min: 1, max: 1 };
-    offer.spec.program = Program::Command(command);
+    offer.spec.program = Program::Command(Box::new(command));
     offer
 }
 
