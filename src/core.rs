@@ -277,6 +277,8 @@ pub struct Core {
     lines: Lines,
     paused: Paused,
     permits: Permits,
+    /// Services that cannot be called.
+    programs: BTreeSet<ServiceId>,
 }
 
 impl Core {
@@ -318,7 +320,14 @@ impl Core {
             lines: Lines::default(),
             paused: Paused::default(),
             permits: Permits::default(),
+            programs: BTreeSet::new(),
         }
+    }
+
+    /// These services are programs, which cannot be called.
+    pub fn with_programs(mut self, programs: BTreeSet<ServiceId>) -> Self {
+        self.programs = programs;
+        self
     }
 
     /// Starts a root call, whose answer will carry `token`.

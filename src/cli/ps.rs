@@ -99,7 +99,8 @@ fn add_service(table: &mut Table, service: &ServiceStatus, why: bool) {
 }
 
 fn service_row(service: &ServiceStatus) -> [Cell; 10] {
-    let ready = service.instances.iter().filter(|i| i.state == InstanceState::Ready).count();
+    let is_well = |i: &&InstanceStatus| matches!(i.state, InstanceState::Ready | InstanceState::Completed);
+    let ready = service.instances.iter().filter(is_well).count();
     let ready_style = if ready >= service.desired as usize { Style::Good } else { Style::Warning };
     let latency = |ms: Option<f64>| Cell::plain(ms.map_or("-".into(), units::millis));
     [
@@ -131,13 +132,19 @@ fn total(service: &ServiceStatus, figure: impl Fn(&InstanceStatus) -> Option<f64
 
 fn instance_row(service: &ServiceStatus, instance: &InstanceStatus) -> [Cell; 10] {
     let (state, style) = state(instance.state);
+    let is_program = service.kind == "command";
+    let is_balanced = !is_program || !service.address.is_empty();
     [
         Cell::plain(format!("  {}", instance.id)),
         Cell::styled(style, state),
         Cell::plain(units::age(instance.age_s)),
         Cell::plain(instance.restarts.to_string()),
-        Cell::plain(format!("{}/{}", instance.busy, service.slots)),
-        Cell::plain(instance.parked.to_string()),
+        Cell::plain(if is_balanced {
+            format!("{}/{}", instance.busy, service.slots)
+        } else {
+            "-".to_owned()
+        }),
+        Cell::plain(if is_program { "-".to_owned() } else { instance.parked.to_string() }),
         Cell::plain(units::rate(instance.rate)),
         Cell::plain(instance.cpu.map_or("-".into(), units::cpu)),
         Cell::plain(instance.memory_bytes.map_or("-".into(), units::bytes)),

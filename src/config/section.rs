@@ -93,11 +93,13 @@ impl Section {
         for (key, entry) in table {
             flatten(key, entry, keys, &mut leaves, problems);
         }
-        for (path, leaf) in &leaves {
-            if let Some(problem) = misplaced(title, path, &leaf.entry, keys) {
-                problems.add(problem);
-            }
-        }
+        // What stands in a wrong place is not read, so that it is reported once.
+        leaves.retain(|path, leaf: &mut Leaf| {
+            let problem = misplaced(title, path, &leaf.entry, keys);
+            let is_in_place = problem.is_none();
+            problem.into_iter().for_each(|problem| problems.add(problem));
+            is_in_place
+        });
         Self { leaves }
     }
 

@@ -47,7 +47,7 @@ pub struct Resolved {
 #[derive(Clone, Debug)]
 pub enum Runs {
     Function { language: Language, module: String, kind: WorkerKind },
-    Command(CommandSpec),
+    Command(Box<CommandSpec>),
 }
 
 impl Manifest {
@@ -93,7 +93,7 @@ impl Manifest {
     fn lay_command(&self, section: &ServiceSection, problems: &mut Diagnostics) -> Resolved {
         let mut settings = command::lay(&self.defaults, &section.layer, problems);
         reconcile_range(&mut settings, problems);
-        let runs = Runs::Command(CommandSpec::of(&settings, &section.layer));
+        let runs = Runs::Command(Box::new(CommandSpec::of(&settings, &section.layer)));
         Resolved { name: ServiceName::new(section.name.value.as_str()), runs, settings }
     }
 

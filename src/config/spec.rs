@@ -55,7 +55,7 @@ pub enum Program {
         module: String,
     },
     /// Any program, as it is.
-    Command(CommandSpec),
+    Command(Box<CommandSpec>),
 }
 
 impl ServiceSpec {

@@ -99,7 +99,8 @@ pub type Dependencies = Vec<(Located<String>, Option<Until>)>;
 
 impl Setting for Dependencies {
     fn show(&self) -> Option<Toml> {
-        if self.iter().all(|(_, until)| until.is_none()) {
+        // All but `started` is what a list means.
+        if self.iter().all(|(_, until)| *until != Some(Until::Started)) {
             let names = self.iter().map(|(name, _)| Toml::String(name.value.clone()));
             return (!self.is_empty()).then(|| Toml::Array(names.collect()));
         }

@@ -129,7 +129,7 @@ fn address(service: &ServiceEntry) -> Value {
 
 /// It is well if every service has at least the ready instances that are wanted of it.
 fn health(services: &[ServiceEntry], uptime: Duration) -> Value {
-    let is_ok = services.iter().all(|service| service.ready() >= service.desired as usize);
+    let is_ok = services.iter().all(|service| service.well() >= service.desired as usize);
     let numbers = services.iter().map(|service| {
         let numbers = json!({"ready": service.ready(), "desired": service.desired});
         (service.spec.name.to_string(), numbers)
@@ -221,13 +221,15 @@ mod tests {
 
     #[test]
     fn only_instances_that_are_ready_now_count() {
-        use InstanceState::{Backoff, Draining, Ready};
+        use InstanceState::{Backoff, Completed, Draining, Failed, Ready};
         for (states, desired, ready, ok) in [
             (&[Backoff][..], 1, 0, false),
             (&[Ready, Draining], 2, 1, false),
             (&[Ready], 2, 1, false),
             (&[Ready, Ready], 1, 2, true),
             (&[], 0, 0, true),
+            (&[Completed], 1, 0, true),
+            (&[Failed], 1, 0, false),
         ] {
             let shown = health(&table(states, desired), Duration::from_secs(2));
             let numbers = json!({"m.a": {"ready": ready, "desired": desired}});

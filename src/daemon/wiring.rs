@@ -210,7 +210,10 @@ fn core(services: &[Planned]) -> Core {
     });
     let of_hub = orchestrator::names().map(ServiceSetup::of_hub);
     let replays_always = std::env::var_os("MSX_REPLAY").is_some_and(|value| value == "always");
-    Core::new(own.chain(of_hub).collect(), replays_always).with_id_salt(random())
+    let programs = (0..).map(ServiceId).zip(services).filter(|(_, service)| service.spec.command().is_some());
+    Core::new(own.chain(of_hub).collect(), replays_always)
+        .with_id_salt(random())
+        .with_programs(programs.map(|(id, _)| id).collect())
 }
 
 /// The standard library seeds its hashes from the system's random numbers.

@@ -91,6 +91,12 @@ impl ServiceEntry {
         self.instances.iter().filter(|instance| instance.state == InstanceState::Ready).count()
     }
 
+    /// How many of its instances are as they should be: ready, or programs that did what they are for.
+    pub fn well(&self) -> usize {
+        let is_well = |i: &&InstanceEntry| matches!(i.state, InstanceState::Ready | InstanceState::Completed);
+        self.instances.iter().filter(is_well).count()
+    }
+
     /// Name of its instance with this number, `a-1`.
     pub fn label(&self, number: u32) -> String {
         format!("{}-{number}", self.short())

@@ -2,6 +2,7 @@
 //! between its choice and the start of the program.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
@@ -16,11 +17,18 @@ const POOL: u16 = 12_000;
 const LOWEST: u16 = 1_024;
 
 /// Who has which port, until its process group is gone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ports {
     taken: HashMap<InstanceId, u16>,
-    /// Where the search goes on, so that a port rests before it is used again.
+    /// Where the search goes on, so that a port rests before it is used again. It begins anywhere, so that the hubs of
+    /// a machine do not look at the same ports.
     next: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { taken: HashMap::new(), next: RandomState::new().hash_one(()) as u16 % POOL }
+    }
 }
 
 impl Ports {

@@ -1,6 +1,8 @@
 //! One service: its places, how many are wanted, and its rolling restart. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod rolling;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Hello;
@@ -233,16 +235,6 @@ impl Service {
         places.chain(others.into_iter().flatten()).min()
     }
 
-    /// When the new instances of a rolling restart have proven themselves, if all of them are ready: until then there
-    /// is nothing to do about it at any time.
-    fn next_proof(&self) -> Option<Instant> {
-        let roll = self.rolls.current.as_ref()?;
-        let proving = self.places.values().filter(|place| roll.is_proving(place.id.number));
-        let proofs = proving
-            .map(|place| Some(place.ready_at.filter(|_| place.state == State::Ready)? + roll.stable()));
-        proofs.collect::<Option<Vec<Instant>>>()?.into_iter().max()
-    }
-
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.remnants.expire(now);
         let due = self.places.values().filter(|place| place.deadline.is_some_and(|at| at <= now));
@@ -270,6 +262,7 @@ impl Service {
             let Some(roll) = &mut self.rolls.current else { break };
             match roll.next(&seen) {
                 Step::Wait => break,
+                Step::Again => (),
                 Step::Surge => {
                     let Some(number) = free_numbers(&seen).next() else { break };
                     roll.surged(number);
@@ -445,59 +438,11 @@ impl Service {
     }
 
     fn reconcile(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let extra = self.rolls.current.as_ref().map_or(0, Roll::extra);
-        let target = if self.desired == 0 { 0 } else { self.desired + extra };
+        let rolled = self.rolls.current.as_ref().map_or(self.desired, |roll| roll.target(self.desired));
+        let target = if self.desired == 0 { 0 } else { rolled };
         let plan = reconcile(target, &self.seen(now));
         plan.start.into_iter().for_each(|number| self.start(now, number, out));
         plan.retire.into_iter().for_each(|number| self.retire(now, number, out));
-    }
-
-    fn begin_roll(&mut self, now: Instant, asked: Next, out: &mut Vec<Effect>) {
-        let with = |wanted: &[State]| {
-            let places = self.places.values().filter(|place| wanted.contains(&place.state));
-            places.map(|place| place.id).collect::<Vec<_>>()
-        };
-        let old = with(&[State::Starting, State::Ready, State::Unready])
-            .into_iter()
-            .map(|id| id.generation)
-            .collect();
-        let vacant = with(&[State::Backoff, State::Crashloop, State::Completed, State::Failed]);
-        let fresh: BTreeSet<u32> = vacant.into_iter().map(|id| id.number).collect();
-        for number in &fresh {
-            self.start(now, *number, out);
-        }
-        self.rolls.current = Some(Roll::new(asked.askers, asked.replay_now, old, fresh));
-    }
-
-    /// Another restart was asked for: the new instance of this one is out of date. While it is not ready, which it may
-    /// never be, nothing is lost by starting over at once.
-    fn supersede(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let Some(roll) = self.rolls.current.as_ref().filter(|roll| roll.extra() > 0) else { return };
-        let mut unready = self.places.values().filter(|place| !place.state.is_well());
-        let Some(number) =
-            unready.find(|place| roll.is_proving(place.id.number)).map(|place| place.id.number)
-        else {
-            return;
-        };
-        self.retire(now, number, out);
-        if let Some(next) = self.rolls.take_both() {
-            self.begin_roll(now, next, out);
-        }
-    }
-
-    /// A new instance of the rolling restart fell: the old ones stay.
-    fn fail_roll(&mut self, now: Instant, number: u32, failure: &Failure, out: &mut Vec<Effect>) {
-        let Some(roll) = self.rolls.current.as_ref().filter(|roll| roll.is_proving(number)) else { return };
-        if roll.extra() > 0 {
-            self.retire(now, number, out);
-        }
-        self.end_roll(now, Err(failure.clone()), out);
-    }
-
-    fn end_roll(&mut self, now: Instant, outcome: Result<(), Failure>, out: &mut Vec<Effect>) {
-        if let Some(next) = self.rolls.end(&outcome, out) {
-            self.begin_roll(now, next, out);
-        }
     }
 
     fn tell_down(&mut self, out: &mut Vec<Effect>) {

@@ -26,6 +26,7 @@ const GUIDES: &[&str] = &[
     "autoscaling",
     "batches",
     "calls",
+    "commands",
     "connect",
     "gateway",
     "getting-started",
@@ -62,6 +63,14 @@ fn batches() {
 #[test]
 fn calls() {
     follow(&Sandbox::new(), "docs/calls.md");
+}
+
+/// The page shows the example.
+#[test]
+fn commands() {
+    let example = fs::read_to_string(repository().join("examples/programs/services.toml")).unwrap();
+    let sandbox = Sandbox::new().file("services.toml", &example).file("pages/.gitignore", "index.html\n");
+    follow(&sandbox, "docs/commands.md");
 }
 
 #[test]

@@ -71,8 +71,12 @@ impl Field<'_> {
             let help = format!("write `{} = {{ http = \"/\" }}`, or with tcp, exec or log", self.path);
             return self.refuse(&what, "wrong type", Some(help));
         };
-        let is_known = table.keys().fold(true, |known, key| self.knows(key, &table[key]) && known);
-        let check = self.check(table);
+        let mut is_known = true;
+        for (key, entry) in table {
+            is_known &= self.knows(key, entry);
+        }
+        // A mistyped kind of check is reported once.
+        let check = if is_known { self.check(table) } else { None };
         let times = TIMES.0..=TIMES.1;
         let timeout = self.part(table, "timeout", |field| field.duration(times.clone()));
         let interval = self.part(table, "interval", |field| field.duration(times.clone()));
@@ -83,7 +87,7 @@ impl Field<'_> {
             interval: interval?,
             failures: failures?.unwrap_or(Probe::FAILURES),
         };
-        is_known.then_some(ProbeSetting(probe))
+        Some(ProbeSetting(probe))
     }
 
     fn knows(&mut self, key: &str, entry: &Entry) -> bool {

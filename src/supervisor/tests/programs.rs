@@ -29,7 +29,7 @@ fn program(name: &str, change: impl FnOnce(&mut CommandSpec)) -> Offer {
     let mut offer = offer(&format!("m.{name}"));
     offer.spec.name = ServiceName::new(name);
     offer.spec.instances = InstanceRange { min: 1, max: 1 };
-    offer.spec.program = Program::Command(command);
+    offer.spec.program = Program::Command(Box::new(command));
     offer
 }
 
@@ -213,6 +213,22 @@ fn a_dependency_may_be_on_the_start_alone() {
     let mut sim = sim(vec![program("a", |_| ()), needs(program("b", |_| ()), "a", Until::Started)]);
     sim.pass(1);
     assert_eq!(sim.take_log(), ["0 spawn a-1", "0 spawn b-1"]);
+}
+
+#[test]
+fn a_restart_of_a_program_that_is_not_balanced_never_has_two_of_it() {
+    let mut sim = ready(program("a", |command| command.serving = Serving::Nothing));
+    let restarted = sim.restart(1, false);
+    sim.pass(100);
+    assert_eq!(sim.take_log(), ["10 terminate a-1", "11 gone a-1: killed by SIGTERM", "11 spawn a-1"]);
+    probed(&mut sim, 2, Health::Up(None));
+    probed(&mut sim, 2, Health::Fit);
+    sim.pass(3_000);
+    assert_eq!(sim.replies[&restarted], Ok(()));
+    let again = sim.restart(2, false);
+    sim.pass(100);
+    sim.dies(first(A, 3), "exit status 1");
+    assert_eq!(sim.replies[&again].clone().unwrap_err().to_string(), "a-1 did not stay up: exit status 1");
 }
 
 #[test]
