@@ -15,6 +15,7 @@ mod model;
 mod node;
 mod project;
 mod protocol;
+mod proxy;
 mod python;
 mod registry;
 mod runtime;
@@ -23,6 +24,7 @@ mod shard;
 mod simulation;
 mod supervisor;
 mod sys;
+mod upstream;
 mod worker;
 
 use std::process::ExitCode;

@@ -37,6 +37,8 @@ pub struct Image {
     pub argv: Vec<CString>,
     /// `NAME=value`, the complete environment.
     pub env: Vec<CString>,
+    /// A further variable of this name holds the child's own process id, which nobody knows before.
+    pub pid_variable: Option<&'static str>,
     pub cwd: CString,
     /// Each descriptor with its number in the child. Of 0, 1 and 2 those not named are `/dev/null`.
     pub fds: Vec<(OwnedFd, RawFd)>,
@@ -99,9 +101,14 @@ pub fn spawn(image: Image) -> Result<Started, Failure> {
     let fds = prepare_fds(&image.fds, above).map_err(at("prepare its descriptors"))?;
     let (outcome, report) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(at("pipe"))?;
     let report = duplicate_above(&report, above).map_err(at("pipe"))?;
+    let mut pid_text = image.pid_variable.map(|name| [name.as_bytes(), b"=", &[0; PID_BYTES]].concat());
+    let mut env = pointers(&image.env);
+    let last = env.len() - 1;
+    env.splice(last..last, pid_text.iter().map(|text| text.as_ptr().cast()));
     let plan = Plan {
         argv: pointers(&image.argv),
-        env: pointers(&image.env),
+        env,
+        pid_digits: pid_text.as_mut().and_then(|text| text.last_chunk_mut()).map(ptr::from_mut),
         files: &image.files,
         cwd: &image.cwd,
         fds: &fds,
@@ -143,6 +150,19 @@ fn duplicate_above(fd: &OwnedFd, above: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Room for the digits of a process id and the null behind them.
+const PID_BYTES: usize = 11;
+
+/// Writes a number as text, without the allocator.
+fn write_digits(number: u32, text: &mut [u8; PID_BYTES]) {
+    let length = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut rest = number;
+    for digit in text[..length].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+}
+
 /// The array of pointers that exec takes, ended by a null.
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
@@ -152,6 +172,7 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 struct Plan<'a> {
     argv: Vec<*const c_char>,
     env: Vec<*const c_char>,
+    pid_digits: Option<*mut [u8; PID_BYTES]>,
     files: &'a [CString],
     cwd: &'a CStr,
     fds: &'a [(OwnedFd, RawFd)],
@@ -184,6 +205,10 @@ impl Plan<'_> {
                 self.must(DUP2, libc::dup2(fd.as_raw_fd(), *number));
             }
             reset_signals();
+            if let Some(digits) = self.pid_digits {
+                // This copy of the parent's memory is the child's alone.
+                write_digits(libc::getpid().cast_unsigned(), &mut *digits);
+            }
         }
         self.fail(EXEC, self.exec())
     }

@@ -3,6 +3,7 @@
 
 mod dispatcher;
 mod gather;
+mod health;
 mod instance;
 mod meter;
 mod pace;
@@ -10,6 +11,7 @@ mod pace;
 mod simulation;
 
 pub use dispatcher::{Bound, Dispatcher, Rank, Work};
+pub use health::Verdict;
 pub use instance::{Instance, Intake, Interrupted, Running};
 pub use meter::Meter;
 #[cfg(test)]

@@ -147,6 +147,9 @@ async fn follow(
             Progress::Service { name, state, .. } if ready && state == "crashloop" => {
                 return Err(crashes(&name));
             }
+            Progress::Service { name, state, .. } if ready && state == "failed" => {
+                return Err(failed(&name));
+            }
             _ => {}
         }
     }
@@ -155,6 +158,12 @@ async fn follow(
 fn crashes(service: &str) -> Failure {
     Failure::failed(format!("{service} does not start: its process ends again and again")).with_help(format!(
         "`msx ps` says why, `msx logs {service}` shows what it printed; the hub goes on trying"
+    ))
+}
+
+fn failed(service: &str) -> Failure {
+    Failure::failed(format!("{service} failed, and is not started again by itself")).with_help(format!(
+        "`msx logs {service}` shows what it printed, `msx restart {service}` runs it again; the hub goes on"
     ))
 }
 

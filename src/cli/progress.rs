@@ -94,8 +94,8 @@ impl Display {
 
     fn service(&mut self, name: &str, ready: u32, wanted: u32, state: &str) {
         let style = match state {
-            "ready" => Style::Good,
-            "crashloop" => Style::Error,
+            "ready" | "completed" | "running" => Style::Good,
+            "crashloop" | "failed" => Style::Error,
             _ => Style::Warning,
         };
         let state = self.paint.apply(style, state);

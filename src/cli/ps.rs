@@ -99,7 +99,8 @@ fn add_service(table: &mut Table, service: &ServiceStatus, why: bool) {
 }
 
 fn service_row(service: &ServiceStatus) -> [Cell; 10] {
-    let ready = service.instances.iter().filter(|i| i.state == InstanceState::Ready).count();
+    let is_well = |i: &&InstanceStatus| matches!(i.state, InstanceState::Ready | InstanceState::Completed);
+    let ready = service.instances.iter().filter(is_well).count();
     let ready_style = if ready >= service.desired as usize { Style::Good } else { Style::Warning };
     let latency = |ms: Option<f64>| Cell::plain(ms.map_or("-".into(), units::millis));
     [
@@ -131,23 +132,39 @@ fn total(service: &ServiceStatus, figure: impl Fn(&InstanceStatus) -> Option<f64
 
 fn instance_row(service: &ServiceStatus, instance: &InstanceStatus) -> [Cell; 10] {
     let (state, style) = state(instance.state);
+    let is_program = service.kind == "command";
+    let is_balanced = !is_program || !service.address.is_empty();
     [
         Cell::plain(format!("  {}", instance.id)),
         Cell::styled(style, state),
         Cell::plain(units::age(instance.age_s)),
         Cell::plain(instance.restarts.to_string()),
-        Cell::plain(format!("{}/{}", instance.busy, service.slots)),
-        Cell::plain(instance.parked.to_string()),
+        Cell::plain(if is_balanced {
+            format!("{}/{}", instance.busy, service.slots)
+        } else {
+            "-".to_owned()
+        }),
+        Cell::plain(if is_program { "-".to_owned() } else { instance.parked.to_string() }),
         Cell::plain(units::rate(instance.rate)),
         Cell::plain(instance.cpu.map_or("-".into(), units::cpu)),
         Cell::plain(instance.memory_bytes.map_or("-".into(), units::bytes)),
-        Cell::plain(instance.pid.map_or(String::new(), |pid| pid.to_string())),
+        Cell::plain(process(instance)),
     ]
+}
+
+/// The process, and where it takes connections if it is a program.
+fn process(instance: &InstanceStatus) -> String {
+    let parts = [instance.pid.map(|pid| pid.to_string()), instance.upstream.clone()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" at ")
 }
 
 fn state(state: InstanceState) -> (&'static str, Style) {
     match state {
         InstanceState::Starting => ("starting", Style::Warning),
+        InstanceState::Running => ("running", Style::Good),
+        InstanceState::Unready => ("unready", Style::Warning),
+        InstanceState::Completed => ("completed", Style::Good),
+        InstanceState::Failed => ("failed", Style::Error),
         InstanceState::Ready => ("ready", Style::Good),
         InstanceState::Draining => ("draining", Style::Warning),
         InstanceState::Backoff => ("backoff", Style::Warning),

@@ -175,24 +175,6 @@ impl Field<'_> {
         Some(names)
     }
 
-    /// `["a", "b"]`, or `{ a = "ready" }`.
-    pub fn dependencies(&mut self) -> Option<Names> {
-        let Value::Table(table) = &self.node.value else {
-            return match self.node.value {
-                Value::Array(_) => self.names(),
-                _ => self.mistyped("an array of service names, or a table such as { db = \"ready\" }"),
-            };
-        };
-        let mut names = Names::new();
-        for (name, entry) in table {
-            let path = format!("{}.{name}", self.path);
-            let mut field = Field { path: &path, node: &entry.node, problems: self.problems };
-            field.word(&["ready"], &[], "");
-            names.push(Located::new(name.clone(), entry.key.clone()));
-        }
-        Some(names)
-    }
-
     /// Variables: a table of strings.
     pub fn env(&mut self) -> Option<Env> {
         let Value::Table(table) = &self.node.value else {
@@ -234,7 +216,7 @@ impl Field<'_> {
     }
 
     /// `what` is the sentence after the key.
-    fn refuse<T>(&mut self, what: &str, label: &'static str, help: Option<String>) -> Option<T> {
+    pub fn refuse<T>(&mut self, what: &str, label: &'static str, help: Option<String>) -> Option<T> {
         let problem = Problem::new(format!("`{}` {what}", self.path)).at(&self.node.place, label);
         self.problems.add(match help {
             Some(help) => problem.help(help),

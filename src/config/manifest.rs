@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::command;
 use super::diagnostics::{Diagnostics, Problem};
 use super::names::suggest;
 use super::place::{Located, Place};
@@ -34,6 +35,8 @@ pub struct Manifest {
 #[derive(Clone, Debug)]
 pub(super) struct ServiceSection {
     pub name: Located<String>,
+    /// It names a program, and no function is looked for.
+    pub is_command: bool,
     pub layer: ServiceLayer,
 }
 
@@ -57,6 +60,11 @@ impl Manifest {
         let mut manifest = Self::read(&Table::new(), &mut Diagnostics::default());
         manifest.project.name = Located::default(Some(name.to_owned()));
         manifest
+    }
+
+    /// Whether it runs programs that are no functions.
+    pub fn has_commands(&self) -> bool {
+        self.services.iter().any(|section| section.is_command)
     }
 
     /// No instance of a service starts before its first call, unless its decorator says so.
@@ -107,9 +115,17 @@ impl Manifest {
             if let Some(problem) = service_problem(name, entry) {
                 problems.add(problem);
             } else if let Value::Table(table) = &entry.node.value {
-                let layer = ServiceLayer::read(&Title::Service(name.clone()), table, problems);
-                self.services
-                    .push(ServiceSection { name: Located::new(name.clone(), entry.key.clone()), layer });
+                let is_command = table.contains_key("command");
+                let title = if is_command { Title::Command } else { Title::Service };
+                let layer = ServiceLayer::read(&title(name.clone()), table, problems);
+                if is_command {
+                    command::check(&layer, problems);
+                }
+                self.services.push(ServiceSection {
+                    name: Located::new(name.clone(), entry.key.clone()),
+                    is_command,
+                    layer,
+                });
             }
         }
     }
@@ -204,6 +220,11 @@ fn service_problem(name: &str, entry: &Entry) -> Option<Problem> {
     if reserved_module(name) {
         let problem = Problem::new(format!("`{name}` is a part of msx and has no settings"));
         return Some(problem.at(&entry.key, "reserved").help("remove this section"));
+    }
+    let is_command = matches!(&entry.node.value, Value::Table(table) if table.contains_key("command"));
+    if is_command && !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
+        let problem = Problem::new(format!("`{name}` cannot be the name of a service with a `command`"));
+        return Some(problem.at(&entry.key, "this name").help("use letters, digits, `_` and `-`"));
     }
     if name.contains(':') {
         let problem = Problem::new(format!("settings of `{name}`, a part of a service, are not built yet"));

@@ -6,9 +6,11 @@
 //! - `schema` is the one table of known keys; `section`, `field` and `value` read, check and show what it lists.
 //! - `manifest` is what can be known before the services were found, `service` what comes after: the layers
 //!   built-in default, `[defaults]`, decorator, `[services.NAME]` become one `spec::ServiceSpec` for each service.
+//! - `command` is what only services with a `command` have.
 //! - `late` places the mistakes that only the use of a value shows.
 //! - `diagnostics` collects mistakes and shows all of them at once; `render` is the text of `msx config`.
 
+pub mod command;
 mod diagnostics;
 mod duration;
 mod env_file;

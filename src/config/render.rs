@@ -6,7 +6,8 @@ use serde_json::{Map, Value as Json, json};
 use super::manifest::Manifest;
 use super::place::Place;
 use super::schema::{Service, ServiceLayer};
-use super::service::Resolved;
+use super::section::{Key, State};
+use super::service::{Resolved, Runs};
 use super::value::Line;
 use crate::model::WorkerKind;
 
@@ -68,15 +69,31 @@ fn written(layer: &ServiceLayer) -> Vec<Line> {
     lines
 }
 
-/// The settings of a service without the one that is not for its kind.
+/// The settings of a service without those that are not for its kind.
 fn settings(service: &Resolved) -> Vec<Line> {
-    let other = match service.kind {
-        WorkerKind::Def => "concurrency",
-        WorkerKind::Async => "threads",
+    let is_other = |line: &Line| match service.runs {
+        Runs::Function { kind: WorkerKind::Def, .. } => {
+            line.path == ["concurrency"] || of_kind(line, is_of_command)
+        }
+        Runs::Function { kind: WorkerKind::Async, .. } => {
+            line.path == ["threads"] || of_kind(line, is_of_command)
+        }
+        Runs::Command(_) => of_kind(line, |state| matches!(state, State::Function(_) | State::OfFunction(_))),
     };
     let mut lines = service.settings.lines();
-    lines.retain(|line| line.path != [other]);
+    lines.retain(|line| !is_other(line));
     lines
+}
+
+fn is_of_command(state: State) -> bool {
+    matches!(state, State::OfCommand(_))
+}
+
+/// Whether the setting is one for such services.
+fn of_kind(line: &Line, is: impl Fn(State) -> bool) -> bool {
+    let path = line.path.join(".");
+    let key = |key: &&Key| key.path == path || key.path == line.path[0];
+    ServiceLayer::KEYS.iter().find(key).is_some_and(|key| is(key.state))
 }
 
 impl Section {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::diagnostics::Diagnostics;
 use super::place::Located;
 use super::raw::Table;
-use super::section::State::{Anywhere, Later, OfFunction, OneService};
+use super::section::State::{Anywhere, Function, Later, OfCommand, OfFunction, OneService};
 use super::section::{Key, Section, Title};
 use super::spec::{INSTANCES_MAX, RetryPolicy};
-use super::value::{Env, Line, Names, Setting, Signal};
+use super::value::{Dependencies, Env, Line, Names, ProbeSetting, Setting, Signal};
 
 /// Makes of each table two types: `$layer` with what one place says (every field may be absent), and `$settings`
 /// with what counts after the layers were laid over each other.
@@ -141,13 +141,13 @@ settings! {
     /// The settings of one service.
     ServiceLayer => Service {
         /// Always `native`: Python functions run by msx itself.
-        server: String = "native".to_owned(), "server" in Anywhere,
+        server: String = "native".to_owned(), "server" in Function(NO_CALLS),
             |field| field.word(&["native"], &["gunicorn", "http"], ONLY_FUNCTIONS);
         /// Calls of a `def` service that may run at once in one instance.
-        threads: u32 = 2, "threads" in Anywhere,
+        threads: u32 = 2, "threads" in Function(SLOTS),
             |field| field.count(1..=THREADS_MAX);
         /// Calls of an `async def` service that may run at once in one instance.
-        concurrency: u32 = 100, "concurrency" in Anywhere,
+        concurrency: u32 = 100, "concurrency" in Function(SLOTS),
             |field| field.count(1..=CONCURRENCY_MAX);
         /// Fewest instances; 0: none before the first call.
         min: u32 = 1, "instances.min" in Anywhere,
@@ -168,7 +168,7 @@ settings! {
         down_after: Duration = Duration::from_secs(60), "scale.down_after" in Anywhere,
             |field| field.duration(SECOND..=DURATION_MAX);
         /// Suspended calls that may stay in one instance beyond its slots.
-        max_parked: u32 = 256, "max_parked" in Anywhere,
+        max_parked: u32 = 256, "max_parked" in Function(NO_CALLS),
             |field| field.count(0..=PARKED_MAX);
         /// Root calls that may wait for a slot.
         queue_max: u32 = 1_024, "queue.max" in Anywhere,
@@ -177,19 +177,19 @@ settings! {
         queue_timeout: Duration = Duration::from_secs(10), "queue.timeout" in Anywhere,
             |field| field.duration(MILLISECOND..=DURATION_MAX);
         /// The longest uninterrupted run of a call in a slot.
-        run_timeout: Duration = Duration::from_secs(30), "run_timeout" in Anywhere,
+        run_timeout: Duration = Duration::from_secs(30), "run_timeout" in Function(NO_CALLS),
             |field| field.duration(MILLISECOND..=DURATION_MAX);
         /// How often a call that had begun is tried again when it fails.
-        retries_max: u32 = 0, "retries.max" in Anywhere,
+        retries_max: u32 = 0, "retries.max" in Function(NO_CALLS),
             |field| field.count(0..=RETRIES_MAX);
         /// The pause before the first retry; each further one is twice as long.
-        retries_backoff: Duration = RetryPolicy::BACKOFF, "retries.backoff" in Anywhere,
+        retries_backoff: Duration = RetryPolicy::BACKOFF, "retries.backoff" in Function(NO_CALLS),
             |field| field.duration(MILLISECOND..=BACKOFF_MAX);
         /// A call may be run twice: it is tried again, three times unless `retries` says otherwise.
         idempotent: bool = false, "idempotent" in Anywhere,
             |field| field.flag();
         /// Calls under one key (`a.options(key=…)`) that may run at once; `None`: as many as there are slots.
-        concurrency_key: Option<u32> = None, "concurrency_key" in Anywhere,
+        concurrency_key: Option<u32> = None, "concurrency_key" in Function(NO_CALLS),
             |field| field.count(1..=CONCURRENCY_MAX).map(Some);
         /// The most calls that one run takes, where the function is given lists.
         batch: Option<u32> = None, "batch" in OfFunction(LISTS),
@@ -198,19 +198,19 @@ settings! {
         within: Option<Duration> = None, "within" in OfFunction(LISTS),
             |field| field.duration(Duration::ZERO..=WITHIN_MAX).map(Some);
         /// What follows when a replay differs: the call fails, or is paused until somebody sees to it.
-        on_nondeterminism: String = "fail".to_owned(), "on_nondeterminism" in Anywhere,
+        on_nondeterminism: String = "fail".to_owned(), "on_nondeterminism" in Function(NO_CALLS),
             |field| field.word(&["fail", "pause"], &[], "");
         /// Always `none`: calls are kept in memory.
-        durability: String = "none".to_owned(), "durability" in Anywhere,
+        durability: String = "none".to_owned(), "durability" in Function(NO_CALLS),
             |field| field.word(&["none"], &["async", "fsync"], ONLY_MEMORY);
         /// Whether the gateway may call it.
-        expose: bool = true, "expose" in Anywhere,
+        expose: bool = true, "expose" in Function(NO_CALLS),
             |field| field.flag();
         /// The service's own front; `None`: a free port that stays the same.
         listen: Option<SocketAddr> = None, "listen" in OneService("an address belongs to one service"),
             |field| field.address().map(Some);
-        /// Services that must be ready before this one starts.
-        depends_on: Names = Names::new(), "depends_on" in OneService("what a service needs is its own"),
+        /// Services that must be ready, completed or started before this one starts.
+        depends_on: Dependencies = Dependencies::new(), "depends_on" in OneService("what a service needs is its own"),
             |field| field.dependencies();
         /// Variables of its instances.
         env: Env = Env::default(), "env" in Anywhere,
@@ -230,20 +230,37 @@ settings! {
         /// How long a process may take from the signal to its end.
         stop_grace: Duration = Duration::from_secs(10), "stop.grace" in Anywhere,
             |field| field.duration(Duration::ZERO..=DURATION_MAX);
+        /// The program of a service that is no function, and its arguments.
+        command: Names = Names::new(), "command" in OfCommand("write it in [services.NAME]"),
+            |field| field.argv();
+        /// Requests that may run at once in one instance of it; `None`: 16.
+        slots: Option<u32> = None, "slots" in OfCommand("use `threads` (def) or `concurrency` (async def)"),
+            |field| field.count(1..=CONCURRENCY_MAX).map(Some);
+        /// It is handed its listening socket, as systemd does it.
+        socket_activation: bool = false, "socket_activation" in OfCommand(OF_COMMANDS),
+            |field| field.flag();
+        /// Asked until it has started.
+        startup: Option<ProbeSetting> = None, "startup" in OfCommand(READY_BY_HELLO),
+            |field| field.probe().map(Some);
+        /// Asked all the time: in the balancer, or out of it.
+        ready: Option<ProbeSetting> = None, "ready" in OfCommand(READY_BY_HELLO),
+            |field| field.probe().map(Some);
+        /// Asked all the time: restarted when it fails.
+        live: Option<ProbeSetting> = None, "live" in OfCommand(LIVE_BY_ITSELF),
+            |field| field.probe().map(Some);
+        /// When it is started again after its end.
+        restart: Option<String> = None, "restart" in OfCommand(ALWAYS_RESTARTED),
+            |field| field.word(&["always", "on-failure", "never"], &[], "").map(Some);
+        /// It does something once and ends.
+        oneshot: bool = false, "oneshot" in OfCommand(OF_COMMANDS),
+            |field| field.flag();
     }
     later {
-        "command": "remove this service: only Python functions are run so far; start the program beside msx";
-        "slots": "use `threads` (def) or `concurrency` (async def)";
         "workers": "use `instances`: the number of processes";
         "worker_class": ONLY_FUNCTIONS;
         "extra": ONLY_FUNCTIONS;
         "scale.idle_to_zero": "remove it: with `instances.min = 0` none is started before the first call";
         "limits": "remove it: set limits around msx itself, with ulimit or systemd";
-        "ready": READY_BY_HELLO;
-        "startup": READY_BY_HELLO;
-        "live": "remove it: an instance that ends is restarted, and `run_timeout` ends one that hangs in a call";
-        "restart": "remove it: an instance that ends is always restarted, after a pause that grows";
-        "oneshot": "remove this service: run the program before `msx up`";
     }
 }
 
@@ -254,6 +271,14 @@ const ONLY_MEMORY: &str =
     "remove it: there is no journal yet, and calls end with the hub (`durability = \"none\"`)";
 const READY_BY_HELLO: &str =
     "remove it: a service is ready when its module is imported and its on_start hooks have run";
+
+const LIVE_BY_ITSELF: &str =
+    "remove it: an instance that ends is restarted, and `run_timeout` ends one that hangs in a call";
+const ALWAYS_RESTARTED: &str =
+    "remove it: an instance that ends is always restarted, after a pause that grows";
+const OF_COMMANDS: &str = "remove it, or name the program: `command = [\"…\"]`";
+const SLOTS: &str = "use `slots`: requests that may run at once in one instance";
+const NO_CALLS: &str = "remove it: a program is not called, it serves requests";
 
 /// The section that a key belongs in.
 pub fn home(key: &str) -> Option<&'static str> {

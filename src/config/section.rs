@@ -24,8 +24,12 @@ pub enum State {
     Anywhere,
     /// Only in `[services.NAME]`, and why.
     OneService(&'static str),
-    /// Not in `[defaults]`, and why.
+    /// Not for a service with a `command`, and what to do there instead.
+    Function(&'static str),
+    /// As before, and not in `[defaults]` either, and why.
     OfFunction(&'static str),
+    /// Only in the section of a service with a `command`, and what to do elsewhere.
+    OfCommand(&'static str),
     /// Part of the design but not built yet, and what to do instead.
     Later(&'static str),
 }
@@ -50,6 +54,8 @@ pub enum Title {
     Gateway,
     Defaults,
     Service(String),
+    /// As `Service`, where a `command` stands.
+    Command(String),
     Decorator,
 }
 
@@ -62,7 +68,7 @@ impl std::fmt::Display for Title {
             Self::Gateway => f.write_str("[gateway]"),
             Self::Defaults => f.write_str("[defaults]"),
             Self::Service(name) if name.contains('.') => write!(f, "[services.\"{name}\"]"),
-            Self::Service(name) => write!(f, "[services.{name}]"),
+            Self::Service(name) | Self::Command(name) => write!(f, "[services.{name}]"),
             Self::Decorator => f.write_str("@microservice"),
         }
     }
@@ -87,11 +93,13 @@ impl Section {
         for (key, entry) in table {
             flatten(key, entry, keys, &mut leaves, problems);
         }
-        for (path, leaf) in &leaves {
-            if let Some(problem) = misplaced(title, path, &leaf.entry, keys) {
-                problems.add(problem);
-            }
-        }
+        // What stands in a wrong place is not read, so that it is reported once.
+        leaves.retain(|path, leaf: &mut Leaf| {
+            let problem = misplaced(title, path, &leaf.entry, keys);
+            let is_in_place = problem.is_none();
+            problem.into_iter().for_each(|problem| problems.add(problem));
+            is_in_place
+        });
         Self { leaves }
     }
 
@@ -158,7 +166,7 @@ fn misplaced(title: &Title, path: &str, entry: &Entry, keys: &[Key]) -> Option<P
             let problem = Problem::new(format!("`{path}` is not built yet"));
             Some(problem.at(&entry.key, "not built yet").help(instead))
         }
-        State::OneService(why) if !matches!(title, Title::Service(_)) => {
+        State::OneService(why) if !matches!(title, Title::Service(_) | Title::Command(_)) => {
             let problem = Problem::new(format!("`{path}` cannot stand in {title}: {why}"));
             Some(problem.at(&entry.key, "not here").help("write it in [services.NAME]"))
         }
@@ -167,8 +175,27 @@ fn misplaced(title: &Title, path: &str, entry: &Entry, keys: &[Key]) -> Option<P
             let help = "write it in @microservice(…), and in [services.NAME] to change it there";
             Some(problem.at(&entry.key, "not here").help(help))
         }
-        State::OneService(_) | State::OfFunction(_) | State::Anywhere => None,
+        State::Function(instead) if matches!(title, Title::Command(_)) => {
+            Some(not_of_command(path, title, entry, instead))
+        }
+        State::OfFunction(_) if matches!(title, Title::Command(_)) => {
+            Some(not_of_command(path, title, entry, "remove it: a program is given no lists"))
+        }
+        State::OfCommand(instead) if !matches!(title, Title::Command(_)) => {
+            let problem = Problem::new(format!("`{path}` is for services with a `command`"));
+            Some(problem.at(&entry.key, "not here").help(instead))
+        }
+        State::OneService(_)
+        | State::Function(_)
+        | State::OfFunction(_)
+        | State::OfCommand(_)
+        | State::Anywhere => None,
     }
+}
+
+fn not_of_command(path: &str, title: &Title, entry: &Entry, instead: &str) -> Problem {
+    let problem = Problem::new(format!("`{path}` cannot stand in {title}, which has a `command`"));
+    problem.at(&entry.key, "not for a program").help(instead)
 }
 
 fn unknown(title: &Title, path: &str, entry: &Entry, keys: &[Key]) -> Problem {
@@ -213,8 +240,10 @@ fn words_of(group: &str, keys: &[Key]) -> Vec<&'static str> {
 fn usable(title: &Title, keys: &[Key]) -> Vec<&'static str> {
     let usable = keys.iter().filter(|key| match key.state {
         State::Anywhere => true,
-        State::OneService(_) => matches!(title, Title::Service(_)),
-        State::OfFunction(_) => *title != Title::Defaults,
+        State::OneService(_) => matches!(title, Title::Service(_) | Title::Command(_)),
+        State::Function(_) => !matches!(title, Title::Command(_)),
+        State::OfFunction(_) => !matches!(title, Title::Defaults | Title::Command(_)),
+        State::OfCommand(_) => matches!(title, Title::Command(_)),
         State::Later(_) => false,
     });
     let mut words: Vec<&str> = usable.map(Key::top).collect();

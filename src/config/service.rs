@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use super::command::{self, CommandSpec, Dependency, Until};
 use super::diagnostics::{Diagnostics, Problem};
 use super::env_file;
 use super::manifest::{Manifest, ServiceSection, empty_range};
@@ -15,8 +16,8 @@ use super::raw;
 use super::schema::{Service, ServiceLayer};
 use super::section::Title;
 use super::spec::{
-    BatchPolicy, InstanceRange, OnNondeterminism, QueuePolicy, RetryPolicy, ScalePolicy, ServiceSpec,
-    StopPolicy,
+    BatchPolicy, InstanceRange, OnNondeterminism, Program, QueuePolicy, RetryPolicy, ScalePolicy,
+    ServiceSpec, StopPolicy,
 };
 use crate::model::{Language, ServiceName, WorkerKind};
 
@@ -38,14 +39,20 @@ pub struct Found {
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub name: ServiceName,
-    pub language: Language,
-    pub module: String,
-    pub kind: WorkerKind,
+    pub runs: Runs,
     pub settings: Service,
 }
 
+/// What the settings of a service are for.
+#[derive(Clone, Debug)]
+pub enum Runs {
+    Function { language: Language, module: String, kind: WorkerKind },
+    Command(Box<CommandSpec>),
+}
+
 impl Manifest {
-    /// The specs that the other rooms work with. `base` is the manifest's folder; `env_files` reads a file's text.
+    /// The specs that the other rooms work with: those of the functions that were found, in their order, and behind
+    /// them those of programs. `base` is the manifest's folder; `env_files` reads a file's text.
     pub fn resolve(
         &self,
         found: &[Found],
@@ -77,8 +84,17 @@ impl Manifest {
             let own = sections.get(&service.name).map(|section| &section.layer);
             services.push(self.lay_service(service, own, base, problems));
         }
-        resolve_dependencies(&mut services, &names, problems);
+        let commands = self.services.iter().filter(|section| section.is_command);
+        services.extend(commands.map(|section| self.lay_command(section, problems)));
+        resolve_dependencies(&mut services, problems);
         services
+    }
+
+    fn lay_command(&self, section: &ServiceSection, problems: &mut Diagnostics) -> Resolved {
+        let mut settings = command::lay(&self.defaults, &section.layer, problems);
+        reconcile_range(&mut settings, problems);
+        let runs = Runs::Command(Box::new(CommandSpec::of(&settings, &section.layer)));
+        Resolved { name: ServiceName::new(section.name.value.as_str()), runs, settings }
     }
 
     /// Which `[services.NAME]` belongs to which service.
@@ -88,7 +104,7 @@ impl Manifest {
         problems: &mut Diagnostics,
     ) -> BTreeMap<ServiceName, &'a ServiceSection> {
         let mut matched: BTreeMap<ServiceName, &ServiceSection> = BTreeMap::new();
-        for section in &self.services {
+        for section in self.services.iter().filter(|section| !section.is_command) {
             let Some(name) = look_up(&section.name, names, problems) else { continue };
             if let Some(other) = matched.insert(name.clone(), section) {
                 let (first, second) = (&other.name.value, &section.name.value);
@@ -115,7 +131,7 @@ impl Manifest {
         let mut settings = Service::lay(&layers);
         reconcile_range(&mut settings, problems);
         let Found { name, language, module, kind, .. } = found.clone();
-        Resolved { name, language, module, kind, settings }
+        Resolved { name, runs: Runs::Function { language, module, kind }, settings }
     }
 }
 
@@ -228,12 +244,19 @@ fn look_up<'a>(
 }
 
 /// Replaces the names in `depends_on` by canonical ones, and reports circles.
-fn resolve_dependencies(services: &mut [Resolved], names: &[&ServiceName], problems: &mut Diagnostics) {
+fn resolve_dependencies(services: &mut [Resolved], problems: &mut Diagnostics) {
+    let names: Vec<ServiceName> = services.iter().map(|service| service.name.clone()).collect();
+    let names: Vec<&ServiceName> = names.iter().collect();
+    let oneshots: Vec<bool> = services.iter().map(|service| *service.settings.oneshot).collect();
     for service in services.iter_mut() {
-        for dependency in &mut service.settings.depends_on.value {
-            if let Some(found) = look_up(dependency, names, problems) {
-                dependency.value = found.to_string();
+        for (dependency, until) in &mut service.settings.depends_on.value {
+            let Some(found) = look_up(dependency, &names, problems) else { continue };
+            let is_oneshot = names.iter().position(|name| *name == found).is_some_and(|at| oneshots[at]);
+            if let Some(problem) = command::dependency_problem(dependency, *until, is_oneshot) {
+                problems.add(problem);
             }
+            dependency.value = found.to_string();
+            until.get_or_insert(if is_oneshot { Until::Completed } else { Until::Ready });
         }
     }
     let mut closed: Vec<&str> = Vec::new();
@@ -256,7 +279,7 @@ fn report_circle<'a>(
         return;
     }
     path.push(name);
-    for dependency in &service.settings.depends_on.value {
+    for (dependency, _) in &service.settings.depends_on.value {
         match path.iter().position(|earlier| *earlier == dependency.value) {
             Some(start) => {
                 let circle = [&path[start..], &[dependency.as_str()]].concat().join(" → ");
@@ -299,11 +322,14 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
     let settings = &service.settings;
     ServiceSpec {
         name: service.name.clone(),
-        language: service.language,
-        module: service.module.clone(),
-        slots: match service.kind {
-            WorkerKind::Def => *settings.threads,
-            WorkerKind::Async => *settings.concurrency,
+        program: match service.runs.clone() {
+            Runs::Function { language, module, .. } => Program::Function { language, module },
+            Runs::Command(command) => Program::Command(command),
+        },
+        slots: match service.runs {
+            Runs::Function { kind: WorkerKind::Def, .. } => *settings.threads,
+            Runs::Function { kind: WorkerKind::Async, .. } => *settings.concurrency,
+            Runs::Command(_) => settings.slots.unwrap_or(SLOTS),
         },
         max_parked: *settings.max_parked,
         instances: InstanceRange { min: *settings.min, max: *settings.max },
@@ -316,6 +342,7 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
         queue: QueuePolicy { max: *settings.queue_max, timeout: *settings.queue_timeout },
         run_timeout: *settings.run_timeout,
         retries: retries(settings),
+        idempotent: *settings.idempotent,
         concurrency_key: *settings.concurrency_key,
         batch: settings.batch.map(|size| BatchPolicy { size, within: settings.within.unwrap_or_default() }),
         on_nondeterminism: match settings.on_nondeterminism.as_str() {
@@ -324,12 +351,19 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
         },
         expose: *settings.expose,
         listen: *settings.listen,
-        depends_on: settings.depends_on.iter().map(|name| name.value.clone()).collect(),
+        depends_on: settings.depends_on.iter().map(dependency).collect(),
         env,
         cwd: under(base, &settings.cwd),
         watch: settings.watch.iter().map(|path| under(base, path)).collect(),
         stop: StopPolicy { signal: settings.stop_signal.0, grace: *settings.stop_grace },
     }
+}
+
+/// Requests that may run at once in one instance of a program, unless it says otherwise (design: Manifest).
+const SLOTS: u32 = 16;
+
+fn dependency((name, until): &(Located<String>, Option<Until>)) -> Dependency {
+    Dependency { service: name.value.clone(), until: until.unwrap_or(Until::Ready) }
 }
 
 fn retries(settings: &Service) -> RetryPolicy {

@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::command::{CommandSpec, Dependency, Serving};
 use crate::model::{Language, ServiceName};
 
 /// Settings of one service after defaults, decorator, manifest and overrides were laid over each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceSpec {
     pub name: ServiceName,
-    pub language: Language,
-    /// The module that an instance imports: by its name in Python, by its file below the project in Node.
-    pub module: String,
-    /// Calls of a `def` service that may run at once in an instance (`threads`) or of an `async def` one (`concurrency`).
+    pub program: Program,
+    /// Calls of a `def` service that may run at once in an instance (`threads`) or of an `async def` one (`concurrency`),
+    /// or requests of a program (`slots`).
     pub slots: u32,
     /// Calls that may stay parked in one instance beyond the slots.
     pub max_parked: u32,
@@ -24,6 +24,8 @@ pub struct ServiceSpec {
     /// The longest uninterrupted run of a call in a slot.
     pub run_timeout: Duration,
     pub retries: RetryPolicy,
+    /// What was begun may be done once more.
+    pub idempotent: bool,
     /// Calls under one key that may run at once.
     pub concurrency_key: Option<u32>,
     /// Its function is given the arguments of several calls at once.
@@ -33,14 +35,42 @@ pub struct ServiceSpec {
     pub expose: bool,
     /// Address of the service's own front; `None`: a free port, kept in `.msx/`.
     pub listen: Option<SocketAddr>,
-    /// Services that must be ready before this one starts.
-    pub depends_on: Vec<String>,
+    /// Services that must be so far before this one starts.
+    pub depends_on: Vec<Dependency>,
     /// `env_file` and then `env`, laid over the hub's environment.
     pub env: BTreeMap<String, String>,
     pub cwd: PathBuf,
     /// Paths whose changes restart it under `up --watch`; empty: the files of its module.
     pub watch: Vec<PathBuf>,
     pub stop: StopPolicy,
+}
+
+/// What its instances run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Program {
+    /// A function of the user's.
+    Function {
+        language: Language,
+        /// The module that an instance imports: by its name in Python, by its file below the project in Node.
+        module: String,
+    },
+    /// Any program, as it is.
+    Command(Box<CommandSpec>),
+}
+
+impl ServiceSpec {
+    /// What there is to know of its program, if it is no function.
+    pub fn command(&self) -> Option<&CommandSpec> {
+        match &self.program {
+            Program::Command(command) => Some(command),
+            Program::Function { .. } => None,
+        }
+    }
+
+    /// Whether msx hands it calls or requests.
+    pub fn is_balanced(&self) -> bool {
+        self.command().is_none_or(|command| command.serving != Serving::Nothing)
+    }
 }
 
 /// The most instances that a service may have, whoever asks: they are processes of one machine.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::Value as Toml;
 
+use super::command::{Check, Probe, Target, Until};
 use super::duration;
 use super::place::{Located, Place};
 
@@ -77,6 +78,10 @@ impl<T: Setting> Setting for Option<T> {
     fn show(&self) -> Option<Toml> {
         self.as_ref().and_then(T::show)
     }
+
+    fn lines(&self, path: &str, place: &Place) -> Vec<Line> {
+        self.as_ref().map_or_else(Vec::new, |value| value.lines(path, place))
+    }
 }
 
 /// Names or paths, each where it was written.
@@ -86,6 +91,55 @@ impl Setting for Names {
     fn show(&self) -> Option<Toml> {
         let names = self.iter().map(|name| Toml::String(name.value.clone()));
         (!self.is_empty()).then(|| Toml::Array(names.collect()))
+    }
+}
+
+/// What a service waits for before it starts; `None`: as far as is usual for what it is.
+pub type Dependencies = Vec<(Located<String>, Option<Until>)>;
+
+impl Setting for Dependencies {
+    fn show(&self) -> Option<Toml> {
+        // All but `started` is what a list means.
+        if self.iter().all(|(_, until)| *until != Some(Until::Started)) {
+            let names = self.iter().map(|(name, _)| Toml::String(name.value.clone()));
+            return (!self.is_empty()).then(|| Toml::Array(names.collect()));
+        }
+        let entry = |(name, until): &(Located<String>, Option<Until>)| {
+            (name.value.clone(), Toml::String(until.unwrap_or(Until::Ready).as_str().to_owned()))
+        };
+        Some(Toml::Table(self.iter().map(entry).collect()))
+    }
+}
+
+/// A probe as a setting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeSetting(pub Probe);
+
+impl Setting for ProbeSetting {
+    fn show(&self) -> Option<Toml> {
+        None
+    }
+
+    fn lines(&self, path: &str, place: &Place) -> Vec<Line> {
+        let Probe { check, timeout, interval, failures } = &self.0;
+        let text = |text: &str| Toml::String(text.to_owned());
+        let asked = match check {
+            Check::Http { target: Target::Own, path } => ("http", text(path)),
+            Check::Http { target: Target::At(host), path } => ("http", text(&format!("http://{host}{path}"))),
+            Check::Tcp(Target::Own) => ("tcp", text("$PORT")),
+            Check::Tcp(Target::At(host)) => ("tcp", text(host)),
+            Check::Exec(argv) => ("exec", Toml::Array(argv.iter().map(|word| text(word)).collect())),
+            Check::Log(line) => ("log", text(line)),
+        };
+        let times = [("timeout", timeout.show()), ("interval", interval.show())];
+        let times = times.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let failures = ("failures", Toml::Integer(i64::from(*failures)));
+        let line = |(key, value): (&str, Toml)| Line {
+            path: vec![path.to_owned(), key.to_owned()],
+            value,
+            place: place.clone(),
+        };
+        [asked].into_iter().chain(times).chain([failures]).map(line).collect()
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::control::status::Reporter;
-use crate::model::{Outcome, ServiceName};
+use crate::model::{Outcome, ServiceName, Upstream};
 use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
-use crate::registry::{Registry, ServiceEntry};
+use crate::registry::{InstanceEntry, Registry, ServiceEntry};
 use crate::supervisor::Supervisor;
 
 /// Name of the module whose functions the hub answers.
@@ -86,9 +86,7 @@ impl Orchestrator {
         let snapshot = self.registry.snapshot();
         let id = snapshot.resolve(name).map_err(unknown)?;
         let instances = snapshot.get(id).map_or(&[][..], |service| &service.instances);
-        let described = instances
-            .iter()
-            .map(|i| json!({"id": i.label, "state": i.state, "pid": i.pid, "restarts": i.restarts}));
+        let described = instances.iter().map(described_instance);
         Ok(described.collect())
     }
 
@@ -102,6 +100,14 @@ impl Orchestrator {
             value_error(format!("{error}{}", help.unwrap_or_default()))
         })
     }
+}
+
+fn described_instance(instance: &InstanceEntry) -> Value {
+    let upstream = instance.upstream.as_ref().map(Upstream::to_string);
+    json!({
+        "id": instance.label, "state": instance.state, "pid": instance.pid, "restarts": instance.restarts,
+        "address": upstream,
+    })
 }
 
 fn services(services: &[ServiceEntry]) -> Value {
@@ -123,7 +129,7 @@ fn address(service: &ServiceEntry) -> Value {
 
 /// It is well if every service has at least the ready instances that are wanted of it.
 fn health(services: &[ServiceEntry], uptime: Duration) -> Value {
-    let is_ok = services.iter().all(|service| service.ready() >= service.desired as usize);
+    let is_ok = services.iter().all(|service| service.well() >= service.desired as usize);
     let numbers = services.iter().map(|service| {
         let numbers = json!({"ready": service.ready(), "desired": service.desired});
         (service.spec.name.to_string(), numbers)
@@ -185,7 +191,6 @@ mod tests {
     use super::*;
     use crate::model::{Generation, InstanceId};
     use crate::protocol::control::InstanceState;
-    use crate::registry::InstanceEntry;
     use crate::registry::tests::offer;
 
     /// One that was ready at some time, whatever it is now.
@@ -195,6 +200,7 @@ mod tests {
             label: service.label(number),
             state,
             pid: None,
+            upstream: None,
             started: Instant::now(),
             ready: Some(Instant::now()),
             restarts: 0,
@@ -215,13 +221,15 @@ mod tests {
 
     #[test]
     fn only_instances_that_are_ready_now_count() {
-        use InstanceState::{Backoff, Draining, Ready};
+        use InstanceState::{Backoff, Completed, Draining, Failed, Ready};
         for (states, desired, ready, ok) in [
             (&[Backoff][..], 1, 0, false),
             (&[Ready, Draining], 2, 1, false),
             (&[Ready], 2, 1, false),
             (&[Ready, Ready], 1, 2, true),
             (&[], 0, 0, true),
+            (&[Completed], 1, 0, true),
+            (&[Failed], 1, 0, false),
         ] {
             let shown = health(&table(states, desired), Duration::from_secs(2));
             let numbers = json!({"m.a": {"ready": ready, "desired": desired}});

@@ -30,7 +30,7 @@ use crate::protocol::error::RemoteError;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
 use crate::protocol::worker::CallOptions;
-use crate::registry::{NameError, Registry, TooMany};
+use crate::registry::{NameError, Registry, ServiceEntry, TooMany};
 use crate::shard::{NewAsk, Part, Shard, items_body};
 use crate::supervisor::Failure;
 
@@ -290,6 +290,9 @@ impl Control {
         }
         let snapshot = self.registry.snapshot();
         let id = snapshot.resolve(name)?;
+        if let Some(refused) = snapshot.get(id).and_then(not_callable) {
+            return Err(refused);
+        }
         let signature = snapshot.get(id).map(|service| service.signature.clone());
         Ok((id, signature.ok_or_else(|| Refused::new(ProblemKind::Internal, "a service without an entry"))?))
     }
@@ -303,6 +306,19 @@ impl Control {
             Refused::usage(error.to_string()).help(&format!("{}{or_force}", error.help()))
         })
     }
+}
+
+/// Why a program cannot be called.
+fn not_callable(service: &ServiceEntry) -> Option<Refused> {
+    service.spec.command()?;
+    let name = service.short();
+    let help = match service.address {
+        Some(address) => {
+            format!("it serves requests at http://{address}/; `msx ps` shows where each instance is")
+        }
+        None => format!("msx only runs it; `msx logs {name}` shows what it prints"),
+    };
+    Some(Refused::usage(format!("{name} is a program and cannot be called")).help(&help))
 }
 
 /// A request that was not done.

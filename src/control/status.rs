@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::core::ServiceReport;
-use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::model::{InstanceId, ServiceId, Upstream, WorkerKind};
 use crate::protocol::control::{HubStatus, InstanceStatus, Reason, ServiceStatus, Status};
 use crate::registry::{InstanceEntry, Registry, ServiceEntry};
 use crate::shard::Shard;
@@ -100,11 +100,7 @@ fn service_status(
         name: service.spec.name.to_string(),
         alias: service.alias.as_deref().map(str::to_owned),
         address: service.address.map_or_else(String::new, |address| format!("http://{address}/")),
-        kind: match service.kind {
-            WorkerKind::Def => "def",
-            WorkerKind::Async => "async",
-        }
-        .to_owned(),
+        kind: kind(service).to_owned(),
         queue: report.map_or(0, |report| report.queued as u64),
         suspended: report.map_or(0, |report| report.suspended as u64),
         slots: service.spec.slots,
@@ -120,6 +116,14 @@ fn service_status(
     }
 }
 
+fn kind(service: &ServiceEntry) -> &'static str {
+    match service.kind {
+        _ if service.spec.command().is_some() => "command",
+        WorkerKind::Def => "def",
+        WorkerKind::Async => "async",
+    }
+}
+
 fn instance_status(
     instance: &InstanceEntry,
     report: Option<&ServiceReport>,
@@ -131,6 +135,7 @@ fn instance_status(
         id: instance.label.clone(),
         state: instance.state,
         pid: instance.pid,
+        upstream: instance.upstream.as_ref().map(Upstream::to_string),
         age_s: instance.started.elapsed().as_secs_f64(),
         restarts: instance.restarts,
         busy: counts.map_or(0, |counts| counts.busy as u32),

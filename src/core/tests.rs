@@ -5,6 +5,7 @@ mod batches;
 mod late;
 mod options;
 mod paused;
+mod permits;
 mod queue;
 mod streams;
 
@@ -334,20 +335,32 @@ fn a_child_may_be_asked_for_by_the_short_name() {
     assert!(bench.answer().is_none(), "both names mean the same call");
 }
 
-#[test]
-fn a_name_that_is_wrong_is_told_with_what_it_may_have_meant() {
-    let mut bench = Bench::new(256);
+/// What the caller is told when it calls a service of this name.
+fn told_of_call(mut bench: Bench, name: &str) -> String {
     let call = bench.ask();
-    bench.calls_by(call, "calee");
+    bench.calls_by(call, name);
     let told = bench.effects.drain(..).find_map(|effect| match effect {
         Effect::Send { message: ToWorker::Resume { results, .. }, .. } => Some(results),
         _ => None,
     });
     let told = told.unwrap();
     let [(0, Outcome::Error(payload))] = told.as_slice() else { panic!("{told:?}") };
+    RemoteError::decode(payload).message
+}
+
+#[test]
+fn a_name_that_is_wrong_is_told_with_what_it_may_have_meant() {
     let expected = "there is no service `calee` (did you mean `callee`?); the module of a service must be among `modules` \
                     in services.toml";
-    assert_eq!(RemoteError::decode(payload).message, expected);
+    assert_eq!(told_of_call(Bench::new(256), "calee"), expected);
+}
+
+#[test]
+fn a_program_cannot_be_called() {
+    let mut bench = Bench::new(256);
+    bench.core = bench.core.with_programs([CALLEE].into());
+    let expected = "callee is a program and cannot be called; `msx ps` shows its address";
+    assert_eq!(told_of_call(bench, "callee"), expected);
 }
 
 /// The timer of a call that was evicted strikes at the hub, once, and stands behind what was recorded before.

@@ -339,7 +339,7 @@ impl Core {
                 }
                 Admission::Refused(fault) => fault,
             },
-            Err(error) => Fault::ServiceUnavailable(unknown(&error)),
+            Err(message) => Fault::ServiceUnavailable(message),
         };
         let outcome = Outcome::Error(fault.payload(&self.name_of(&asked)));
         let Some(root) = self.calls.get(parent).map(|call| call.root) else { return Ok(()) };
@@ -352,8 +352,13 @@ impl Core {
     }
 
     /// A program says the canonical name of what it imports, and may say a short one of what it does not (`msx.services`).
-    fn find_service(&self, name: &str) -> Result<ServiceId, NameError> {
-        self.by_name.get(name).map_or_else(|| self.names.resolve(name), |service| Ok(*service))
+    fn find_service(&self, name: &str) -> Result<ServiceId, String> {
+        let found = self.by_name.get(name).map_or_else(|| self.names.resolve(name), |service| Ok(*service));
+        let service = found.map_err(|error| unknown(&error))?;
+        match self.programs.contains(&service) {
+            true => Err(format!("{name} is a program and cannot be called; `msx ps` shows its address")),
+            false => Ok(service),
+        }
     }
 
     fn admit_child(&mut self, now: Instant, child: CallKey, id: ServiceId, out: &mut Vec<Effect>) {

@@ -22,6 +22,8 @@ pub fn of_supervisor(shard: Shard) -> OutwardFn {
             let event = Event::Attached { instance, kind, slots, max_parked };
             shard.attach(event, instance, (slots + max_parked) as usize, channels);
         }
+        Outward::Serve { instance, slots, upstream } => shard.attach_http(instance, slots, upstream),
+        Outward::Unready { instance } => shard.event(Event::Unready(instance)),
         Outward::Ready { instance } => shard.event(Event::Ready(instance)),
         Outward::Drain { instance, replay_now } => shard.event(Event::Drain { instance, replay_now }),
         Outward::Finish { instance } => shard.control(instance, ToControl::Drain),

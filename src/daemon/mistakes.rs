@@ -27,7 +27,7 @@ pub fn check_folders(manifest: &Manifest, root: &Path) -> Result<(), Failure> {
     }
     check_scripts(manifest, root, &mut problems);
     problems.into_result(())?;
-    if manifest.python.modules.is_empty() && manifest.node.modules.is_empty() {
+    if manifest.python.modules.is_empty() && manifest.node.modules.is_empty() && !manifest.has_commands() {
         return Err(no_modules(manifest, root));
     }
     Ok(())

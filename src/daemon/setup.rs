@@ -32,23 +32,33 @@ pub struct Plan {
 /// One service that will run.
 pub struct Planned {
     pub spec: ServiceSpec,
+    /// Of a program it says nothing.
     pub kind: WorkerKind,
     pub signature: Arc<Signature>,
-    pub file: PathBuf,
+    /// Where its function stands.
+    pub file: Option<PathBuf>,
+}
+
+impl Planned {
+    fn command(spec: ServiceSpec) -> Self {
+        Self { spec, kind: WorkerKind::Async, signature: Arc::default(), file: None }
+    }
 }
 
 /// Reads the manifest and finds the services.
 pub async fn plan(options: &UpOptions, guard: &Guard, report: &Report) -> Result<Plan, Failure> {
     let Findings { manifest, environment, node, discovery } = find(options, guard, report).await?;
     let known = known(&discovery, options.project.root());
-    let specs = manifest.resolve(&known, options.project.root(), &|path| std::fs::read_to_string(path))?;
-    let services = discovery.services.into_iter().zip(specs).map(|(service, spec)| {
+    let mut specs =
+        manifest.resolve(&known, options.project.root(), &|path| std::fs::read_to_string(path))?.into_iter();
+    let functions = discovery.services.into_iter().zip(specs.by_ref()).map(|(service, spec)| {
         let signature = Signature::parse(service.signature.get().as_bytes()).map_err(|error| {
             Failure::failed(format!("the signature of {} cannot be read: {error}", service.name))
         })?;
-        Ok(Planned { spec, kind: service.kind, signature: Arc::new(signature), file: service.file })
+        Ok(Planned { spec, kind: service.kind, signature: Arc::new(signature), file: Some(service.file) })
     });
-    let services = services.collect::<Result<_, Failure>>()?;
+    let mut services = functions.collect::<Result<Vec<Planned>, Failure>>()?;
+    services.extend(specs.map(Planned::command));
     Ok(Plan { manifest, environment, node, services })
 }
 
@@ -119,7 +129,7 @@ async fn find(options: &UpOptions, guard: &Guard, report: &Report) -> Result<Fin
     mistakes::check_modules(&manifest, root, &discovery)?;
     let node = find_in_node(options, &manifest, &*run, &mut discovery).await?;
     let services = discovery.services.len();
-    if services == 0 {
+    if services == 0 && !manifest.has_commands() {
         return Err(nothing_found(options));
     }
     if !scripts.is_empty() && services > STARTED_UNASKED_MAX {

@@ -14,7 +14,7 @@ use crate::supervisor::watch::Watch;
 /// What a service depends on: the file of its function, and the folders or files of `watch`.
 pub struct Watched {
     pub service: ServiceId,
-    pub file: PathBuf,
+    pub file: Option<PathBuf>,
     pub extra: Vec<PathBuf>,
 }
 
@@ -28,7 +28,7 @@ pub fn start(
     let folders: BTreeSet<PathBuf> = watched
         .iter()
         .flat_map(|service| {
-            let own = service.file.parent().map(Path::to_owned);
+            let own = service.file.as_deref().and_then(Path::parent).map(Path::to_owned);
             own.into_iter().chain(service.extra.iter().map(|extra| folder_of(&root.join(extra))))
         })
         .collect();
@@ -73,7 +73,8 @@ pub fn watched(services: &[Planned]) -> Vec<Watched> {
 
 impl Watched {
     fn depends_on(&self, root: &Path, changed: &Path) -> bool {
-        self.file == changed || self.extra.iter().any(|extra| changed.starts_with(root.join(extra)))
+        self.file.as_deref() == Some(changed)
+            || self.extra.iter().any(|extra| changed.starts_with(root.join(extra)))
     }
 }
 

@@ -138,8 +138,8 @@ impl Hub {
 /// Where HTTP comes in.
 struct Sockets {
     gateway: TcpListener,
-    /// In the order of the services.
-    fronts: Vec<TcpListener>,
+    /// In the order of the services; a program that serves nothing has none.
+    fronts: Vec<Option<TcpListener>>,
 }
 
 impl Sockets {
@@ -149,8 +149,10 @@ impl Sockets {
             report(Progress::Note(note));
         }
         let mut kept = ports::Ports::load(&options.project.state());
-        let fronts =
-            plan.services.iter().map(|s| kept.bind_front(&plan.manifest, &s.spec.name, s.spec.listen));
+        let fronts = plan.services.iter().map(|s| {
+            let front = || kept.bind_front(&plan.manifest, &s.spec.name, s.spec.listen);
+            s.spec.is_balanced().then(front).transpose()
+        });
         let fronts = fronts.collect::<Result<_, Failure>>()?;
         kept.save()?;
         Ok(Self { gateway, fronts })
@@ -185,12 +187,12 @@ fn watch(
     Ok(Some(Arc::new(watch)))
 }
 
-fn registry(services: &[Planned], fronts: &[TcpListener]) -> Registry {
+fn registry(services: &[Planned], fronts: &[Option<TcpListener>]) -> Registry {
     let offers = services.iter().zip(fronts).map(|(service, front)| Offer {
         spec: service.spec.clone(),
         kind: service.kind,
         signature: service.signature.clone(),
-        address: front.local_addr().ok(),
+        address: front.as_ref().and_then(|front| front.local_addr().ok()),
     });
     Registry::new(offers.collect())
 }
@@ -208,7 +210,10 @@ fn core(services: &[Planned]) -> Core {
     });
     let of_hub = orchestrator::names().map(ServiceSetup::of_hub);
     let replays_always = std::env::var_os("MSX_REPLAY").is_some_and(|value| value == "always");
-    Core::new(own.chain(of_hub).collect(), replays_always).with_id_salt(random())
+    let programs = (0..).map(ServiceId).zip(services).filter(|(_, service)| service.spec.command().is_some());
+    Core::new(own.chain(of_hub).collect(), replays_always)
+        .with_id_salt(random())
+        .with_programs(programs.map(|(id, _)| id).collect())
 }
 
 /// The standard library seeds its hashes from the system's random numbers.

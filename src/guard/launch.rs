@@ -42,6 +42,7 @@ pub fn launch(project: &Path) -> io::Result<Launch> {
             files: vec![c"/proc/self/exe".into()],
             argv: vec![c"msx".into(), c"__guard".into()],
             env,
+            pid_variable: None,
             cwd: c".".into(),
             fds: vec![(socket, run::SOCKET), (io::stderr().as_fd().try_clone_to_owned()?, 2)],
             standing: Standing::Session,

@@ -35,6 +35,7 @@ pub use end::end_descendants;
 pub use launch::launch;
 pub use leftovers::end_leftovers;
 pub use link::{Guard, Process, SpawnSpec};
+pub use processes::{Seen, all as processes, members};
 pub use run::run;
 
-pub use crate::protocol::guard::ExitStatus;
+pub use crate::protocol::guard::{ExitStatus, LISTEN_PID};

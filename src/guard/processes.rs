@@ -80,6 +80,15 @@ pub fn descendants(table: &[Seen], root: i32) -> Vec<&Seen> {
     found
 }
 
+/// The living processes of the table in the group of this leader, or below it in another one.
+pub fn members(table: &[Seen], leader: i32) -> Vec<&Seen> {
+    let mut found: Vec<&Seen> = table.iter().filter(|seen| seen.group == leader).collect();
+    found.extend(descendants(table, leader).into_iter().filter(|seen| seen.group != leader));
+    found.extend(table.iter().filter(|seen| seen.pid == leader && seen.group != leader));
+    found.retain(|seen| seen.alive);
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 
 use super::end::{end_descendants, this_process};
 use super::processes;
-use crate::protocol::guard::{Decoder, Event, ExitStatus, Request, encode};
+use crate::protocol::guard::{Decoder, Event, ExitStatus, LISTEN_PID, Request, encode};
 use crate::sys::{self, Ended, Failure, Image, Standing, Started};
 
 /// The socket's number in the guard.
@@ -333,11 +333,16 @@ fn image(
     let path = env.iter().find(|(name, _)| name.as_slice() == b"PATH");
     let path = path.map_or(DEFAULT_PATH, |(_, value)| value.as_slice()).to_vec();
     let files = candidates(argv.first().map_or(b"".as_slice(), |program| program.as_slice()), &path);
-    let pairs = env.iter().map(|(name, value)| [name.as_slice(), value.as_slice()].join(&b'='));
+    // The socket activation protocol wants to hear from the child itself that it is the one who is meant.
+    let is_own_pid = |name: &[u8], value: &[u8]| name == LISTEN_PID.as_bytes() && value.is_empty();
+    let names_itself = env.iter().any(|(name, value)| is_own_pid(name, value));
+    let others = env.iter().filter(|(name, value)| !is_own_pid(name, value));
+    let pairs = others.map(|(name, value)| [name.as_slice(), value.as_slice()].join(&b'='));
     Ok(Image {
         files: c_strings(files, "program")?,
         argv: c_strings(argv.into_iter().map(serde_bytes::ByteBuf::into_vec), "arguments")?,
         env: c_strings(pairs, "environment")?,
+        pid_variable: names_itself.then_some(LISTEN_PID),
         cwd: c_string(cwd, "chdir")?,
         fds,
         standing: Standing::Group,

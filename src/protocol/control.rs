@@ -61,9 +61,9 @@ pub struct ServiceStatus {
     pub name: String,
     /// The short name, absent while it is ambiguous.
     pub alias: Option<String>,
-    /// The service's own front, `http://127.0.0.1:PORT/`.
+    /// The service's own front, `http://127.0.0.1:PORT/`; empty: it has none.
     pub address: String,
-    /// `def` or `async`.
+    /// `def`, `async` or `command`.
     pub kind: String,
     /// Calls that wait for a slot.
     pub queue: u64,
@@ -99,6 +99,9 @@ pub struct InstanceStatus {
     pub id: String,
     pub state: InstanceState,
     pub pid: Option<u32>,
+    /// Where a program takes connections: `127.0.0.1:20000`, `unix:/path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
     /// Seconds since this process started.
     pub age_s: f64,
     pub restarts: u32,
@@ -108,7 +111,7 @@ pub struct InstanceStatus {
     /// Cores used, 1.0 = one core.
     pub cpu: Option<f64>,
     pub memory_bytes: Option<u64>,
-    /// Why it is in backoff or crashloop: exit status and the last log lines.
+    /// Why it is not ready: exit status and the last log lines, or what its probe found.
     pub reason: Option<String>,
 }
 
@@ -116,10 +119,18 @@ pub struct InstanceStatus {
 #[serde(rename_all = "lowercase")]
 pub enum InstanceState {
     Starting,
+    /// A one-shot at work.
+    Running,
     Ready,
+    /// A program whose ready probe fails.
+    Unready,
     Draining,
     Backoff,
     Crashloop,
+    /// A program that did what it is for.
+    Completed,
+    /// A program that failed and is not started again.
+    Failed,
     Stopped,
 }
 

@@ -16,6 +16,9 @@ pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
 const PREFIX_BYTES: usize = 4;
 
+/// In the environment of a `Spawn`, without a value: the child's own process id takes its place.
+pub const LISTEN_PID: &str = "LISTEN_PID";
+
 /// Hub to guard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
@@ -61,6 +64,12 @@ pub enum Event {
 pub enum ExitStatus {
     Code(i32),
     Signal(i32),
+}
+
+impl ExitStatus {
+    pub fn is_success(self) -> bool {
+        self == Self::Code(0)
+    }
 }
 
 impl fmt::Display for ExitStatus {

@@ -15,7 +15,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 
 use crate::config::spec::{INSTANCES_MAX, ServiceSpec};
-use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::model::{InstanceId, ServiceId, Upstream, WorkerKind};
 use crate::protocol::control::InstanceState;
 use crate::protocol::signature::Signature;
 pub use names::{NameError, Names};
@@ -58,6 +58,7 @@ pub struct ServiceEntry {
     pub spec: Arc<ServiceSpec>,
     /// The short name, absent while it is ambiguous.
     pub alias: Option<Arc<str>>,
+    /// Of a function; of a program it says nothing.
     pub kind: WorkerKind,
     /// As in docs/protocol.md, "Signature".
     pub signature: Arc<Signature>,
@@ -88,6 +89,12 @@ impl ServiceEntry {
     /// How many of its instances are ready.
     pub fn ready(&self) -> usize {
         self.instances.iter().filter(|instance| instance.state == InstanceState::Ready).count()
+    }
+
+    /// How many of its instances are as they should be: ready, or programs that did what they are for.
+    pub fn well(&self) -> usize {
+        let is_well = |i: &&InstanceEntry| matches!(i.state, InstanceState::Ready | InstanceState::Completed);
+        self.instances.iter().filter(is_well).count()
     }
 
     /// Name of its instance with this number, `a-1`.
@@ -125,13 +132,15 @@ pub struct InstanceEntry {
     pub label: String,
     pub state: InstanceState,
     pub pid: Option<u32>,
+    /// Where a program takes connections, since it has started.
+    pub upstream: Option<Upstream>,
     /// When this process was started (or, in backoff, the last one).
     pub started: Instant,
     /// When it said hello; also of a process that has ended since.
     pub ready: Option<Instant>,
     /// How many processes in this place ended unasked.
     pub restarts: u32,
-    /// Why it is in backoff or in a crash loop: exit status, then the last log lines.
+    /// Why it is not ready: exit status and the last log lines, or what its probe found.
     pub reason: Option<String>,
 }
 

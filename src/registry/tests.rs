@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::config::command::{Dependency, Until};
 use crate::config::spec::{
-    InstanceRange, OnNondeterminism, QueuePolicy, RetryPolicy, ScalePolicy, StopPolicy,
+    InstanceRange, OnNondeterminism, Program, QueuePolicy, RetryPolicy, ScalePolicy, StopPolicy,
 };
 use crate::model::{Language, ServiceName};
 
@@ -12,8 +13,7 @@ pub fn offer(name: &str) -> Offer {
     let (module, _) = name.rsplit_once('.').expect("a canonical name");
     let spec = ServiceSpec {
         name: ServiceName::new(name),
-        language: Language::Python,
-        module: module.to_owned(),
+        program: Program::Function { language: Language::Python, module: module.to_owned() },
         slots: 2,
         max_parked: 256,
         instances: InstanceRange { min: 1, max: 8 },
@@ -21,6 +21,7 @@ pub fn offer(name: &str) -> Offer {
         queue: QueuePolicy { max: 1024, timeout: Duration::from_secs(10) },
         run_timeout: Duration::from_secs(30),
         retries: RetryPolicy::NONE,
+        idempotent: false,
         concurrency_key: None,
         batch: None,
         on_nondeterminism: OnNondeterminism::Fail,
@@ -33,6 +34,11 @@ pub fn offer(name: &str) -> Offer {
         stop: StopPolicy { signal: libc::SIGTERM, grace: Duration::from_secs(10) },
     };
     Offer { spec, kind: WorkerKind::Def, signature: Arc::default(), address: None }
+}
+
+/// A dependency on a service that must be ready.
+pub fn ready_first(name: &str) -> Dependency {
+    Dependency { service: name.to_owned(), until: Until::Ready }
 }
 
 #[test]

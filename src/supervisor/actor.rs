@@ -4,6 +4,7 @@
 //! reply finds the registry up to date.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,10 +16,16 @@ use super::event::{Effect, Event, Failure, Ticket};
 use super::fleet::Fleet;
 use super::inbox::{Inbox, Notice};
 use super::keeper::Keeper;
-use super::launch::{Launch, prepare};
+use super::launch::{Launch, Output, prepare};
+use super::ports::Ports;
+use super::probe::{Inquiry, Surroundings};
+use super::program;
 use super::publish::Publisher;
 use super::{Outward, Wiring};
-use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::config::command::{CommandSpec, Serving};
+use crate::config::spec::Program;
+use crate::guard::SpawnSpec;
+use crate::model::{InstanceId, Language, ServiceId, Upstream, WorkerKind};
 use crate::protocol::worker::Channels;
 use crate::registry::ServiceEntry;
 
@@ -62,6 +69,8 @@ pub struct Actor {
     reports: mpsc::Receiver<Event>,
     /// Processes whose group is not proven empty, and what takes signals to them.
     kept: HashMap<InstanceId, watch::Sender<Option<Signal>>>,
+    /// Of programs that serve on one.
+    ports: Ports,
     replies: HashMap<Ticket, Reply>,
     tickets: u64,
     /// Who waits for the end; a shutdown may be asked for more than once.
@@ -80,6 +89,7 @@ impl Actor {
             report,
             reports,
             kept: HashMap::new(),
+            ports: Ports::default(),
             replies: HashMap::new(),
             tickets: 0,
             ended: Vec::new(),
@@ -101,6 +111,9 @@ impl Actor {
     fn turn(&mut self, events: Vec<Event>) {
         let mut effects = Vec::new();
         for event in events {
+            if let Event::Emptied { instance } = event {
+                self.ports.release(instance);
+            }
             self.fleet.handle(Instant::now(), event, &mut effects);
         }
         self.publisher.publish(&self.fleet, &self.wiring);
@@ -169,6 +182,8 @@ impl Actor {
                 self.signal(instance, signal);
             }
             Effect::Kill { instance } => self.signal(instance, Signal::SIGKILL),
+            Effect::Serve { instance, upstream } => self.serve(instance, upstream),
+            Effect::Unready { instance } => self.tell(Outward::Unready { instance }),
             Effect::Ready { instance } => self.tell(Outward::Ready { instance }),
             Effect::Drain { instance, replay_now } => self.tell(Outward::Drain { instance, replay_now }),
             Effect::Finish { instance } => self.tell(Outward::Finish { instance }),
@@ -187,6 +202,13 @@ impl Actor {
         }
     }
 
+    fn serve(&self, instance: InstanceId, upstream: Upstream) {
+        let slots = self.wiring.registry.peek().get(instance.service).map(|service| service.spec.slots);
+        if let Some(slots) = slots {
+            self.tell(Outward::Serve { instance, upstream, slots });
+        }
+    }
+
     fn tell(&self, what: Outward) {
         (self.wiring.outward)(what);
     }
@@ -195,11 +217,14 @@ impl Actor {
         let snapshot = self.wiring.registry.snapshot();
         let Some(service) = snapshot.get(instance.service) else { return };
         let label = service.label(instance.number);
-        let launch =
-            prepare(&self.wiring.settings, service, &label).map(|Launch { spec, channels, output }| {
-                self.tell(attach(instance, kind, service, channels));
-                (spec, output)
-            });
+        let (launch, inquiry) = match &service.spec.program {
+            Program::Function { language, module } => {
+                (self.launch_worker(instance, kind, service, (*language, module), &label), None)
+            }
+            Program::Command(command) => self
+                .launch_program(instance, service, command, &label)
+                .map_or_else(|error| (Err(error), None), |(launch, inquiry)| (Ok(launch), Some(inquiry))),
+        };
         let (signals, orders) = watch::channel(None);
         let keeper = Keeper {
             instance,
@@ -209,11 +234,42 @@ impl Actor {
             logs: self.wiring.logs.clone(),
             signals: orders,
             report: self.report.clone(),
+            inquiry,
         };
         // Those whose group is proven empty need no signals any more.
         self.kept.retain(|_, signals| !signals.is_closed());
         self.kept.insert(instance, signals);
         tokio::spawn(keeper.run(launch));
+    }
+
+    fn launch_worker(
+        &self,
+        instance: InstanceId,
+        kind: WorkerKind,
+        service: &ServiceEntry,
+        function: (Language, &str),
+        label: &str,
+    ) -> io::Result<(SpawnSpec, Output)> {
+        let Launch { spec, channels, output } = prepare(&self.wiring.settings, service, function, label)?;
+        self.tell(attach(instance, kind, service, channels));
+        Ok((spec, output))
+    }
+
+    fn launch_program(
+        &mut self,
+        instance: InstanceId,
+        service: &ServiceEntry,
+        command: &CommandSpec,
+        label: &str,
+    ) -> io::Result<((SpawnSpec, Output), Inquiry)> {
+        let listener = match command.serving {
+            Serving::Nothing => None,
+            Serving::Port | Serving::Socket => Some(self.ports.reserve(instance)?),
+        };
+        let launch = program::prepare(&self.wiring.settings.project, service, command, label, listener)?;
+        let program::Launch { spec, output, port } = launch;
+        let surroundings = Surroundings { env: spec.env.clone(), cwd: spec.cwd.clone() };
+        Ok(((spec, output), Inquiry { spec: service.spec.clone(), port, surroundings }))
     }
 
     fn signal(&self, instance: InstanceId, signal: Signal) {

@@ -1,7 +1,7 @@
 //! What goes into the pure part of the supervisor and what comes out of it.
 
 use super::Hello;
-use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::model::{InstanceId, ServiceId, Upstream, WorkerKind};
 use crate::registry::TooMany;
 
 /// Names a request that waits for its effect.
@@ -13,13 +13,37 @@ pub struct Ticket(pub u64);
 pub struct Fall {
     pub status: String,
     pub log: Vec<String>,
+    /// It ended with status 0.
+    pub is_success: bool,
+    /// It ended for something that is not its own.
+    pub is_excused: bool,
 }
 
 impl Fall {
+    /// It did not end well.
+    pub fn new(status: impl Into<String>, log: Vec<String>) -> Self {
+        Self { status: status.into(), log, is_success: false, is_excused: false }
+    }
+
     /// The status and, below it, the log.
     pub fn text(&self) -> String {
         std::iter::once(&self.status).chain(&self.log).map(String::as_str).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// What is known of how a program is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It has not started so far, and why.
+    NotYet(String),
+    /// It has started, and takes connections here.
+    Up(Option<Upstream>),
+    /// It may be given requests.
+    Fit,
+    /// It may not, and why.
+    Unfit(String),
+    /// It must be restarted, and why.
+    Dead(String),
 }
 
 /// Why something that was asked of the supervisor did not come about.
@@ -71,6 +95,11 @@ pub enum Event {
     Hello {
         instance: InstanceId,
         hello: Hello,
+    },
+    /// What the probes of a program found.
+    Probed {
+        instance: InstanceId,
+        health: Health,
     },
     Severed {
         instance: InstanceId,
@@ -138,7 +167,16 @@ pub enum Effect {
     Kill {
         instance: InstanceId,
     },
+    /// An instance takes connections here, and will be told ready.
+    Serve {
+        instance: InstanceId,
+        upstream: Upstream,
+    },
     Ready {
+        instance: InstanceId,
+    },
+    /// No new work for it until it is ready again.
+    Unready {
         instance: InstanceId,
     },
     Drain {

@@ -50,6 +50,9 @@ impl Fleet {
             Event::Hello { instance, hello } => {
                 self.of(instance, |service| service.hello(now, instance, hello, out));
             }
+            Event::Probed { instance, health } => {
+                self.of(instance, |service| service.probed(now, instance, health, out));
+            }
             Event::Severed { instance, why } => {
                 self.of(instance, |service| service.severed(now, instance, why, out));
             }
@@ -190,7 +193,10 @@ impl Fleet {
     fn open_services(&mut self) {
         // By layers, so that a chain of services that want no instance opens in one go.
         for index in self.order.layers.iter().flatten().copied() {
-            if self.order.depends_on[index].iter().all(|other| self.services[*other].is_up()) {
+            if self.order.depends_on[index]
+                .iter()
+                .all(|(other, until)| self.services[*other].has_come(*until))
+            {
                 self.services[index].open();
             }
         }

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -10,7 +11,8 @@ use tokio::time::timeout;
 
 use super::event::{Event, Fall};
 use super::launch::Output;
-use super::logs::{LogStore, Pump};
+use super::logs::{Lines, LogStore, Pump};
+use super::probe::{Inquiry, Prober, holder};
 use crate::guard::{Guard, Process, SpawnSpec};
 use crate::model::{InstanceId, ServiceName};
 
@@ -29,6 +31,8 @@ pub struct Keeper {
     /// The latest signal to send; a later one supersedes it.
     pub signals: watch::Receiver<Option<Signal>>,
     pub report: mpsc::Sender<Event>,
+    /// Asks a program how it is.
+    pub inquiry: Option<Inquiry>,
 }
 
 impl Keeper {
@@ -37,7 +41,7 @@ impl Keeper {
         let instance = self.instance;
         match self.start(launch).await {
             Ok((process, output)) => self.keep(process, output).await,
-            Err(status) => self.tell_exit(Fall { status, log: Vec::new() }).await,
+            Err(status) => self.tell_exit(Fall::new(status, Vec::new())).await,
         }
         self.tell(Event::Emptied { instance }).await;
     }
@@ -52,18 +56,38 @@ impl Keeper {
         let pump = self.logs.pump(&self.service, &self.label, output.stdout, output.stderr);
         self.tell(Event::Spawned { instance: self.instance, pid: process.pid }).await;
         let signaller = process.signaller();
+        let inquiry = self.inquiry.take();
+        let port = inquiry.as_ref().and_then(|inquiry| inquiry.port);
+        let mut probing = pin!(self.probe(inquiry, process.pid, pump.lines().clone()));
         let status = loop {
             tokio::select! {
                 status = process.exited() => break status,
+                () = &mut probing => (),
                 signal = next(&mut self.signals) => signaller.signal(signal),
             }
         };
         let log = last_lines(&pump).await;
-        self.tell_exit(Fall { status: status.to_string(), log }).await;
+        let mut fall = Fall { is_success: status.is_success(), ..Fall::new(status.to_string(), log) };
+        if let Some(stranger) = stranger(process.pid, port).await {
+            fall.status = format!("{} ({stranger}; the next start has another port)", fall.status);
+            fall.is_excused = true;
+        }
+        self.tell_exit(fall).await;
         loop {
             tokio::select! {
                 () = process.emptied() => return,
                 signal = next(&mut self.signals) => signaller.signal(signal),
+            }
+        }
+    }
+
+    /// Never ends.
+    fn probe(&self, inquiry: Option<Inquiry>, pid: u32, lines: Lines) -> impl Future<Output = ()> + use<> {
+        let (instance, guard, report) = (self.instance, self.guard.clone(), self.report.clone());
+        async move {
+            match inquiry {
+                Some(inquiry) => Prober { instance, inquiry, pid, guard, lines, report }.run().await,
+                None => std::future::pending().await,
             }
         }
     }
@@ -78,9 +102,15 @@ impl Keeper {
     }
 }
 
+/// Whoever has taken the port that the program was to have.
+async fn stranger(pid: u32, port: Option<u16>) -> Option<String> {
+    let port = port?;
+    holder(pid, port).await.map(|who| format!("port {port}, which it was given, was taken by {who}"))
+}
+
 async fn last_lines(pump: &Pump) -> Vec<String> {
     let _ = timeout(OUTPUT_BOUND, pump.finished()).await;
-    pump.last_lines(REASON_LINES)
+    pump.lines().last(REASON_LINES)
 }
 
 async fn next(signals: &mut watch::Receiver<Option<Signal>>) -> Signal {

@@ -57,18 +57,23 @@ pub struct Output {
 }
 
 /// Opens the channels of an instance.
-pub fn prepare(settings: &Settings, service: &ServiceEntry, label: &str) -> io::Result<Launch> {
+pub fn prepare(
+    settings: &Settings,
+    service: &ServiceEntry,
+    (language, module): (Language, &str),
+    label: &str,
+) -> io::Result<Launch> {
     let (control, theirs) = stream_pair()?;
     let (stdout, child_stdout) = pipe2(OFlag::O_CLOEXEC)?;
     let (stderr, child_stderr) = pipe2(OFlag::O_CLOEXEC)?;
     let mut fds = vec![(theirs, CONTROL_FD), (child_stdout, 1), (child_stderr, 2)];
-    let inherited = match service.spec.language {
+    let inherited = match language {
         Language::Python => None,
         Language::Node => Some(inherit(&mut fds)?),
     };
     let spec = SpawnSpec {
-        argv: argv(settings, service)?,
-        env: environment(std::env::vars_os(), settings, service, label).into_iter().collect(),
+        argv: argv(settings, service, language, module)?,
+        env: environment(std::env::vars_os(), settings, service, language, label).into_iter().collect(),
         cwd: settings.project.join(&service.spec.cwd),
         fds,
     };
@@ -91,9 +96,14 @@ fn inherit(fds: &mut Vec<(OwnedFd, RawFd)>) -> io::Result<Inherited> {
 }
 
 /// The program of an instance: what finds the function by its name, and serves it.
-fn argv(settings: &Settings, service: &ServiceEntry) -> io::Result<Vec<OsString>> {
+fn argv(
+    settings: &Settings,
+    service: &ServiceEntry,
+    language: Language,
+    module: &str,
+) -> io::Result<Vec<OsString>> {
     let name = service.spec.name.as_str();
-    match service.spec.language {
+    match language {
         Language::Python => {
             let python = settings.python.as_ref().ok_or_else(|| io::Error::other("there is no Python"))?;
             Ok(vec![python.into(), "-m".into(), "msx._worker".into(), name.into()])
@@ -101,7 +111,7 @@ fn argv(settings: &Settings, service: &ServiceEntry) -> io::Result<Vec<OsString>
         Language::Node => {
             let node = settings.node.as_ref().ok_or_else(|| io::Error::other("there is no Node.js"))?;
             let worker = node.sdk.join("worker.mjs");
-            let file = settings.project.join(&service.spec.module);
+            let file = settings.project.join(module);
             Ok(vec![node.interpreter.clone().into(), worker.into(), name.into(), file.into()])
         }
     }
@@ -112,6 +122,7 @@ fn environment(
     hub: impl Iterator<Item = (OsString, OsString)>,
     settings: &Settings,
     service: &ServiceEntry,
+    language: Language,
     label: &str,
 ) -> BTreeMap<OsString, OsString> {
     let text = |(key, value): (&str, &str)| (OsString::from(key), OsString::from(value));
@@ -121,7 +132,7 @@ fn environment(
     let [control, lane, tally] = [CONTROL_FD, LANE_FD, TALLY_FD].map(|fd| fd.to_string());
     let own =
         [("MSX_FD", control.as_str()), ("MSX_SERVICE", service.spec.name.as_str()), ("MSX_INSTANCE", label)];
-    let of_language = match service.spec.language {
+    let of_language = match language {
         Language::Python => vec![("PYTHONUNBUFFERED", "1")],
         Language::Node => vec![("MSX_LANE_FD", lane.as_str()), ("MSX_TALLY_FD", tally.as_str())],
     };
@@ -150,7 +161,7 @@ mod tests {
             project: "/".into(),
         };
         let hub = hub.iter().map(|(key, value)| (OsString::from(key), OsString::from(value)));
-        environment(hub, &settings, &registry.snapshot().services[0], "resize-1")
+        environment(hub, &settings, &registry.snapshot().services[0], Language::Python, "resize-1")
     }
 
     #[test]
@@ -167,13 +178,12 @@ mod tests {
 
     #[test]
     fn an_instance_of_node_inherits_its_lane_and_its_tally() {
-        let mut offer = offer("jobs.resize");
-        (offer.spec.language, offer.spec.module) = (Language::Node, "jobs.mjs".to_owned());
         let node = NodeProgram { interpreter: "/bin/node".into(), sdk: "/sdk".into() };
         let settings =
             Settings { python: None, node: Some(node), env: Vec::new(), project: "/project".into() };
-        let registry = Registry::new(vec![offer]);
-        let launch = prepare(&settings, &registry.snapshot().services[0], "resize-1").unwrap();
+        let registry = Registry::new(vec![offer("jobs.resize")]);
+        let function = (Language::Node, "jobs.mjs");
+        let launch = prepare(&settings, &registry.snapshot().services[0], function, "resize-1").unwrap();
         let argv = ["/bin/node", "/sdk/worker.mjs", "jobs.resize", "/project/jobs.mjs"];
         assert_eq!(launch.spec.argv, argv);
         let numbers: Vec<RawFd> = launch.spec.fds.iter().map(|(_, number)| *number).collect();

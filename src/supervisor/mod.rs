@@ -25,8 +25,12 @@ mod inbox;
 mod keeper;
 mod launch;
 pub mod logs;
+mod manner;
 mod order;
 mod place;
+mod ports;
+mod probe;
+mod program;
 mod publish;
 pub mod reconcile;
 mod remnant;
@@ -44,7 +48,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::guard::Guard;
-use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::model::{InstanceId, ServiceId, Upstream, WorkerKind};
 use crate::protocol::progress::Progress;
 use crate::protocol::signature::Signature;
 use crate::protocol::worker::Channels;
@@ -65,8 +69,12 @@ const COMMANDS_MAX: usize = 64;
 pub enum Outward {
     /// An instance is being started; these are the hub's ends of its channels.
     Attach { instance: InstanceId, channels: Channels, slots: u32, max_parked: u32, kind: WorkerKind },
-    /// It said hello and may receive work.
+    /// An instance of a program takes connections here; requests go there from its `Ready` on.
+    Serve { instance: InstanceId, upstream: Upstream, slots: u32 },
+    /// It said hello, or its ready probe passes, and may receive work.
     Ready { instance: InstanceId },
+    /// A program that was ready, or is a start behind that: no new work for it until it is ready (again).
+    Unready { instance: InstanceId },
     /// No new work for it; to be answered by [`Supervisor::drained`]. It may come twice: the second time with
     /// `replay_now`, when parked calls have waited there long enough.
     Drain { instance: InstanceId, replay_now: bool },

@@ -1,5 +1,6 @@
 //! In which order services start, and in reverse stop: layers, from what they depend on. Pure.
 
+use crate::config::command::{Dependency, Until};
 use crate::registry::{NameError, ServiceEntry, Snapshot};
 
 /// Why there is no start order.
@@ -27,25 +28,26 @@ fn name_of(error: &NameError) -> &str {
     }
 }
 
-/// What each service depends on (positions in the table), and the layers in which they start.
+/// What each service depends on (positions in the table) and how far that must be, and the layers in which they start.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Order {
-    pub depends_on: Vec<Vec<usize>>,
+    pub depends_on: Vec<Vec<(usize, Until)>>,
     pub layers: Vec<Vec<usize>>,
 }
 
 /// Works out the order of these services.
 pub fn order(snapshot: &Snapshot) -> Result<Order, OrderError> {
     let services = &snapshot.services;
-    let resolve = |service: &ServiceEntry, name: &String| match snapshot.resolve(name) {
-        Ok(id) => Ok(id.0 as usize),
+    let resolve = |service: &ServiceEntry, needed: &Dependency| match snapshot.resolve(&needed.service) {
+        Ok(id) => Ok((id.0 as usize, needed.until)),
         Err(error) => Err(OrderError::Unknown { service: service.short().to_owned(), error }),
     };
     let depends_on = services
         .iter()
-        .map(|service| service.spec.depends_on.iter().map(|name| resolve(service, name)).collect())
-        .collect::<Result<Vec<Vec<usize>>, _>>()?;
-    let layers = layers(&depends_on).map_err(|circle| {
+        .map(|service| service.spec.depends_on.iter().map(|needed| resolve(service, needed)).collect())
+        .collect::<Result<Vec<Vec<(usize, Until)>>, _>>()?;
+    let graph = depends_on.iter().map(|needed| needed.iter().map(|(index, _)| *index).collect());
+    let layers = layers(&graph.collect::<Vec<Vec<usize>>>()).map_err(|circle| {
         OrderError::Cycle(circle.into_iter().map(|index| services[index].short().to_owned()).collect())
     })?;
     Ok(Order { depends_on, layers })

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::Hello;
-use super::event::{Effect, Fall};
+use super::event::{Effect, Fall, Health};
+use super::manner::{Manner, Part};
 use super::restarts::Restarts;
 use super::state::{Event, State, transition};
-use crate::model::{Generation, InstanceId, ServiceId, WorkerKind};
+use crate::model::{Generation, InstanceId, ServiceId, Upstream, WorkerKind};
+use crate::protocol::control::InstanceState;
 use crate::registry::InstanceEntry;
 
-/// A process that has not said hello by then has failed.
-const HELLO_BOUND: Duration = Duration::from_secs(60);
 /// Time for a process that closed its control channel to end by itself.
 const SEVERED_BOUND: Duration = Duration::from_secs(1);
 /// How long a drain waits before parked calls are moved elsewhere (or, when msx stops, before it goes on).
@@ -24,6 +24,7 @@ pub const KILL_BOUND: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy)]
 pub struct Terms {
     pub grace: Duration,
+    pub manner: Manner,
     /// Parked calls are replayed elsewhere as soon as a drain begins.
     pub replay_now: bool,
 }
@@ -41,6 +42,10 @@ pub struct Place {
     /// What it said of its code.
     pub hello: Option<Hello>,
     pub pid: Option<u32>,
+    /// Where a program takes connections, since it has started.
+    pub upstream: Option<Upstream>,
+    /// What its probe found wrong last.
+    pub trouble: Option<String>,
     pub past: Restarts,
     /// How the last process of this place ended; forgotten once its successor is ready.
     pub fall: Option<Fall>,
@@ -68,6 +73,8 @@ impl Place {
             kind: WorkerKind::Def,
             hello: None,
             pid: None,
+            upstream: None,
+            trouble: None,
             past: Restarts::default(),
             fall: None,
             failed_start: false,
@@ -81,12 +88,20 @@ impl Place {
     }
 
     /// Asks for the next process.
-    pub fn start(&mut self, now: Instant, generation: Generation, kind: WorkerKind, out: &mut Vec<Effect>) {
+    pub fn start(
+        &mut self,
+        now: Instant,
+        generation: Generation,
+        kind: WorkerKind,
+        terms: Terms,
+        out: &mut Vec<Effect>,
+    ) {
         if !self.step(Event::Start) {
             return;
         }
         (self.id.generation, self.kind, self.hello) = (generation, kind, None);
-        (self.started, self.deadline) = (now, Some(now + HELLO_BOUND));
+        (self.started, self.deadline) = (now, terms.manner.start_bound.map(|bound| now + bound));
+        (self.upstream, self.trouble) = (None, None);
         (self.ready_at, self.pid, self.cause) = (None, None, None);
         (self.has_exited, self.is_stuck, self.is_excused) = (false, false, false);
         out.push(Effect::Spawn { instance: self.id, kind });
@@ -115,6 +130,29 @@ impl Place {
         counts
     }
 
+    /// What the probes of a program found.
+    pub fn probed(&mut self, now: Instant, health: Health, terms: Terms, out: &mut Vec<Effect>) {
+        match health {
+            Health::NotYet(why) => self.trouble = Some(why),
+            Health::Up(upstream) if self.state == State::Starting => {
+                self.deadline = None;
+                self.upstream = upstream.clone();
+                let instance = self.id;
+                out.extend(upstream.map(|upstream| Effect::Serve { instance, upstream }));
+            }
+            Health::Up(_) => (),
+            Health::Fit => {
+                self.trouble = None;
+                self.apply(now, Event::Hello, terms, out);
+            }
+            Health::Unfit(why) => {
+                self.trouble = Some(why);
+                self.apply(now, Event::Unfit, terms, out);
+            }
+            Health::Dead(why) => drop(self.apply_because(now, Event::Fail, Some(why), terms, out)),
+        }
+    }
+
     /// The process ended. Returns how, in full words, if nobody had asked for it.
     pub fn exited(
         &mut self,
@@ -128,12 +166,18 @@ impl Place {
         let fall = self.explained(fall);
         out.push(Effect::Gone { instance: self.id, reason: fall.status.clone() });
         let ready_for = self.ready_at.map(|at| now.saturating_duration_since(at));
-        let verdict = self.past.exited(now, ready_for, jitter);
+        self.is_excused |= fall.is_excused;
+        let last_word = terms.manner.verdict(fall.is_success).filter(|_| !self.is_excused);
+        let verdict = last_word.unwrap_or_else(|| self.past.exited(now, ready_for, jitter));
         self.apply(now, Event::Exited(verdict), terms, out);
-        if !matches!(self.state, State::Backoff | State::Crashloop) {
+        if !self.state.is_vacant() {
             return None;
         }
-        self.deadline = Some(now + verdict.delay());
+        self.deadline = verdict.delay().map(|delay| now + delay);
+        if self.state == State::Completed {
+            (self.fall, self.failed_start) = (None, false);
+            return Some(fall);
+        }
         self.restarts += 1;
         self.failed_start = self.ready_at.is_none() && !self.is_excused;
         self.fall = Some(fall.clone());
@@ -152,7 +196,7 @@ impl Place {
             State::Failing => self.apply(now, Event::Retire, terms, out),
             State::Killing => self.is_stuck = true,
             State::Starting => {
-                let why = format!("no hello within {} s", HELLO_BOUND.as_secs());
+                let why = self.late(terms);
                 self.apply_because(now, Event::Expired, Some(why), terms, out);
             }
             State::Severed => {
@@ -163,6 +207,16 @@ impl Place {
         }
     }
 
+    /// Why it counts as failed although it runs.
+    fn late(&mut self, terms: Terms) -> String {
+        let bound = terms.manner.start_bound.unwrap_or_default().as_secs_f64();
+        match (terms.manner.part, self.trouble.take()) {
+            (Part::Worker, _) => format!("no hello within {bound} s"),
+            (_, Some(trouble)) => format!("not started within {bound} s: {trouble}"),
+            (_, None) => format!("not started within {bound} s"),
+        }
+    }
+
     /// A drain under way that had no bound any more gets one, because msx stops.
     pub fn bound_drain(&mut self, now: Instant) {
         if self.state == State::Draining {
@@ -170,18 +224,29 @@ impl Place {
         }
     }
 
+    /// Whether its process runs.
+    pub fn runs(&self) -> bool {
+        self.pid.is_some() && !self.has_exited && self.state.is_active()
+    }
+
     /// What the registry publishes.
-    pub fn entry(&self, short: &str) -> InstanceEntry {
-        let state = if self.has_exited && !self.state.is_active() { State::Stopped } else { self.state };
+    pub fn entry(&self, short: &str, manner: Manner) -> InstanceEntry {
+        let state = match self.state.shown() {
+            _ if self.has_exited && !self.state.is_active() => InstanceState::Stopped,
+            InstanceState::Starting if manner.part == Part::Oneshot => InstanceState::Running,
+            shown => shown,
+        };
+        let trouble = self.trouble.as_ref().filter(|_| self.state == State::Unready);
         InstanceEntry {
             id: self.id,
             label: format!("{short}-{}", self.id.number),
-            state: state.shown(),
+            state,
             pid: self.pid.filter(|_| !self.has_exited),
+            upstream: self.upstream.clone().filter(|_| !self.has_exited),
             started: self.started,
             ready: self.ready_at,
             restarts: self.restarts,
-            reason: self.fall.as_ref().map(Fall::text),
+            reason: self.fall.as_ref().map(Fall::text).or_else(|| trouble.cloned()),
         }
     }
 
@@ -206,7 +271,14 @@ impl Place {
                 out.push(Effect::Ready { instance });
                 None
             }
+            State::Unready => {
+                out.push(Effect::Unready { instance });
+                None
+            }
             State::Severed => Some(now + SEVERED_BOUND),
+            State::Draining if terms.manner.part.is_alone() => {
+                return self.apply(now, Event::Drained, terms, out);
+            }
             State::Draining => {
                 out.push(Effect::Drain { instance, replay_now: terms.replay_now });
                 Some(now + DRAIN_BOUND)
@@ -214,6 +286,9 @@ impl Place {
             State::Condemned => {
                 out.push(Effect::Drain { instance, replay_now: true });
                 Some(now + CONDEMNED_BOUND)
+            }
+            State::Finishing if terms.manner.part != Part::Worker => {
+                return self.apply(now, Event::Expired, terms, out);
             }
             State::Finishing => {
                 out.push(Effect::Finish { instance });
@@ -227,7 +302,8 @@ impl Place {
                 out.push(Effect::Kill { instance });
                 Some(now + KILL_BOUND)
             }
-            State::Starting | State::Backoff | State::Crashloop | State::Stopped => None,
+            State::Starting | State::Backoff | State::Crashloop => None,
+            State::Completed | State::Failed | State::Stopped => None,
         };
     }
 

@@ -70,17 +70,22 @@ fn progress(service: &Service, &(ready, wanted, state): &Summary) -> Progress {
 /// The state is the one that a person should look at first.
 fn summary(view: &View, is_ending: bool) -> Summary {
     let count = |state| view.instances.iter().filter(|instance| instance.state == state).count() as u32;
-    let ready = count(InstanceState::Ready);
+    let completed = count(InstanceState::Completed);
+    let ready = count(InstanceState::Ready) + completed;
     let worst = [
         (InstanceState::Crashloop, "crashloop"),
+        (InstanceState::Failed, "failed"),
         (InstanceState::Backoff, "backoff"),
         (InstanceState::Starting, "starting"),
+        (InstanceState::Running, "running"),
+        (InstanceState::Unready, "unready"),
         (InstanceState::Draining, "draining"),
     ];
     let state = match worst.into_iter().find(|(state, _)| count(*state) > 0) {
         Some((_, word)) => word,
         None if is_ending && view.instances.is_empty() => "stopped",
         None if is_ending => "stopping",
+        None if ready >= view.desired && completed > 0 => "completed",
         None if ready >= view.desired => "ready",
         None => "starting",
     };

@@ -21,12 +21,18 @@ const LOOP_RETRY: Duration = Duration::from_secs(30);
 pub enum Verdict {
     Backoff(Duration),
     Crashloop(Duration),
+    /// It did what it is for, and is not started again.
+    Complete,
+    /// It failed, and is not started again.
+    Fail,
 }
 
 impl Verdict {
-    pub fn delay(self) -> Duration {
+    /// `None`: it is not started again.
+    pub fn delay(self) -> Option<Duration> {
         match self {
-            Verdict::Backoff(delay) | Verdict::Crashloop(delay) => delay,
+            Verdict::Backoff(delay) | Verdict::Crashloop(delay) => Some(delay),
+            Verdict::Complete | Verdict::Fail => None,
         }
     }
 }

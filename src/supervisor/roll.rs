@@ -21,6 +21,8 @@ const STABLE: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Wait,
+    /// Start what is wanted, and ask again.
+    Again,
     /// Start one instance more than wanted, and say which by [`Roll::surged`].
     Surge,
     /// Retire this old one; the new one takes its share.
@@ -34,6 +36,8 @@ enum Phase {
     Proving { fresh: BTreeSet<u32>, surge: bool },
     /// This old one is on its way out.
     Leaving { number: u32, generation: Generation },
+    /// It is gone, and its place is to be filled.
+    Filling,
 }
 
 /// Who is told when a rolling restart is over, or that it is not by then.
@@ -51,6 +55,8 @@ pub struct Roll {
     pub replay_now: bool,
     old: BTreeSet<Generation>,
     phase: Phase,
+    /// Two at once would be in each other's way, so an old one goes before its successor comes.
+    in_turn: bool,
 }
 
 impl Roll {
@@ -61,7 +67,18 @@ impl Roll {
         old: BTreeSet<Generation>,
         fresh: BTreeSet<u32>,
     ) -> Self {
-        Self { askers, replay_now, old, phase: Phase::Proving { fresh, surge: false } }
+        Self { askers, replay_now, old, phase: Phase::Proving { fresh, surge: false }, in_turn: false }
+    }
+
+    /// Never has more instances than wanted.
+    pub fn in_turn(self) -> Self {
+        Self { in_turn: true, ..self }
+    }
+
+    /// How many instances are wanted now, of `desired`.
+    pub fn target(&self, desired: u32) -> u32 {
+        let is_making_room = self.in_turn && matches!(self.phase, Phase::Leaving { .. });
+        (desired + self.extra()).saturating_sub(u32::from(is_making_room))
     }
 
     /// How long a new instance must be ready to count as proven.
@@ -95,8 +112,18 @@ impl Roll {
             Phase::Leaving { number, generation } => {
                 match seen.iter().any(|one| one.number == *number && one.generation == *generation) {
                     true => Step::Wait,
-                    false => self.surge_or_end(),
+                    false if self.in_turn => {
+                        self.phase = Phase::Filling;
+                        Step::Again
+                    }
+                    false => self.surge_or_end(seen),
                 }
+            }
+            Phase::Filling => {
+                let is_new = |one: &&Seen| one.active && !self.old.contains(&one.generation);
+                let fresh = seen.iter().filter(is_new).map(|one| one.number).collect();
+                self.phase = Phase::Proving { fresh, surge: false };
+                self.next(seen)
             }
             Phase::Proving { fresh, surge } => {
                 fresh.retain(|number| seen.iter().any(|one| one.active && one.number == *number));
@@ -107,14 +134,18 @@ impl Roll {
                 // Without its new instance (scaled away) an old one keeps its place until the next one is there.
                 match *surge && !fresh.is_empty() {
                     true => self.retire_one(seen),
-                    false => self.surge_or_end(),
+                    false => self.surge_or_end(seen),
                 }
             }
         }
     }
 
-    fn surge_or_end(&self) -> Step {
-        if self.old.is_empty() { Step::Done } else { Step::Surge }
+    fn surge_or_end(&mut self, seen: &[Seen]) -> Step {
+        match (self.old.is_empty(), self.in_turn) {
+            (true, _) => Step::Done,
+            (false, true) => self.retire_one(seen),
+            (false, false) => Step::Surge,
+        }
     }
 
     fn retire_one(&mut self, seen: &[Seen]) -> Step {
@@ -261,6 +292,22 @@ mod tests {
         roll.surged(3);
         let instances = [seen(1, 1, "proven"), seen(2, 2, "starting"), seen(3, 3, "proven")];
         assert_eq!(roll.next(&instances), Step::Retire(2));
+    }
+
+    #[test]
+    fn in_turn_an_old_one_is_gone_before_its_successor_comes() {
+        let mut roll = roll(&[1, 2], &[]).in_turn();
+        let two = seen(2, 2, "proven");
+        assert_eq!(roll.next(&[seen(1, 1, "proven"), two]), Step::Retire(1));
+        assert_eq!(roll.target(2), 1);
+        assert_eq!(roll.next(&[seen(1, 1, "leaving"), two]), Step::Wait);
+        assert_eq!(roll.next(&[two]), Step::Again, "now the wanted number counts again");
+        assert_eq!(roll.target(2), 2);
+        assert_eq!(roll.next(&[seen(1, 3, "starting"), two]), Step::Wait);
+        let one = seen(1, 3, "proven");
+        assert_eq!(roll.next(&[one, two]), Step::Retire(2));
+        assert_eq!(roll.next(&[one]), Step::Again);
+        assert_eq!(roll.next(&[one, seen(2, 4, "proven")]), Step::Done);
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! One service: its places, how many are wanted, and its rolling restart. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod rolling;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Hello;
-use super::event::{Effect, Failure, Fall, Ticket};
+use super::event::{Effect, Failure, Fall, Health, Ticket};
+use super::manner::Manner;
 use super::place::{Place, Terms};
 use super::reconcile::{Seen, free_numbers, reconcile};
 use super::remnant::Remnants;
 use super::roll::{Asker, Next, Roll, Rolls, Step};
 use super::state::{Event, State};
+use crate::config::command::Until;
 use crate::config::spec::InstanceRange;
 use crate::model::{Generation, InstanceId, ServiceId, ServiceName, WorkerKind};
 use crate::registry::{InstanceEntry, Mode, ServiceEntry};
@@ -40,6 +44,7 @@ pub struct Service {
     short: String,
     range: InstanceRange,
     grace: Duration,
+    manner: Manner,
     /// What the next process is announced as.
     kind: WorkerKind,
     desired: u32,
@@ -63,6 +68,7 @@ impl Service {
             short: entry.short().to_owned(),
             range: entry.spec.instances,
             grace: entry.spec.stop.grace,
+            manner: Manner::of(&entry.spec),
             kind: entry.kind,
             desired: entry.desired,
             mode: entry.mode,
@@ -121,7 +127,7 @@ impl Service {
     pub fn freeze(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.phase = Phase::Frozen;
         self.rolls.abandon(&Failure::Stopping, out);
-        self.apply_where(now, |state| matches!(state, State::Backoff | State::Crashloop), Event::Retire, out);
+        self.apply_where(now, State::is_vacant, Event::Retire, out);
     }
 
     /// Drains and stops every instance.
@@ -167,6 +173,14 @@ impl Service {
         }
     }
 
+    /// What the probes of a program found.
+    pub fn probed(&mut self, now: Instant, instance: InstanceId, health: Health, out: &mut Vec<Effect>) {
+        let terms = self.terms();
+        if let Some(place) = self.place(instance) {
+            place.probed(now, health, terms, out);
+        }
+    }
+
     /// Its channels broke, perhaps by its own fault.
     pub fn severed(
         &mut self,
@@ -196,10 +210,11 @@ impl Service {
         let place = self.place(instance)?;
         let fall = place.exited(now, fall, jitter, terms, out);
         let (pid, failed_start, is_excused) = (place.pid, place.failed_start, place.is_excused);
+        let is_complete = place.state == State::Completed;
         let failure = Failure::Fell { instance: self.label(instance.number), fall: fall? };
         out.push(Effect::Kill { instance });
         self.remnants.add(now, instance, pid);
-        if is_excused {
+        if is_excused || is_complete {
             return None;
         }
         self.fail_roll(now, instance.number, &failure, out);
@@ -218,16 +233,6 @@ impl Service {
         let places = self.places.values().filter_map(|place| place.deadline);
         let others = [self.remnants.next_deadline(), self.rolls.next_deadline(), self.next_proof()];
         places.chain(others.into_iter().flatten()).min()
-    }
-
-    /// When the new instances of a rolling restart have proven themselves, if all of them are ready: until then there
-    /// is nothing to do about it at any time.
-    fn next_proof(&self) -> Option<Instant> {
-        let roll = self.rolls.current.as_ref()?;
-        let proving = self.places.values().filter(|place| roll.is_proving(place.id.number));
-        let proofs = proving
-            .map(|place| Some(place.ready_at.filter(|_| place.state == State::Ready)? + roll.stable()));
-        proofs.collect::<Option<Vec<Instant>>>()?.into_iter().max()
     }
 
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect>) {
@@ -257,6 +262,7 @@ impl Service {
             let Some(roll) = &mut self.rolls.current else { break };
             match roll.next(&seen) {
                 Step::Wait => break,
+                Step::Again => (),
                 Step::Surge => {
                     let Some(number) = free_numbers(&seen).next() else { break };
                     roll.surged(number);
@@ -291,14 +297,20 @@ impl Service {
         ready.max_by_key(|place| place.id.generation)?.hello.as_ref()
     }
 
-    /// Whether what depends on it may start.
-    pub fn is_up(&self) -> bool {
-        self.phase == Phase::Open && (self.desired == 0 || self.ready() > 0)
+    /// Whether what waits for it to be so far may start.
+    pub fn has_come(&self, until: Until) -> bool {
+        let any = |is: &dyn Fn(&Place) -> bool| self.places.values().any(is);
+        let has_come = match until {
+            Until::Started => any(&Place::runs),
+            Until::Ready => self.ready() > 0,
+            Until::Completed => any(&|place| place.state == State::Completed),
+        };
+        self.phase == Phase::Open && (self.desired == 0 || has_come)
     }
 
     /// Whether all that is wanted is ready.
     pub fn is_ready(&self) -> bool {
-        self.phase == Phase::Open && self.ready() >= self.desired as usize
+        self.phase == Phase::Open && self.well() >= self.desired as usize
     }
 
     /// Whether it has exactly what is wanted.
@@ -308,7 +320,7 @@ impl Service {
 
     /// That it is not as it was asked for after this time, and what keeps it.
     pub fn late(&self, bound: Duration) -> Failure {
-        let unsettled = self.places.values().filter(|place| place.state != State::Ready);
+        let unsettled = self.places.values().filter(|place| !place.state.is_well());
         let shown = unsettled.map(|place| {
             let state = format!("{:?}", place.state.shown()).to_lowercase();
             format!("{} is {state}", self.label(place.id.number))
@@ -338,7 +350,7 @@ impl Service {
     }
 
     pub fn instances(&self) -> Vec<InstanceEntry> {
-        self.places.values().map(|place| place.entry(&self.short)).collect()
+        self.places.values().map(|place| place.entry(&self.short, self.manner)).collect()
     }
 
     // ── parts of the above ───────────────────────────────────────────────────────────────────────────────────────
@@ -351,9 +363,13 @@ impl Service {
         self.places.values().filter(|place| place.state == State::Ready).count()
     }
 
+    fn well(&self) -> usize {
+        self.places.values().filter(|place| place.state.is_well()).count()
+    }
+
     fn terms(&self) -> Terms {
         let replay_now = self.rolls.current.as_ref().is_some_and(|roll| roll.replay_now);
-        Terms { grace: self.grace, replay_now }
+        Terms { grace: self.grace, manner: self.manner, replay_now }
     }
 
     /// The place, if this very process has it.
@@ -365,13 +381,13 @@ impl Service {
         let roll = self.rolls.current.as_ref();
         let stable = roll.map_or(Duration::ZERO, Roll::stable);
         let see = |place: &Place| {
-            let ready = place.state == State::Ready;
+            let (ready, complete) = (place.state.is_well(), place.state == State::Completed);
             Seen {
                 number: place.id.number,
                 generation: place.id.generation,
                 active: place.state.is_active(),
                 ready,
-                proven: ready && place.ready_at.is_some_and(|at| now >= at + stable),
+                proven: complete || ready && place.ready_at.is_some_and(|at| now >= at + stable),
                 old: roll.is_some_and(|roll| roll.is_old(place.id.generation)),
             }
         };
@@ -380,8 +396,9 @@ impl Service {
 
     fn start(&mut self, now: Instant, number: u32, out: &mut Vec<Effect>) {
         self.generations += 1;
+        let terms = self.terms();
         let place = self.places.entry(number).or_insert_with(|| Place::new(self.id, number, now));
-        place.start(now, Generation(self.generations), self.kind, out);
+        place.start(now, Generation(self.generations), self.kind, terms, out);
     }
 
     fn retire(&mut self, now: Instant, number: u32, out: &mut Vec<Effect>) {
@@ -421,60 +438,16 @@ impl Service {
     }
 
     fn reconcile(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let extra = self.rolls.current.as_ref().map_or(0, Roll::extra);
-        let target = if self.desired == 0 { 0 } else { self.desired + extra };
+        let rolled = self.rolls.current.as_ref().map_or(self.desired, |roll| roll.target(self.desired));
+        let target = if self.desired == 0 { 0 } else { rolled };
         let plan = reconcile(target, &self.seen(now));
         plan.start.into_iter().for_each(|number| self.start(now, number, out));
         plan.retire.into_iter().for_each(|number| self.retire(now, number, out));
     }
 
-    fn begin_roll(&mut self, now: Instant, asked: Next, out: &mut Vec<Effect>) {
-        let with = |wanted: &[State]| {
-            let places = self.places.values().filter(|place| wanted.contains(&place.state));
-            places.map(|place| place.id).collect::<Vec<_>>()
-        };
-        let old = with(&[State::Starting, State::Ready]).into_iter().map(|id| id.generation).collect();
-        let vacant = with(&[State::Backoff, State::Crashloop]);
-        let fresh: BTreeSet<u32> = vacant.into_iter().map(|id| id.number).collect();
-        for number in &fresh {
-            self.start(now, *number, out);
-        }
-        self.rolls.current = Some(Roll::new(asked.askers, asked.replay_now, old, fresh));
-    }
-
-    /// Another restart was asked for: the new instance of this one is out of date. While it is not ready, which it may
-    /// never be, nothing is lost by starting over at once.
-    fn supersede(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let Some(roll) = self.rolls.current.as_ref().filter(|roll| roll.extra() > 0) else { return };
-        let mut unready = self.places.values().filter(|place| place.state != State::Ready);
-        let Some(number) =
-            unready.find(|place| roll.is_proving(place.id.number)).map(|place| place.id.number)
-        else {
-            return;
-        };
-        self.retire(now, number, out);
-        if let Some(next) = self.rolls.take_both() {
-            self.begin_roll(now, next, out);
-        }
-    }
-
-    /// A new instance of the rolling restart fell: the old ones stay.
-    fn fail_roll(&mut self, now: Instant, number: u32, failure: &Failure, out: &mut Vec<Effect>) {
-        let Some(roll) = self.rolls.current.as_ref().filter(|roll| roll.is_proving(number)) else { return };
-        if roll.extra() > 0 {
-            self.retire(now, number, out);
-        }
-        self.end_roll(now, Err(failure.clone()), out);
-    }
-
-    fn end_roll(&mut self, now: Instant, outcome: Result<(), Failure>, out: &mut Vec<Effect>) {
-        if let Some(next) = self.rolls.end(&outcome, out) {
-            self.begin_roll(now, next, out);
-        }
-    }
-
     fn tell_down(&mut self, out: &mut Vec<Effect>) {
-        let looping = self.places.values().find(|place| place.past.is_looping() && place.fall.is_some());
+        let is_hopeless = |place: &&Place| place.past.is_looping() || place.state == State::Failed;
+        let looping = self.places.values().filter(is_hopeless).find(|place| place.fall.is_some());
         let looping = looping.filter(|_| self.ready() == 0);
         if looping.is_some() == self.is_down {
             return;

@@ -1,12 +1,15 @@
 //! The life of an instance as one table: which state follows which event. Pure.
 //!
 //! ```text
-//!              hello            retire            drained          exit, grace              grace
+//!         hello or probe        retire            drained          exit, grace              grace
 //!  Starting ─────────▶ Ready ─────────▶ Draining ────────▶ Finishing ────────▶ Terminating ───────▶ Killing
 //!     │  │               │ │                                                        │                  │
 //!     │  └──── channel ──┘ └─ ignored its run_timeout ─▶ Condemned ─▶ Killing       └──── empty ───────┤
 //!     │         broke: Severed ─▶ Failing                                                              ▼
 //!     └─ exit ─▶ Backoff / Crashloop ─▶ Starting (the next process in this place)                   Stopped
+//!             └▶ Completed / Failed (programs that are not started again)
+//!
+//! Of a program: Ready ◀── probe ──▶ Unready, which drains and ends as Ready does.
 //! ```
 
 use super::restarts::Verdict;
@@ -19,6 +22,8 @@ pub enum State {
     Starting,
     /// It said hello and receives calls.
     Ready,
+    /// A program whose ready probe fails: it runs, and receives nothing.
+    Unready,
     /// Its control channel broke. A moment is left for it to end by itself, so that its exit status is its own.
     Severed,
     /// It was killed because it failed; the place will be filled again.
@@ -37,6 +42,10 @@ pub enum State {
     Backoff,
     /// No process; it failed too often and is tried again now and then.
     Crashloop,
+    /// No process: it did what it is for.
+    Completed,
+    /// No process: it failed, and is not started again.
+    Failed,
     /// The group is proven empty and the place is given up.
     Stopped,
 }
@@ -46,7 +55,10 @@ pub enum State {
 pub enum Event {
     /// The delay is over, or a person does not want to wait for it.
     Start,
+    /// It said hello, or its ready probe passes.
     Hello,
+    /// Its ready probe fails.
+    Unfit,
     /// The control channel broke.
     Severed,
     /// A call ignored its run_timeout.
@@ -80,6 +92,7 @@ pub fn transition(state: State, event: Event) -> Result<State, Illegal> {
     let next = match state {
         Starting => match event {
             Event::Hello => Ready,
+            Event::Unfit => Unready,
             Event::Severed => Severed,
             Event::Fail | Event::Expired => Failing,
             Event::Retire => Terminating,
@@ -90,6 +103,7 @@ pub fn transition(state: State, event: Event) -> Result<State, Illegal> {
             }
         },
         Ready => match event {
+            Event::Unfit => Unready,
             Event::Severed => Severed,
             Event::Fail => Failing,
             Event::Condemn => Condemned,
@@ -100,11 +114,27 @@ pub fn transition(state: State, event: Event) -> Result<State, Illegal> {
                 return Err(Illegal { state, event });
             }
         },
+        Unready => match event {
+            Event::Hello => Ready,
+            Event::Unfit => Unready,
+            Event::Fail => Failing,
+            Event::Retire => Draining,
+            Event::Exited(verdict) => after(verdict),
+            Event::Kill => Killing,
+            Event::Start
+            | Event::Severed
+            | Event::Condemn
+            | Event::Drained
+            | Event::Expired
+            | Event::Emptied => {
+                return Err(Illegal { state, event });
+            }
+        },
         Severed | Failing => match event {
             Event::Expired | Event::Fail => Failing,
             Event::Exited(verdict) => after(verdict),
             Event::Retire | Event::Kill => Killing,
-            Event::Hello | Event::Severed | Event::Condemn | Event::Drained => state,
+            Event::Hello | Event::Unfit | Event::Severed | Event::Condemn | Event::Drained => state,
             Event::Start | Event::Emptied => return Err(Illegal { state, event }),
         },
         Draining => match event {
@@ -112,43 +142,54 @@ pub fn transition(state: State, event: Event) -> Result<State, Illegal> {
             Event::Condemn => Condemned,
             // What was left in it cannot end well without the channel or the process.
             Event::Severed | Event::Fail | Event::Exited(_) | Event::Kill => Killing,
-            Event::Retire => Draining,
-            Event::Start | Event::Hello | Event::Emptied => return Err(Illegal { state, event }),
+            Event::Retire | Event::Hello | Event::Unfit => Draining,
+            Event::Start | Event::Emptied => return Err(Illegal { state, event }),
         },
         Condemned => match event {
             Event::Drained | Event::Expired | Event::Severed => Killing,
             Event::Fail | Event::Exited(_) | Event::Kill => Killing,
             Event::Retire | Event::Condemn => Condemned,
-            Event::Start | Event::Hello | Event::Emptied => return Err(Illegal { state, event }),
+            Event::Start | Event::Hello | Event::Unfit | Event::Emptied => {
+                return Err(Illegal { state, event });
+            }
         },
         Finishing => match event {
             // Its own exit leaves the rest of the group, which is asked in turn.
             Event::Exited(_) | Event::Expired => Terminating,
             Event::Kill => Killing,
             Event::Severed | Event::Retire | Event::Condemn | Event::Drained | Event::Fail => Finishing,
-            Event::Start | Event::Hello | Event::Emptied => return Err(Illegal { state, event }),
+            Event::Start | Event::Hello | Event::Unfit | Event::Emptied => {
+                return Err(Illegal { state, event });
+            }
         },
         Terminating => match event {
             Event::Expired | Event::Kill => Killing,
             Event::Emptied => Stopped,
-            Event::Exited(_) | Event::Hello | Event::Severed | Event::Retire => Terminating,
+            Event::Exited(_) | Event::Hello | Event::Unfit | Event::Severed | Event::Retire => Terminating,
             Event::Drained | Event::Condemn | Event::Fail => Terminating,
             Event::Start => return Err(Illegal { state, event }),
         },
         Killing => match event {
             Event::Emptied => Stopped,
             Event::Expired | Event::Exited(_) | Event::Hello | Event::Severed | Event::Retire => Killing,
-            Event::Drained | Event::Condemn | Event::Fail | Event::Kill => Killing,
+            Event::Unfit | Event::Drained | Event::Condemn | Event::Fail | Event::Kill => Killing,
             Event::Start => return Err(Illegal { state, event }),
         },
         Backoff | Crashloop => match event {
             Event::Start | Event::Expired => Starting,
             Event::Retire | Event::Kill => Stopped,
             // What shards and core say can cross the exit.
-            Event::Hello | Event::Severed | Event::Drained | Event::Condemn => state,
+            Event::Hello | Event::Unfit | Event::Severed | Event::Drained | Event::Condemn => state,
             Event::Fail | Event::Exited(_) | Event::Emptied => {
                 return Err(Illegal { state, event });
             }
+        },
+        Completed | Failed => match event {
+            Event::Start => Starting,
+            Event::Retire | Event::Kill => Stopped,
+            Event::Hello | Event::Unfit | Event::Drained => state,
+            Event::Severed | Event::Condemn | Event::Expired => return Err(Illegal { state, event }),
+            Event::Fail | Event::Exited(_) | Event::Emptied => return Err(Illegal { state, event }),
         },
         Stopped => return Err(Illegal { state, event }),
     };
@@ -159,6 +200,8 @@ fn after(verdict: Verdict) -> State {
     match verdict {
         Verdict::Backoff(_) => State::Backoff,
         Verdict::Crashloop(_) => State::Crashloop,
+        Verdict::Complete => State::Completed,
+        Verdict::Fail => State::Failed,
     }
 }
 
@@ -166,7 +209,20 @@ impl State {
     /// Whether it counts towards the wanted number: it serves, or it or its successor will.
     pub fn is_active(self) -> bool {
         use State::*;
-        matches!(self, Starting | Ready | Severed | Failing | Backoff | Crashloop)
+        matches!(
+            self,
+            Starting | Ready | Unready | Severed | Failing | Backoff | Crashloop | Completed | Failed
+        )
+    }
+
+    /// Whether it is as it should be.
+    pub fn is_well(self) -> bool {
+        matches!(self, State::Ready | State::Completed)
+    }
+
+    /// Whether it has no process.
+    pub fn is_vacant(self) -> bool {
+        matches!(self, State::Backoff | State::Crashloop | State::Completed | State::Failed)
     }
 
     /// What `msx ps` shows.
@@ -175,11 +231,14 @@ impl State {
         match self {
             Starting => InstanceState::Starting,
             Ready => InstanceState::Ready,
+            Unready => InstanceState::Unready,
             Severed | Failing | Draining | Condemned | Finishing | Terminating | Killing => {
                 InstanceState::Draining
             }
             Backoff => InstanceState::Backoff,
             Crashloop => InstanceState::Crashloop,
+            Completed => InstanceState::Completed,
+            Failed => InstanceState::Failed,
             Stopped => InstanceState::Stopped,
         }
     }
@@ -196,19 +255,22 @@ mod tests {
 
     /// The whole table, to be read by a person: `.` leaves the state as it is, `-` is illegal.
     const TABLE: &str = "
-                 start      hello      severed    condemn    fail       retire      drained    expired     exited      emptied  kill
-    Starting     -          Ready      Severed    -          Failing    Terminating -          Failing     Backoff     -        Killing
-    Ready        -          -          Severed    Condemned  Failing    Draining    -          -           Backoff     -        Killing
-    Severed      -          .          .          .          Failing    Killing     .          Failing     Backoff     -        Killing
-    Failing      -          .          .          .          .          Killing     .          .           Backoff     -        Killing
-    Draining     -          -          Killing    Condemned  Killing    .           Finishing  Finishing   Killing     -        Killing
-    Condemned    -          -          Killing    .          Killing    .           Killing    Killing     Killing     -        Killing
-    Finishing    -          -          .          .          .          .           .          Terminating Terminating -        Killing
-    Terminating  -          .          .          .          .          .           .          Killing     .           Stopped  Killing
-    Killing      -          .          .          .          .          .           .          .           .           Stopped  .
-    Backoff      Starting   .          .          .          -          Stopped     .          Starting    -           -        Stopped
-    Crashloop    Starting   .          .          .          -          Stopped     .          Starting    -           -        Stopped
-    Stopped      -          -          -          -          -          -           -          -           -           -        -
+                 start      hello      unfit      severed    condemn    fail       retire      drained    expired     exited      emptied  kill
+    Starting     -          Ready      Unready    Severed    -          Failing    Terminating -          Failing     Backoff     -        Killing
+    Ready        -          -          Unready    Severed    Condemned  Failing    Draining    -          -           Backoff     -        Killing
+    Unready      -          Ready      .          -          -          Failing    Draining    -          -           Backoff     -        Killing
+    Severed      -          .          .          .          .          Failing    Killing     .          Failing     Backoff     -        Killing
+    Failing      -          .          .          .          .          .          Killing     .          .           Backoff     -        Killing
+    Draining     -          .          .          Killing    Condemned  Killing    .           Finishing  Finishing   Killing     -        Killing
+    Condemned    -          -          -          Killing    .          Killing    .           Killing    Killing     Killing     -        Killing
+    Finishing    -          -          -          .          .          .          .           .          Terminating Terminating -        Killing
+    Terminating  -          .          .          .          .          .          .           .          Killing     .           Stopped  Killing
+    Killing      -          .          .          .          .          .          .           .          .           .           Stopped  .
+    Backoff      Starting   .          .          .          .          -          Stopped     .          Starting    -           -        Stopped
+    Crashloop    Starting   .          .          .          .          -          Stopped     .          Starting    -           -        Stopped
+    Completed    Starting   .          .          -          -          -          Stopped     .          -           -           -        Stopped
+    Failed       Starting   .          .          -          -          -          Stopped     .          -           -           -        Stopped
+    Stopped      -          -          -          -          -          -          -           -          -           -           -        -
     ";
 
     #[test]
@@ -217,6 +279,7 @@ mod tests {
         let events = [
             Event::Start,
             Event::Hello,
+            Event::Unfit,
             Event::Severed,
             Event::Condemn,
             Event::Fail,
@@ -230,6 +293,7 @@ mod tests {
         let states = [
             Starting,
             Ready,
+            Unready,
             Severed,
             Failing,
             Draining,
@@ -239,6 +303,8 @@ mod tests {
             Killing,
             Backoff,
             Crashloop,
+            Completed,
+            Failed,
             Stopped,
         ];
         let rows: Vec<&str> = TABLE.lines().filter(|line| !line.trim().is_empty()).skip(1).collect();
@@ -258,7 +324,14 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_decides_between_backoff_and_crash_loop() {
-        assert_eq!(transition(State::Ready, Event::Exited(CRASHLOOP)), Ok(State::Crashloop));
+    fn the_verdict_decides_what_becomes_of_a_place_without_a_process() {
+        for (verdict, state) in [
+            (CRASHLOOP, State::Crashloop),
+            (Verdict::Complete, State::Completed),
+            (Verdict::Fail, State::Failed),
+        ] {
+            assert_eq!(transition(State::Ready, Event::Exited(verdict)), Ok(state));
+            assert_eq!(transition(State::Starting, Event::Exited(verdict)), Ok(state));
+        }
     }
 }

@@ -26,12 +26,14 @@ const GUIDES: &[&str] = &[
     "autoscaling",
     "batches",
     "calls",
+    "commands",
     "connect",
     "gateway",
     "getting-started",
     "manifest",
     "node",
     "options",
+    "proxy",
     "replay",
     "running",
     "seeing-calls",
@@ -61,6 +63,14 @@ fn batches() {
 #[test]
 fn calls() {
     follow(&Sandbox::new(), "docs/calls.md");
+}
+
+/// The page shows the example.
+#[test]
+fn commands() {
+    let example = fs::read_to_string(repository().join("examples/programs/services.toml")).unwrap();
+    let sandbox = Sandbox::new().file("services.toml", &example).file("pages/.gitignore", "index.html\n");
+    follow(&sandbox, "docs/commands.md");
 }
 
 #[test]
@@ -100,6 +110,11 @@ fn node() {
 #[test]
 fn options() {
     follow(&Sandbox::new(), "docs/options.md");
+}
+
+#[test]
+fn proxy() {
+    follow(&Sandbox::new(), "docs/proxy.md");
 }
 
 #[test]

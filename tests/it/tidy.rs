@@ -5,13 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the lowest floor to the highest; a room imports from lower floors only.
-const FLOORS: [(&str, u8); 22] = [
+const FLOORS: [(&str, u8); 24] = [
     ("sys", 0),
     ("model", 0),
-    ("failure", 2),
-    ("project", 3),
     ("config", 1),
     ("protocol", 1),
+    ("failure", 2),
+    ("project", 3),
     ("registry", 2),
     ("guard", 2),
     ("runtime", 2),
@@ -20,12 +20,14 @@ const FLOORS: [(&str, u8); 22] = [
     ("balancer", 3),
     ("supervisor", 3),
     ("worker", 3),
+    ("upstream", 3),
     ("calls", 4),
     ("autoscaler", 4),
     ("core", 5),
     ("shard", 6),
     ("gateway", 7),
     ("control", 7),
+    ("proxy", 7),
     ("daemon", 8),
     ("cli", 9),
 ];

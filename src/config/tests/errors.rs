@@ -27,12 +27,12 @@ fn broken_syntax_is_reported_with_everything_else_that_is_wrong() {
     3 │ startup = 3
       ╰────
 
-     × `startup` is not built yet
+     × `startup` is for services with a `command`
       ╭─[services.toml:3:1]
     2 │ threads =
     3 │ startup = 3
       · ───┬───
-      ·    ╰── not built yet
+      ·    ╰── not here
     4 │ [services.b
       ╰────
      help: remove it: a service is ready when its module is imported and its on_start hooks have run
@@ -79,12 +79,12 @@ fn broken_syntax_is_reported_with_everything_else_that_is_wrong() {
 #[test]
 fn a_header_that_is_not_closed_makes_no_section_of_the_keys_below_it() {
     insta::assert_snapshot!(errors("[services.a]\nstartup = 3\n[services.b\nthreads = 2\n"), @r"
-     × `startup` is not built yet
+     × `startup` is for services with a `command`
       ╭─[services.toml:2:1]
     1 │ [services.a]
     2 │ startup = 3
       · ───┬───
-      ·    ╰── not built yet
+      ·    ╰── not here
     3 │ [services.b
       ╰────
      help: remove it: a service is ready when its module is imported and its on_start hooks have run
@@ -109,7 +109,7 @@ fn keys_that_are_written_twice() {
         scale = { cpu = 0.5, cpu = 0.6 }
         [services.a]
         startup = 3
-    "#), @"
+    "#), @r"
      × `threads` is written twice
       ╭─[services.toml:3:1]
     2 │ threads = 2
@@ -140,12 +140,12 @@ fn keys_that_are_written_twice() {
       ╰────
      help: remove one of the two
 
-     × `startup` is not built yet
+     × `startup` is for services with a `command`
       ╭─[services.toml:6:1]
     5 │ [services.a]
     6 │ startup = 3
       · ───┬───
-      ·    ╰── not built yet
+      ·    ╰── not here
     7 │
       ╰────
      help: remove it: a service is ready when its module is imported and its on_start hooks have run
@@ -769,16 +769,6 @@ fn wrong_words_and_environments() {
       ·                                           ╰── this one
     6 │ [services.a]
       ╰────
-
-     × `depends_on.b` cannot be "started"
-      ╭─[services.toml:7:20]
-    6 │ [services.a]
-    7 │ depends_on = { b = "started" }
-      ·                    ────┬────
-      ·                        ╰── unknown
-    8 │
-      ╰────
-     help: write "ready"
     "#);
 }
 
@@ -793,7 +783,6 @@ fn what_is_not_built_yet() {
         tokens = "env:TOKENS"
         insecure = true
         [defaults]
-        startup = { max = 3, backoff = "100ms" }
         durability = "fsync"
         limits = { memory = "512M" }
         [services.a]
@@ -806,14 +795,6 @@ fn what_is_not_built_yet() {
         workers = 1
         worker_class = "sync"
         extra = ["--max-requests", "1000"]
-        [services.web]
-        command = ["python", "-m", "http.server"]
-        slots = 16
-        ready = { http = "/" }
-        startup = { tcp = 1 }
-        live = { tcp = 1 }
-        restart = "always"
-        oneshot = true
         [services."a:balancer"]
         [schedule]
         nightly = { call = "report", cron = "0 3 * * *" }
@@ -869,184 +850,103 @@ fn what_is_not_built_yet() {
       ╰────
      help: remove it: the gateway listens on loopback only
 
-     × `startup` is not built yet
-       ╭─[services.toml:9:1]
-     8 │ [defaults]
-     9 │ startup = { max = 3, backoff = "100ms" }
-       · ───┬───
-       ·    ╰── not built yet
-    10 │ durability = "fsync"
-       ╰────
-     help: remove it: a service is ready when its module is imported and its on_start hooks have run
-
      × `durability = "fsync"` is not built yet
-       ╭─[services.toml:10:14]
-     9 │ startup = { max = 3, backoff = "100ms" }
-    10 │ durability = "fsync"
+       ╭─[services.toml:9:14]
+     8 │ [defaults]
+     9 │ durability = "fsync"
        ·              ───┬───
        ·                 ╰── not built yet
-    11 │ limits = { memory = "512M" }
+    10 │ limits = { memory = "512M" }
        ╰────
      help: remove it: there is no journal yet, and calls end with the hub (`durability = "none"`)
 
      × `limits` is not built yet
-       ╭─[services.toml:11:1]
-    10 │ durability = "fsync"
-    11 │ limits = { memory = "512M" }
+       ╭─[services.toml:10:1]
+     9 │ durability = "fsync"
+    10 │ limits = { memory = "512M" }
        · ───┬──
        ·    ╰── not built yet
-    12 │ [services.a]
+    11 │ [services.a]
        ╰────
      help: remove it: set limits around msx itself, with ulimit or systemd
 
      × `scale.idle_to_zero` is not built yet
-       ╭─[services.toml:13:11]
-    12 │ [services.a]
-    13 │ scale = { idle_to_zero = "5m" }
+       ╭─[services.toml:12:11]
+    11 │ [services.a]
+    12 │ scale = { idle_to_zero = "5m" }
        ·           ──────┬─────
        ·                 ╰── not built yet
-    14 │ idempotent = true
+    13 │ idempotent = true
        ╰────
      help: remove it: with `instances.min = 0` none is started before the first call
 
      × `on_nondeterminism` cannot be "retry"
-       ╭─[services.toml:16:21]
-    15 │ concurrency_key = 5
-    16 │ on_nondeterminism = "retry"
+       ╭─[services.toml:15:21]
+    14 │ concurrency_key = 5
+    15 │ on_nondeterminism = "retry"
        ·                     ───┬───
        ·                        ╰── unknown
-    17 │ [services.legacy]
+    16 │ [services.legacy]
        ╰────
      help: write "fail", "pause"
 
      × `server = "gunicorn"` is not built yet
-       ╭─[services.toml:18:10]
-    17 │ [services.legacy]
-    18 │ server = "gunicorn"
+       ╭─[services.toml:17:10]
+    16 │ [services.legacy]
+    17 │ server = "gunicorn"
        ·          ─────┬────
        ·               ╰── not built yet
-    19 │ workers = 1
+    18 │ workers = 1
        ╰────
      help: remove it: only decorated Python functions (`server = "native"`) are run so far
 
      × `workers` is not built yet
-       ╭─[services.toml:19:1]
-    18 │ server = "gunicorn"
-    19 │ workers = 1
+       ╭─[services.toml:18:1]
+    17 │ server = "gunicorn"
+    18 │ workers = 1
        · ───┬───
        ·    ╰── not built yet
-    20 │ worker_class = "sync"
+    19 │ worker_class = "sync"
        ╰────
      help: use `instances`: the number of processes
 
      × `worker_class` is not built yet
-       ╭─[services.toml:20:1]
-    19 │ workers = 1
-    20 │ worker_class = "sync"
+       ╭─[services.toml:19:1]
+    18 │ workers = 1
+    19 │ worker_class = "sync"
        · ──────┬─────
        ·       ╰── not built yet
-    21 │ extra = ["--max-requests", "1000"]
+    20 │ extra = ["--max-requests", "1000"]
        ╰────
      help: remove it: only decorated Python functions (`server = "native"`) are run so far
 
      × `extra` is not built yet
-       ╭─[services.toml:21:1]
-    20 │ worker_class = "sync"
-    21 │ extra = ["--max-requests", "1000"]
+       ╭─[services.toml:20:1]
+    19 │ worker_class = "sync"
+    20 │ extra = ["--max-requests", "1000"]
        · ──┬──
        ·   ╰── not built yet
-    22 │ [services.web]
+    21 │ [services."a:balancer"]
        ╰────
      help: remove it: only decorated Python functions (`server = "native"`) are run so far
 
-     × `command` is not built yet
-       ╭─[services.toml:23:1]
-    22 │ [services.web]
-    23 │ command = ["python", "-m", "http.server"]
-       · ───┬───
-       ·    ╰── not built yet
-    24 │ slots = 16
-       ╰────
-     help: remove this service: only Python functions are run so far; start the program beside msx
-
-     × `slots` is not built yet
-       ╭─[services.toml:24:1]
-    23 │ command = ["python", "-m", "http.server"]
-    24 │ slots = 16
-       · ──┬──
-       ·   ╰── not built yet
-    25 │ ready = { http = "/" }
-       ╰────
-     help: use `threads` (def) or `concurrency` (async def)
-
-     × `ready` is not built yet
-       ╭─[services.toml:25:1]
-    24 │ slots = 16
-    25 │ ready = { http = "/" }
-       · ──┬──
-       ·   ╰── not built yet
-    26 │ startup = { tcp = 1 }
-       ╰────
-     help: remove it: a service is ready when its module is imported and its on_start hooks have run
-
-     × `startup` is not built yet
-       ╭─[services.toml:26:1]
-    25 │ ready = { http = "/" }
-    26 │ startup = { tcp = 1 }
-       · ───┬───
-       ·    ╰── not built yet
-    27 │ live = { tcp = 1 }
-       ╰────
-     help: remove it: a service is ready when its module is imported and its on_start hooks have run
-
-     × `live` is not built yet
-       ╭─[services.toml:27:1]
-    26 │ startup = { tcp = 1 }
-    27 │ live = { tcp = 1 }
-       · ──┬─
-       ·   ╰── not built yet
-    28 │ restart = "always"
-       ╰────
-     help: remove it: an instance that ends is restarted, and `run_timeout` ends one that hangs in a
-           call
-
-     × `restart` is not built yet
-       ╭─[services.toml:28:1]
-    27 │ live = { tcp = 1 }
-    28 │ restart = "always"
-       · ───┬───
-       ·    ╰── not built yet
-    29 │ oneshot = true
-       ╰────
-     help: remove it: an instance that ends is always restarted, after a pause that grows
-
-     × `oneshot` is not built yet
-       ╭─[services.toml:29:1]
-    28 │ restart = "always"
-    29 │ oneshot = true
-       · ───┬───
-       ·    ╰── not built yet
-    30 │ [services."a:balancer"]
-       ╰────
-     help: remove this service: run the program before `msx up`
-
      × settings of `a:balancer`, a part of a service, are not built yet
-       ╭─[services.toml:30:11]
-    29 │ oneshot = true
-    30 │ [services."a:balancer"]
+       ╭─[services.toml:21:11]
+    20 │ extra = ["--max-requests", "1000"]
+    21 │ [services."a:balancer"]
        ·           ──────┬─────
        ·                 ╰── not built yet
-    31 │ [schedule]
+    22 │ [schedule]
        ╰────
      help: remove this section: msx looks after these parts
 
      × `[schedule]` is not built yet
-       ╭─[services.toml:31:2]
-    30 │ [services."a:balancer"]
-    31 │ [schedule]
+       ╭─[services.toml:22:2]
+    21 │ [services."a:balancer"]
+    22 │ [schedule]
        ·  ────┬───
        ·      ╰── not built yet
-    32 │ nightly = { call = "report", cron = "0 3 * * *" }
+    23 │ nightly = { call = "report", cron = "0 3 * * *" }
        ╰────
      help: remove it: let cron or a systemd timer run `msx call`
     "#);
@@ -1440,7 +1340,7 @@ fn options_of_decorators() {
     × m.py:5: `queue` must be a table, not None
     help: write `queue = { … }` with `max` and `timeout`
 
-    × m.py:5: `startup` is not built yet
+    × m.py:5: `startup` is for services with a `command`
     help: remove it: a service is ready when its module is imported and its on_start hooks have run
 
     × m.py:5: `instances.min` is 5 and `instances.max` is 3 (less than `min`: services.toml:2)
@@ -1638,13 +1538,14 @@ fn environment_files() {
 fn colours_and_narrow_terminals() {
     let problems = parse_text("[defaults]\nstartup = 3").expect_err("a mistake");
     assert!(problems.render(true, 100).contains("\u{1b}["));
-    insta::assert_snapshot!(problems.render(false, 40), @"
-     × `startup` is not built yet
+    insta::assert_snapshot!(problems.render(false, 40), @r"
+     × `startup` is for services with a
+     │ `command`
       ╭─[services.toml:2:1]
     1 │ [defaults]
     2 │ startup = 3
       · ───┬───
-      ·    ╰── not built yet
+      ·    ╰── not here
       ╰────
      help: remove it: a service is ready
            when its module is imported

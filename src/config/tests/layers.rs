@@ -18,8 +18,10 @@ fn defaults_are_those_of_the_design() {
     insta::assert_debug_snapshot!(specs[0], @r#"
     ServiceSpec {
         name: pkg.a.a,
-        language: Python,
-        module: "pkg.a",
+        program: Function {
+            language: Python,
+            module: "pkg.a",
+        },
         slots: 2,
         max_parked: 256,
         instances: InstanceRange {
@@ -41,6 +43,7 @@ fn defaults_are_those_of_the_design() {
             max: 0,
             backoff: 100ms,
         },
+        idempotent: false,
         concurrency_key: None,
         batch: None,
         on_nondeterminism: Fail,
@@ -163,8 +166,10 @@ fn every_setting_reaches_the_spec() {
     insta::assert_debug_snapshot!(specs(text, &[found("pkg.m.a", WorkerKind::Def, json!({"batch": 2})), def("pkg.b")])[0], @r#"
     ServiceSpec {
         name: pkg.m.a,
-        language: Python,
-        module: "pkg.m",
+        program: Function {
+            language: Python,
+            module: "pkg.m",
+        },
         slots: 8,
         max_parked: 2,
         instances: InstanceRange {
@@ -186,6 +191,7 @@ fn every_setting_reaches_the_spec() {
             max: 5,
             backoff: 1s,
         },
+        idempotent: true,
         concurrency_key: Some(
             3,
         ),
@@ -201,7 +207,10 @@ fn every_setting_reaches_the_spec() {
             127.0.0.1:8001,
         ),
         depends_on: [
-            "pkg.b",
+            Dependency {
+                service: "pkg.b",
+                until: Ready,
+            },
         ],
         env: {
             "LEVEL": "info",
@@ -249,7 +258,8 @@ fn env_goes_before_env_file() {
 #[test]
 fn a_dependency_becomes_the_canonical_name() {
     let specs = specs("[services.a]\ndepends_on = [\"b\", \"n.c\"]", &[def("m.a"), def("m.b"), def("n.c")]);
-    assert_eq!(specs[0].depends_on, ["m.b", "n.c"]);
+    let needed: Vec<&str> = specs[0].depends_on.iter().map(|needed| needed.service.as_str()).collect();
+    assert_eq!(needed, ["m.b", "n.c"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests of the manifest room through its API: texts in, reports and specs out.
 
 mod batches;
+mod commands;
 mod errors;
 mod fuzz;
 mod layers;

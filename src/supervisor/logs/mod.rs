@@ -5,6 +5,7 @@
 //! One thread writes all files; every service has one sequence of segments for all its instances, so its bound holds
 //! however many instances it has had. A line reads `2026-11-24T10:00:00.000Z a-1 out TEXT` and is fit for grep.
 
+mod lines;
 mod pump;
 mod reader;
 mod record;
@@ -13,6 +14,7 @@ mod store;
 
 use std::time::Duration;
 
+pub use lines::Lines;
 pub use pump::Pump;
 pub use reader::{Position, Reader, Selection, Unknown, select};
 pub use record::{Entry, Stream};

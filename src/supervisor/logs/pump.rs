@@ -1,12 +1,10 @@
 //! From the two pipes of an instance to the store's channel, with the last lines kept for the reason of a crash.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc::error::TrySendError;
@@ -14,19 +12,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use super::lines::Lines;
 use super::record::{self, Splitter, Stream};
 use super::store::{Batch, Message};
-use super::{FLUSH_MAX, LAST_LINE_BYTES_MAX, LAST_LINES_MAX, READ_BYTES, STALL_MAX};
+use super::{FLUSH_MAX, READ_BYTES, STALL_MAX};
 use crate::model::ServiceName;
 
 /// The output of one process. It goes on without this handle until the pipes end.
 pub struct Pump {
-    tail: Tail,
+    lines: Lines,
     tasks: TaskTracker,
 }
-
-/// The newest lines of both pipes.
-type Tail = Arc<Mutex<VecDeque<String>>>;
 
 impl Pump {
     pub(super) fn start(
@@ -36,27 +32,26 @@ impl Pump {
         stdout: OwnedFd,
         stderr: OwnedFd,
     ) -> Self {
-        let (tail, tasks) = (Tail::default(), TaskTracker::new());
+        let (lines, tasks) = (Lines::default(), TaskTracker::new());
         for (stream, pipe) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
             let outlet = Outlet {
                 sender: sender.clone(),
                 service: service.clone(),
                 instance: Arc::from(instance),
                 stream,
-                tail: tail.clone(),
+                lines: lines.clone(),
                 dropped: 0,
             };
             // Spawned even when there is nothing to read: the reason goes into the log.
             tasks.spawn(outlet.run(Receiver::from_owned_fd(pipe)));
         }
         tasks.close();
-        Self { tail, tasks }
+        Self { lines, tasks }
     }
 
-    /// The newest lines of both pipes, at most `n` and at most 50, oldest first.
-    pub fn last_lines(&self, n: usize) -> Vec<String> {
-        let tail = self.tail.lock();
-        tail.iter().skip(tail.len().saturating_sub(n)).cloned().collect()
+    /// The newest lines of both pipes.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     /// Both pipes have ended and what they carried is in the files. A grandchild may hold a pipe open: bound the wait.
@@ -71,7 +66,7 @@ struct Outlet {
     service: ServiceName,
     instance: Arc<str>,
     stream: Stream,
-    tail: Tail,
+    lines: Lines,
     /// Lines dropped since the last batch that the store took; while it is not 0, a full channel is not waited for.
     dropped: u64,
 }
@@ -95,7 +90,7 @@ impl Outlet {
             let (stamp, mut bytes, mut lines) = (now(), Vec::new(), 0);
             let mut emit = |line: &[u8]| {
                 record::encode(&mut bytes, &stamp, &self.instance, self.stream, line);
-                remember(&self.tail, line);
+                self.lines.add(line);
                 lines += 1;
             };
             match read {
@@ -143,15 +138,6 @@ impl Outlet {
 
 fn now() -> String {
     record::stamp(Timestamp::now())
-}
-
-fn remember(tail: &Tail, line: &[u8]) {
-    let kept = String::from_utf8_lossy(&line[..line.len().min(LAST_LINE_BYTES_MAX)]).into_owned();
-    let mut tail = tail.lock();
-    if tail.len() == LAST_LINES_MAX {
-        tail.pop_front();
-    }
-    tail.push_back(kept);
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ async fn what_a_child_prints_is_read_back_with_its_place() {
     child.stdout.write_all(b"hello\nno newline").unwrap();
     child.stderr.write_all(b"\xff broken\n").unwrap();
     let pump = child.end().await;
-    assert_eq!(pump.last_lines(50).len(), 3);
+    assert_eq!(pump.lines().last(50).len(), 3);
 
     let entries = read_all(&mut reader(root.path(), &[], Position::Start));
     let mut got: Vec<_> = entries.iter().map(|e| (e.stream.name(), e.line.as_str())).collect();
@@ -86,9 +86,9 @@ async fn the_last_lines_are_kept_within_their_bounds() {
     }
     writeln!(child.stdout, "{}", "x".repeat(LAST_LINE_BYTES_MAX + 1)).unwrap();
     let pump = child.end().await;
-    assert_eq!(pump.last_lines(3)[..2], ["198", "199"]);
-    assert_eq!(pump.last_lines(1)[0].len(), LAST_LINE_BYTES_MAX);
-    assert_eq!(pump.last_lines(1000).len(), LAST_LINES_MAX);
+    assert_eq!(pump.lines().last(3)[..2], ["198", "199"]);
+    assert_eq!(pump.lines().last(1)[0].len(), LAST_LINE_BYTES_MAX);
+    assert_eq!(pump.lines().last(1000).len(), LAST_LINES_MAX);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_disk_that_refuses_loses_lines_and_says_how_many() {
     File::create(&obstacle).unwrap();
     let mut first = child(&store, "m.a", "a-1");
     first.stdout.write_all(b"1\n2\n3\n").unwrap();
-    assert_eq!(first.end().await.last_lines(9), ["1", "2", "3"]);
+    assert_eq!(first.end().await.lines().last(9), ["1", "2", "3"]);
 
     fs::remove_file(obstacle).unwrap();
     let mut second = child(&store, "m.a", "a-2");

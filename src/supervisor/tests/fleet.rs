@@ -1,6 +1,6 @@
 use crate::model::{ServiceId, WorkerKind};
 use crate::registry::Offer;
-use crate::registry::tests::offer;
+use crate::registry::tests::{offer, ready_first};
 use crate::supervisor::event::{Event, Failure};
 
 use super::sim::{BROKEN, Habits, Sim, WELL, hello};
@@ -9,7 +9,7 @@ const A: ServiceId = ServiceId(0);
 
 fn dependent(name: &str, on: &[&str]) -> Offer {
     let mut offer = offer(name);
-    offer.spec.depends_on = on.iter().map(|name| (*name).to_owned()).collect();
+    offer.spec.depends_on = on.iter().map(|name| ready_first(name)).collect();
     offer
 }
 

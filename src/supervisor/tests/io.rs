@@ -26,7 +26,7 @@ use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::control::InstanceState;
 use crate::protocol::progress::Progress;
 use crate::protocol::signature::Signature;
-use crate::registry::tests::offer;
+use crate::registry::tests::{offer, ready_first};
 use crate::registry::{InstanceEntry, Offer, Registry};
 use crate::supervisor::logs::LogStore;
 use crate::supervisor::{Failure, Hello, Outward, Settings, Supervisor, Wiring};
@@ -123,6 +123,8 @@ fn words(what: &Outward) -> String {
         Outward::Attach { instance, slots, kind, .. } => {
             format!("attach {} {slots} {kind:?}", instance.number)
         }
+        Outward::Serve { instance, upstream, .. } => format!("serve {} {upstream}", instance.number),
+        Outward::Unready { instance } => format!("unready {}", instance.number),
         Outward::Ready { instance } => format!("ready {}", instance.number),
         Outward::Drain { instance, replay_now } => format!("drain {} {replay_now}", instance.number),
         Outward::Finish { instance } => format!("finish {}", instance.number),
@@ -260,7 +262,7 @@ async fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T 
 #[tokio::test]
 async fn services_start_serve_and_stop() {
     let mut dependent = offer("web.a");
-    dependent.spec.depends_on = vec!["b".to_owned()];
+    dependent.spec.depends_on = vec![ready_first("b")];
     let hub = Hub::start(vec![(dependent, WELL), (offer("db.b"), WELL)]);
     hub.ready().await;
     let snapshot = hub.registry.snapshot();

@@ -2,6 +2,7 @@
 
 mod fleet;
 mod io;
+mod programs;
 mod random;
 mod restarts;
 mod sim;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::sim::{BROKEN, Habits, Sim, WELL};
 use crate::model::ServiceId;
-use crate::registry::tests::offer;
+use crate::registry::tests::{offer, ready_first};
 use crate::supervisor::event::{Event, Ticket};
 
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ fn perform(sim: &mut Sim, act: Act, tickets: &mut Vec<Ticket>) {
 
 fn two_services() -> Sim {
     let mut dependent = offer("a.a");
-    dependent.spec.depends_on = vec!["b".to_owned()];
+    dependent.spec.depends_on = vec![ready_first("b")];
     Sim::new(vec![dependent, offer("b.b")])
 }
 

@@ -96,7 +96,7 @@ proptest! {
         let (mut restarts, mut now) = (Restarts::default(), Instant::now());
         for (pause_ms, ready_ms, jitter) in exits {
             now += Duration::from_millis(pause_ms);
-            let delay = restarts.exited(now, ready_ms.map(Duration::from_millis), jitter).delay();
+            let delay = restarts.exited(now, ready_ms.map(Duration::from_millis), jitter).delay().expect("it is started again");
             prop_assert!(delay >= Duration::from_millis(75) && delay <= Duration::from_secs(30));
         }
     }

@@ -48,6 +48,10 @@ pub fn hello(kind: WorkerKind, signature: &str) -> Hello {
     Hello { pid: 0, kind, signature: Arc::new(parsed), python: String::new() }
 }
 
+fn fall(status: &str) -> Fall {
+    Fall { is_success: status == "exit status 0", ..Fall::new(status, vec!["last line".to_owned()]) }
+}
+
 pub struct Sim {
     fleet: Fleet,
     shorts: Vec<String>,
@@ -57,6 +61,7 @@ pub struct Sim {
     agenda: BTreeMap<(Instant, u64), Event>,
     planned: u64,
     pub habits: HashMap<ServiceId, Habits>,
+    usual: Habits,
     /// Processes that were started, with whether the leader still runs; removed once their group is empty.
     processes: BTreeMap<InstanceId, (Habits, bool)>,
     /// Everything the fleet wanted, with the time in milliseconds.
@@ -67,6 +72,11 @@ pub struct Sim {
 
 impl Sim {
     pub fn new(offers: Vec<Offer>) -> Self {
+        Self::of_habits(offers, WELL)
+    }
+
+    /// Processes of every service do this, unless `habits` says otherwise later.
+    pub fn of_habits(offers: Vec<Offer>, usual: Habits) -> Self {
         let snapshot = Registry::new(offers).snapshot();
         let order = order(&snapshot).expect("an order");
         let now = Instant::now();
@@ -78,6 +88,7 @@ impl Sim {
             agenda: BTreeMap::new(),
             planned: 0,
             habits: HashMap::new(),
+            usual,
             processes: BTreeMap::new(),
             log: Vec::new(),
             replies: HashMap::new(),
@@ -165,7 +176,10 @@ impl Sim {
 
     /// The process of this place ends at once, and with it its group.
     pub fn dies(&mut self, instance: InstanceId, status: &str) {
-        let fall = Fall { status: status.to_owned(), log: vec!["last line".to_owned()] };
+        self.falls(instance, fall(status));
+    }
+
+    pub fn falls(&mut self, instance: InstanceId, fall: Fall) {
         self.happen(Event::Exited { instance, fall, jitter: 0.0 });
         self.happen(Event::Emptied { instance });
     }
@@ -213,6 +227,9 @@ impl Sim {
             Effect::Ready { instance } => {
                 assert!(self.is_running(instance), "{instance:?} is ready but not there")
             }
+            Effect::Serve { instance, .. } | Effect::Unready { instance } => {
+                assert!(self.is_running(instance), "{instance:?} is told of but not there")
+            }
             Effect::Gone { .. } | Effect::Down { .. } | Effect::Zero { .. } => {}
             Effect::Reply { ticket, outcome } => {
                 assert!(self.replies.insert(ticket, outcome).is_none(), "{ticket:?} was answered twice");
@@ -228,7 +245,7 @@ impl Sim {
         let runs = |(other, (_, running)): (&InstanceId, &(Habits, bool))| place(other) && *running;
         assert!(!self.processes.iter().any(runs), "{instance:?} was started beside a process in its place");
         assert!(self.ended.is_none(), "{instance:?} was started after the end");
-        let habits = self.habits.get(&instance.service).copied().unwrap_or(WELL);
+        let habits = self.habits.get(&instance.service).copied().unwrap_or(self.usual);
         self.processes.insert(instance, (habits, true));
         self.plan(0, Event::Spawned { instance, pid: 1_000 + instance.generation.0 });
         if let Some(after) = habits.hello {
@@ -240,7 +257,7 @@ impl Sim {
     }
 
     fn plan_end(&mut self, instance: InstanceId, after_ms: u64, status: &str) {
-        let fall = Fall { status: status.to_owned(), log: vec!["last line".to_owned()] };
+        let fall = fall(status);
         self.plan(after_ms, Event::Exited { instance, fall, jitter: 0.0 });
         self.plan(after_ms, Event::Emptied { instance });
     }
@@ -256,6 +273,8 @@ impl Sim {
         match effect {
             Effect::Spawn { instance, kind: WorkerKind::Def } => format!("spawn {}", label(instance)),
             Effect::Spawn { instance, kind: WorkerKind::Async } => format!("spawn {} async", label(instance)),
+            Effect::Serve { instance, upstream } => format!("serve {} {upstream}", label(instance)),
+            Effect::Unready { instance } => format!("unready {}", label(instance)),
             Effect::Terminate { instance } => format!("terminate {}", label(instance)),
             Effect::Kill { instance } => format!("kill {}", label(instance)),
             Effect::Ready { instance } => format!("ready {}", label(instance)),
@@ -315,6 +334,11 @@ impl Sim {
     }
 
     /// The log so far, as text; cleared by being read.
+    /// What the registry would show.
+    pub fn instances(&self, service: ServiceId) -> Vec<InstanceEntry> {
+        self.fleet.services()[service.0 as usize].instances()
+    }
+
     pub fn take_log(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log).into_iter().map(|(ms, what)| format!("{ms} {what}")).collect()
     }
