@@ -62,6 +62,7 @@ impl World {
             cpu: 0.8,
             machine: 0.9,
             down_after: Duration::from_secs_f64(DOWN_AFTER_S),
+            idle_to_zero: None,
         };
         let mut world = Self {
             bottleneck,

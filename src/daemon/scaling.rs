@@ -175,6 +175,7 @@ fn observe(
         queued: report.queued as u64,
         batch_size: report.batch_size,
         running: report.busy as u32,
+        suspended: report.suspended as u32,
         cores_used_by_ready: settled
             .filter_map(|i| sample.instances.get(&i.pid?)?.cores)
             .reduce(|sum, cores| sum + cores),

@@ -197,6 +197,7 @@ impl Registry {
 
 fn entry(id: ServiceId, offer: Offer, names: &Names) -> ServiceEntry {
     let range = offer.spec.instances;
+    let mode = if offer.spec.is_fixed() { Mode::Fixed } else { Mode::Auto };
     ServiceEntry {
         id,
         alias: names.alias(&offer.spec.name).map(Arc::from),
@@ -205,7 +206,7 @@ fn entry(id: ServiceId, offer: Offer, names: &Names) -> ServiceEntry {
         signature: offer.signature,
         address: offer.address,
         desired: range.min,
-        mode: if range.min == range.max { Mode::Fixed } else { Mode::Auto },
+        mode,
         instances: Vec::new(),
     }
 }

@@ -39,6 +39,9 @@ pub struct Service {
     name: ServiceName,
     short: String,
     range: InstanceRange,
+    /// The fewest that the autoscaler may ask for.
+    fewest: u32,
+    is_fixed: bool,
     grace: Duration,
     /// What the next process is announced as.
     kind: WorkerKind,
@@ -62,6 +65,8 @@ impl Service {
             name: entry.spec.name.clone(),
             short: entry.short().to_owned(),
             range: entry.spec.instances,
+            fewest: entry.spec.fewest(),
+            is_fixed: entry.spec.is_fixed(),
             grace: entry.spec.stop.grace,
             kind: entry.kind,
             desired: entry.desired,
@@ -88,13 +93,13 @@ impl Service {
     pub fn scale(&mut self, target: Option<u32>) {
         (self.desired, self.mode) = match target {
             Some(target) => (target, Mode::Pinned),
-            None if self.range.min == self.range.max => (self.range.min, Mode::Fixed),
+            None if self.is_fixed => (self.range.min, Mode::Fixed),
             None => (self.desired.clamp(self.range.min, self.range.max), Mode::Auto),
         };
     }
 
     pub fn steer(&mut self, instances: u32) {
-        let wish = instances.clamp(self.range.min, self.range.max);
+        let wish = instances.clamp(self.fewest, self.range.max);
         // More of what falls at once does not serve the queue.
         let is_hopeless = self.is_down && wish > self.desired;
         if self.mode == Mode::Auto && !is_hopeless {
