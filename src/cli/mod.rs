@@ -9,6 +9,7 @@ mod cancel;
 mod config;
 mod detach;
 mod down;
+mod events;
 mod logs;
 mod logview;
 mod progress;
@@ -94,6 +95,7 @@ enum Verb {
     Cancel(cancel::Cancel),
     Scale(scale::Scale),
     Logs(logs::Logs),
+    Events(events::Events),
     Restart(restart::Restart),
     Config(config::Config),
     Version(version::Version),
@@ -114,6 +116,7 @@ impl Verb {
             Self::Cancel(verb) => verb.run(),
             Self::Scale(verb) => verb.run(terminal),
             Self::Logs(verb) => verb.run(terminal),
+            Self::Events(verb) => verb.run(terminal),
             Self::Restart(verb) => verb.run(terminal),
             Self::Config(verb) => verb.run(),
             Self::Version(verb) => verb.run(),

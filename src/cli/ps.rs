@@ -1,6 +1,7 @@
 //! `msx ps`
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::table::{Align, Cell, Table};
 use super::terminal::{Style, Terminal, print_json, print_line};
@@ -156,19 +157,30 @@ fn state(state: InstanceState) -> (&'static str, Style) {
     }
 }
 
+/// Steps that are shown; `msx events` has more.
+const STEPS_MAX: usize = 3;
+
 fn add_reasons(table: &mut Table, service: &ServiceStatus) {
-    let range = format!("{} to {}", service.min, service.max);
-    let mode = match service.mode.as_str() {
-        "auto" => format!("scales itself, {range} instances"),
-        "pinned" => format!(
-            "held at {} by `msx scale`; `msx scale {}=auto` lets it go",
-            service.desired,
-            display_name(service)
-        ),
+    table.line(Cell::styled(Style::Faint, format!("    {}", mode(service))));
+    let now = Timestamp::now();
+    for step in service.why.iter().take(STEPS_MAX) {
+        let age = step.at.parse::<Timestamp>().map(|at| units::age((now - at).get_seconds() as f64));
+        let age = age.unwrap_or_default();
+        table.line(Cell::styled(Style::Faint, format!("    {age:>6} ago  {}", step.text)));
+    }
+}
+
+/// Who decides, and what they make of it now.
+fn mode(service: &ServiceStatus) -> String {
+    match service.mode.as_str() {
+        "auto" => {
+            let decision = service.decision.as_ref().map(|text| format!("; now {text}"));
+            format!("scales itself, {} to {}{}", service.min, service.max, decision.unwrap_or_default())
+        }
+        "pinned" => {
+            let (n, name) = (service.desired, display_name(service));
+            format!("held at {n} by `msx scale`; `msx scale {name}=auto` lets it go")
+        }
         mode => format!("{mode} at {}", service.desired),
-    };
-    table.line(Cell::styled(Style::Faint, format!("    {mode}")));
-    for reason in &service.why {
-        table.line(Cell::styled(Style::Faint, format!("    {}  {}", reason.at, reason.text)));
     }
 }

@@ -4,12 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::autoscaler::history::History;
-use crate::autoscaler::plan::{Observed, Policy, plan};
+use crate::autoscaler::plan::{Decision, Observed, Policy, plan};
 use crate::autoscaler::sample::{Sample, Sampler};
 use crate::control::status::{Measured, Measurements, Reporter};
 use crate::core::ServiceReport;
+use crate::events::Subject;
 use crate::model::{InstanceId, ServiceId};
 use crate::protocol::control::InstanceState;
+use crate::protocol::events::EventKind;
 use crate::registry::{InstanceEntry, Mode, ServiceEntry};
 use crate::supervisor::Supervisor;
 
@@ -51,6 +53,8 @@ struct Scaling {
 struct Seen {
     history: History,
     last: Option<ServiceReport>,
+    /// Instances before and after the last decision.
+    step: Option<(u32, u32)>,
     finished: VecDeque<(Instant, u64)>,
     /// How long starts take, by the last one seen.
     start_time: Option<Duration>,
@@ -62,16 +66,15 @@ impl Scaling {
         let instances = snapshot.services.iter().flat_map(|service| &service.instances);
         let pids: Vec<u32> = instances.filter_map(|instance| instance.pid).collect();
         let sample = self.sampler.sample(now, &pids);
-        let measurements = self.reporter.measurements.clone();
-        let mut measured = measurements.lock();
-        measured.instances = self.measure(now, &snapshot.services, reports, &sample);
+        let instances = self.measure(now, &snapshot.services, reports, &sample);
+        let (mut rates, mut decisions) = (HashMap::new(), HashMap::new());
         for service in &snapshot.services {
             let Some(report) = reports.iter().find(|report| report.service == service.id) else { continue };
             let seen = self.services.entry(service.id).or_default();
-            measured.rates.insert(service.id, seen.rate(now, report.meter.completed));
-            decide(now, service, report, seen, &sample, &self.supervisor, &mut measured);
-            seen.last = Some(report.clone());
+            rates.insert(service.id, seen.rate(now, report.meter.completed));
+            decisions.insert(service.id, self.decide(now, service, report, &sample));
         }
+        *self.reporter.measurements.lock() = Measurements { instances, rates, decisions };
     }
 
     fn measure(
@@ -116,29 +119,42 @@ fn per_second(before: (Instant, u64), after: (Instant, u64)) -> f64 {
     if seconds > 0.0 { after.1.saturating_sub(before.1) as f64 / seconds } else { 0.0 }
 }
 
-fn decide(
-    now: Instant,
-    service: &ServiceEntry,
-    report: &ServiceReport,
-    seen: &mut Seen,
-    sample: &Sample,
-    supervisor: &Supervisor,
-    measured: &mut Measurements,
-) {
-    let observed = observe(now, service, report, seen, sample);
-    let policy = Policy { instances: service.spec.instances, scale: service.spec.scale };
-    let decision = plan(now, &policy, &mut seen.history, &observed);
-    match service.mode {
-        Mode::Fixed => measured.decided(service.id, &format!("fixed at {} in the manifest", service.desired)),
-        Mode::Pinned => {
-            let (name, desired) = (service.short(), service.desired);
-            let text = format!("pinned at {desired} by `msx scale`; `msx scale {name}=auto` releases it");
-            measured.decided(service.id, &text);
+impl Scaling {
+    fn decide(
+        &mut self,
+        now: Instant,
+        service: &ServiceEntry,
+        report: &ServiceReport,
+        sample: &Sample,
+    ) -> String {
+        let seen = self.services.entry(service.id).or_default();
+        let observed = observe(now, service, report, seen, sample);
+        seen.last = Some(report.clone());
+        let policy = Policy { instances: service.spec.instances, scale: service.spec.scale };
+        let decision = plan(now, &policy, &mut seen.history, &observed);
+        match service.mode {
+            Mode::Fixed => format!("fixed at {} in the manifest", service.desired),
+            Mode::Pinned => {
+                let (name, desired) = (service.short(), service.desired);
+                format!("pinned at {desired} by `msx scale`; `msx scale {name}=auto` releases it")
+            }
+            Mode::Auto => {
+                self.steer(service, &decision);
+                decision.reason
+            }
         }
-        Mode::Auto => {
-            measured.decided(service.id, &decision.reason);
-            supervisor.steer(service.id, decision.desired);
+    }
+
+    fn steer(&mut self, service: &ServiceEntry, decision: &Decision) {
+        let step = (service.desired, decision.desired);
+        let seen = self.services.entry(service.id).or_default();
+        // What the supervisor does not do, because the instances keep failing, is asked for every second.
+        let is_new = seen.step.replace(step) != Some(step);
+        if step.0 != step.1 && is_new {
+            let subject = Subject { service: Some(service.spec.name.as_str()), shown: service.short() };
+            self.reporter.events.tell_step(EventKind::Scaled, subject, Some(step), &decision.reason);
         }
+        self.supervisor.steer(service.id, decision.desired);
     }
 }
 

@@ -81,7 +81,9 @@ pub struct ServiceStatus {
     /// Time from accepted to answered of calls that ended in the last 60 s, in milliseconds.
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
-    /// Last decisions of the autoscaler, newest first.
+    /// What the autoscaler makes of the last second.
+    pub decision: Option<String>,
+    /// The last changes of the number of instances, newest first.
     pub why: Vec<Reason>,
     pub instances: Vec<InstanceStatus>,
 }

@@ -11,13 +11,14 @@ use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
-use super::event::{Effect, Event, Failure, Ticket};
+use super::event::{Effect, Event, Failure, Happening, Ticket};
 use super::fleet::Fleet;
 use super::inbox::{Inbox, Notice};
 use super::keeper::Keeper;
 use super::launch::{Launch, prepare};
 use super::publish::Publisher;
 use super::{Outward, Wiring};
+use crate::events::Subject;
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::worker::Channels;
 use crate::registry::ServiceEntry;
@@ -175,6 +176,7 @@ impl Actor {
             Effect::Gone { instance, reason } => self.tell(Outward::Gone { instance, reason }),
             Effect::Down { service, reason } => self.tell(Outward::Down { service, reason }),
             Effect::Zero { service, is_zero } => self.tell(Outward::Zero { service, is_zero }),
+            Effect::Tell { service, instance, what } => self.remember(service, instance, &what),
             Effect::Reply { ticket, outcome } => {
                 // Who asked may have stopped waiting.
                 let _ = self.replies.remove(&ticket).map(|reply| reply.send(outcome));
@@ -189,6 +191,14 @@ impl Actor {
 
     fn tell(&self, what: Outward) {
         (self.wiring.outward)(what);
+    }
+
+    fn remember(&self, service: ServiceId, instance: Option<u32>, what: &Happening) {
+        let snapshot = self.wiring.registry.peek();
+        let Some(service) = snapshot.get(service) else { return };
+        let shown = instance.map_or_else(|| service.short().to_owned(), |number| service.label(number));
+        let subject = Subject { service: Some(service.spec.name.as_str()), shown: &shown };
+        self.wiring.events.tell_step(what.kind(), subject, what.step(), &what.text());
     }
 
     fn spawn(&mut self, instance: InstanceId, kind: WorkerKind) {

@@ -170,6 +170,11 @@ impl Place {
         }
     }
 
+    /// How long it waits before it is started again.
+    pub fn pause(&self, now: Instant) -> Duration {
+        self.deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
     /// What the registry publishes.
     pub fn entry(&self, short: &str) -> InstanceEntry {
         let state = if self.has_exited && !self.state.is_active() { State::Stopped } else { self.state };

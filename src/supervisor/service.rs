@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::Hello;
-use super::event::{Effect, Failure, Fall, Ticket};
+use super::event::{Effect, Failure, Fall, Happening, Ticket};
 use super::place::{Place, Terms};
 use super::reconcile::{Seen, free_numbers, reconcile};
 use super::remnant::Remnants;
@@ -90,7 +90,8 @@ impl Service {
         }
     }
 
-    pub fn scale(&mut self, target: Option<u32>) {
+    pub fn scale(&mut self, target: Option<u32>, out: &mut Vec<Effect>) {
+        self.tell(None, Happening::Pinned { from: self.desired, to: target }, out);
         (self.desired, self.mode) = match target {
             Some(target) => (target, Mode::Pinned),
             None if self.is_fixed => (self.range.min, Mode::Fixed),
@@ -162,8 +163,12 @@ impl Service {
         let is_usable = hello.kind == place.kind;
         let (event, why) =
             if is_usable { (Event::Hello, None) } else { (Event::Fail, Some(CHANGED.to_owned())) };
+        let had_fallen = place.fall.is_some();
         if !self.heard_because(now, instance, event, why, out) {
             return;
+        }
+        if is_usable && had_fallen {
+            self.tell(Some(instance.number), Happening::Recovered, out);
         }
         self.kind = hello.kind;
         if let Some(place) = self.place(instance) {
@@ -185,7 +190,9 @@ impl Service {
 
     /// One of its calls ignored its run_timeout.
     pub fn condemned(&mut self, now: Instant, instance: InstanceId, why: String, out: &mut Vec<Effect>) {
-        self.heard_because(now, instance, Event::Condemn, Some(why), out);
+        if self.heard_because(now, instance, Event::Condemn, Some(why.clone()), out) {
+            self.tell(Some(instance.number), Happening::Replaced { why }, out);
+        }
     }
 
     /// The process ended. Returns the failure if it never got ready and nobody had asked it to end.
@@ -201,7 +208,18 @@ impl Service {
         let place = self.place(instance)?;
         let fall = place.exited(now, fall, jitter, terms, out);
         let (pid, failed_start, is_excused) = (place.pid, place.failed_start, place.is_excused);
+        let (again, is_loop) = (place.pause(now), place.past.is_looping());
         let failure = Failure::Fell { instance: self.label(instance.number), fall: fall? };
+        // What becomes of a rolling restart says it all.
+        let is_surplus = self
+            .rolls
+            .current
+            .as_ref()
+            .is_some_and(|roll| roll.extra() > 0 && roll.is_proving(instance.number));
+        if let (Failure::Fell { fall, .. }, false) = (&failure, is_excused || is_surplus) {
+            let what = Happening::Exited { status: fall.status.clone(), again, is_loop };
+            self.tell(Some(instance.number), what, out);
+        }
         out.push(Effect::Kill { instance });
         self.remnants.add(now, instance, pid);
         if is_excused {
@@ -473,9 +491,18 @@ impl Service {
     }
 
     fn end_roll(&mut self, now: Instant, outcome: Result<(), Failure>, out: &mut Vec<Effect>) {
+        let what = match &outcome {
+            Ok(()) => Happening::Rolled,
+            Err(failure) => Happening::RollFailed { why: failure.to_string() },
+        };
+        self.tell(None, what, out);
         if let Some(next) = self.rolls.end(&outcome, out) {
             self.begin_roll(now, next, out);
         }
+    }
+
+    fn tell(&self, instance: Option<u32>, what: Happening, out: &mut Vec<Effect>) {
+        out.push(Effect::Tell { service: self.id, instance, what });
     }
 
     fn tell_down(&mut self, out: &mut Vec<Effect>) {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the lowest floor to the highest; a room imports from lower floors only.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 22] = [
     ("sys", 0),
     ("model", 0),
     ("failure", 2),
@@ -13,6 +13,7 @@ const FLOORS: [(&str, u8); 21] = [
     ("config", 1),
     ("protocol", 1),
     ("registry", 2),
+    ("events", 2),
     ("guard", 2),
     ("python", 3),
     ("balancer", 3),
