@@ -211,7 +211,9 @@ fn answered(name: &str, timeout: Option<Duration>, answer: Answer) -> Result<Jso
 /// What to do about a call that was not admitted.
 pub(super) fn help_for(name: &str, reason: Reason) -> String {
     match reason {
-        Reason::QueueFull | Reason::QueueTimeout => "`msx ps` shows the queue; try again later".to_owned(),
+        Reason::QueueFull | Reason::QueueTimeout | Reason::Overloaded { .. } => {
+            "`msx ps` shows the queue; try again later".to_owned()
+        }
         Reason::ScaledToZero => {
             format!("`msx scale {name}=1` starts an instance, `{name}=auto` lets it scale itself")
         }

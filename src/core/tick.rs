@@ -19,6 +19,7 @@ const COLD_QUEUE_BOUND: Duration = Duration::from_secs(60);
 impl Core {
     pub(super) fn on_tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.ring_alarms(now);
+        self.end_overdue_holds(now, out);
         for at in 0..self.services.len() {
             let service = ServiceId(at as u32);
             self.refuse_overdue(now, service, out);
@@ -50,6 +51,11 @@ impl Core {
         let warm = service.setup.queue.timeout;
         let is_warm = service.dispatcher.has_ready();
         let bound = if is_warm { warm } else { warm.max(COLD_QUEUE_BOUND) };
+        // Who had to wait for the end of a hold waits as long again.
+        let is_held = service.hold.is_some() || service.unheld.is_some_and(|at| now < at + bound);
+        if is_held {
+            return;
+        }
         while let Some(key) = self.dispatcher(id).pop_overdue_root(now, bound) {
             let (name, seconds) = (&self.service(id).setup.name, bound.as_secs_f64());
             let message = match is_warm {

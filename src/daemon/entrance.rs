@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::core::{Answer, Reason, Refusal};
+use crate::core::{Answer, Refusal};
 use crate::gateway::{self, Edge, Outcome, Target, Terms};
 use crate::model::{self, ServiceId};
 use crate::protocol::error::RemoteError;
@@ -76,14 +76,7 @@ fn outcome(ended: model::Outcome) -> Outcome {
 }
 
 fn refused(Refusal { reason, message, .. }: Refusal) -> Outcome {
-    let (reason, retry_after_s) = match reason {
-        Reason::QueueFull => ("queue_full", 1),
-        Reason::QueueTimeout => ("queue_timeout", 1),
-        Reason::ScaledToZero => ("scaled_to_zero", 30),
-        Reason::CrashLoop => ("crash_loop", 30),
-        Reason::Stopping => ("draining", 5),
-    };
-    Outcome::Refused { reason, message, retry_after_s }
+    Outcome::Refused { reason: reason.word(), message, retry_after_s: reason.retry_after_s() }
 }
 
 fn timed_out(registry: &Registry, service: ServiceId) -> Outcome {

@@ -1,14 +1,18 @@
-//! Once a second: measure, let the autoscaler decide for each service, tell the supervisor.
+//! Once a second: measure, let the autoscaler decide for each service, tell the supervisor. A service without an instance
+//! is looked at as soon as a call waits for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::autoscaler::history::History;
 use crate::autoscaler::plan::{Decision, Observed, Policy, plan};
 use crate::autoscaler::sample::{Sample, Sampler};
 use crate::control::status::{Measured, Measurements, Reporter};
-use crate::core::ServiceReport;
-use crate::events::Subject;
+use crate::core::{Event, Outlook, ServiceReport};
 use crate::model::{InstanceId, ServiceId};
 use crate::protocol::control::InstanceState;
 use crate::protocol::events::EventKind;
@@ -22,20 +26,51 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// Samples that a rate in `msx ps` spans, one per period.
 const RATE_SAMPLES: usize = 10;
 
+/// Services whose calls wait for a first instance.
+#[derive(Default)]
+pub struct Cold {
+    services: Mutex<BTreeSet<ServiceId>>,
+    wake: Notify,
+}
+
+impl Cold {
+    pub fn add(&self, service: ServiceId) {
+        self.services.lock().insert(service);
+        self.wake.notify_one();
+    }
+
+    async fn next(&self) -> BTreeSet<ServiceId> {
+        self.wake.notified().await;
+        std::mem::take(&mut self.services.lock())
+    }
+}
+
 /// Runs until the hub ends.
-pub async fn run(reporter: Reporter, supervisor: Supervisor) {
+pub async fn run(reporter: Reporter, supervisor: Supervisor, cold: Arc<Cold>) {
     let sampler = match Sampler::new() {
         Ok(sampler) => sampler,
         Err(error) => return tracing::error!("no autoscaling: CPU and memory cannot be read: {error}"),
     };
-    let mut scaling =
-        Scaling { reporter, supervisor, sampler, services: HashMap::new(), completed: HashMap::new() };
+    let mut scaling = Scaling {
+        reporter,
+        supervisor,
+        sampler,
+        sample: None,
+        services: HashMap::new(),
+        completed: HashMap::new(),
+    };
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        let waiting = tokio::select! {
+            _ = ticks.tick() => None,
+            waiting = cold.next() => Some(waiting),
+        };
         let reports = scaling.reporter.shard.report().await;
-        scaling.look(Instant::now(), &reports);
+        match waiting {
+            None => scaling.look(Instant::now(), &reports),
+            Some(services) => scaling.look_at(Instant::now(), &services, &reports),
+        }
     }
 }
 
@@ -43,6 +78,8 @@ struct Scaling {
     reporter: Reporter,
     supervisor: Supervisor,
     sampler: Sampler,
+    /// Of the last look at everything.
+    sample: Option<Sample>,
     services: HashMap<ServiceId, Seen>,
     /// By instance: calls finished until the last look, and when that was.
     completed: HashMap<InstanceId, (Instant, u64)>,
@@ -53,6 +90,8 @@ struct Scaling {
 struct Seen {
     history: History,
     last: Option<ServiceReport>,
+    /// What the core was told last.
+    outlook: Option<Outlook>,
     /// Instances before and after the last decision.
     step: Option<(u32, u32)>,
     finished: VecDeque<(Instant, u64)>,
@@ -75,6 +114,19 @@ impl Scaling {
             decisions.insert(service.id, self.decide(now, service, report, &sample));
         }
         *self.reporter.measurements.lock() = Measurements { instances, rates, decisions };
+        self.sample = Some(sample);
+    }
+
+    /// Between two looks, by what the last one saw of the machine.
+    fn look_at(&mut self, now: Instant, services: &BTreeSet<ServiceId>, reports: &[ServiceReport]) {
+        let snapshot = self.reporter.registry.snapshot();
+        let Some(sample) = self.sample.take() else { return };
+        for report in reports.iter().filter(|report| services.contains(&report.service)) {
+            let Some(service) = snapshot.get(report.service) else { continue };
+            let decision = self.decide(now, service, report, &sample);
+            self.reporter.measurements.lock().decisions.insert(service.id, decision);
+        }
+        self.sample = Some(sample);
     }
 
     fn measure(
@@ -130,8 +182,13 @@ impl Scaling {
         let seen = self.services.entry(service.id).or_default();
         let observed = observe(now, service, report, seen, sample);
         seen.last = Some(report.clone());
+        // What waits for the end of a pause says nothing of how many instances are needed.
+        if report.hold.is_some() {
+            return "paused: stays as it is".to_owned();
+        }
         let policy = Policy { instances: service.spec.instances, scale: service.spec.scale };
         let decision = plan(now, &policy, &mut seen.history, &observed);
+        self.look_out(service, &observed, &decision);
         match service.mode {
             Mode::Fixed => format!("fixed at {} in the manifest", service.desired),
             Mode::Pinned => {
@@ -145,14 +202,31 @@ impl Scaling {
         }
     }
 
+    /// Tells the core whether more capacity may come, so that it admits no call that could only time out.
+    fn look_out(&mut self, service: &ServiceEntry, observed: &Observed, decision: &Decision) {
+        let is_full = match service.mode {
+            Mode::Auto => decision.at_ceiling && decision.desired <= service.desired,
+            Mode::Pinned | Mode::Fixed => observed.starting == 0,
+        };
+        let outlook = decision.call_time.filter(|_| is_full).map(|call_time| Outlook { call_time });
+        let seen = self.services.entry(service.id).or_default();
+        if std::mem::replace(&mut seen.outlook, outlook) != outlook {
+            self.reporter.shard.event(Event::Outlook { service: service.id, outlook });
+        }
+    }
+
     fn steer(&mut self, service: &ServiceEntry, decision: &Decision) {
         let step = (service.desired, decision.desired);
         let seen = self.services.entry(service.id).or_default();
         // What the supervisor does not do, because the instances keep failing, is asked for every second.
         let is_new = seen.step.replace(step) != Some(step);
         if step.0 != step.1 && is_new {
-            let subject = Subject { service: Some(service.spec.name.as_str()), shown: service.short() };
-            self.reporter.events.tell_step(EventKind::Scaled, subject, Some(step), &decision.reason);
+            self.reporter.events.tell_step(
+                EventKind::Scaled,
+                service.subject(),
+                Some(step),
+                &decision.reason,
+            );
         }
         self.supervisor.steer(service.id, decision.desired);
     }

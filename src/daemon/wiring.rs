@@ -19,11 +19,11 @@ use crate::control::orchestrator::{self, Orchestrator};
 use crate::control::server::Control;
 use crate::control::status::{Measurements, Reporter};
 use crate::core::{Core, Event, ServiceSetup};
-use crate::events::{Events, Subject};
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::model::ServiceId;
-use crate::protocol::events::EventKind;
+use crate::protocol::events::{EventKind, Subject};
 use crate::protocol::progress::Progress;
 use crate::protocol::signature::Signature;
 use crate::registry::{Offer, Registry};
@@ -63,7 +63,9 @@ impl Hub {
         let registry = registry(&plan.services, &sockets.fronts);
         let scale = asked(options, &registry)?;
         let (late, first_of_hub) = (Late::default(), ServiceId(plan.services.len() as u32));
-        let shard = Shard::start(core(&plan.services), messages::of_shard(late.clone(), first_of_hub))
+        let cold = Arc::new(scaling::Cold::default());
+        let of_shard = messages::of_shard(late.clone(), cold.clone(), first_of_hub);
+        let shard = Shard::start(core(&plan.services), of_shard)
             .map_err(|error| Failure::failed(format!("cannot start the shard: {error}")))?;
         let supervisor = Supervisor::start(Wiring {
             settings: settings(options, &plan)?,
@@ -97,7 +99,7 @@ impl Hub {
             orchestrator: orchestrator.clone(),
             hub_services: hub_services(first_of_hub),
         });
-        tokio::spawn(scaling::run(orchestrator.reporter.clone(), orchestrator.supervisor.clone()));
+        tokio::spawn(scaling::run(orchestrator.reporter.clone(), orchestrator.supervisor.clone(), cold));
         let supervisor = orchestrator.supervisor;
         for (service, instances) in scale {
             let supervisor = supervisor.clone();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::protocol::events::{EventKind, HubEvent};
+use crate::protocol::events::{EventKind, HubEvent, Subject};
 pub use reader::Reader;
 
 /// Events in memory.
@@ -36,19 +36,6 @@ struct Kept {
     latest: VecDeque<HubEvent>,
     /// A disk that is full is told of once.
     failed: bool,
-}
-
-/// What an event is about.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// Canonical name of the service, if it is about one.
-    pub service: Option<&'a str>,
-    /// A service, an instance or `hub`.
-    pub shown: &'a str,
-}
-
-impl Subject<'_> {
-    pub const HUB: Self = Self { service: None, shown: "hub" };
 }
 
 impl Events {

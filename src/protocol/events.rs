@@ -81,6 +81,19 @@ impl EventKind {
     }
 }
 
+/// What an event is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Canonical name of the service, if it is about one.
+    pub service: Option<&'a str>,
+    /// A service, an instance or `hub`.
+    pub shown: &'a str,
+}
+
+impl Subject<'_> {
+    pub const HUB: Self = Self { service: None, shown: "hub" };
+}
+
 impl HubEvent {
     /// Whether `name`, canonical or short, is the service that it is about.
     pub fn is_of(&self, name: &str) -> bool {

@@ -17,6 +17,7 @@ use arc_swap::{ArcSwap, Guard};
 use crate::config::spec::{INSTANCES_MAX, ServiceSpec};
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::control::InstanceState;
+use crate::protocol::events::Subject;
 use crate::protocol::signature::Signature;
 pub use names::{NameError, Names};
 
@@ -71,6 +72,11 @@ impl ServiceEntry {
     /// What a person calls it: the alias while it is unique, else the canonical name.
     pub fn short(&self) -> &str {
         self.alias.as_deref().unwrap_or(self.spec.name.as_str())
+    }
+
+    /// What an event of it is about.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject { service: Some(self.spec.name.as_str()), shown: self.short() }
     }
 
     /// Whether a person or a program may give it so many instances; `force` goes beyond its own `max`.

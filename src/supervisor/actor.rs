@@ -18,8 +18,8 @@ use super::keeper::Keeper;
 use super::launch::{Launch, prepare};
 use super::publish::Publisher;
 use super::{Outward, Wiring};
-use crate::events::Subject;
 use crate::model::{InstanceId, ServiceId, WorkerKind};
+use crate::protocol::events::Subject;
 use crate::protocol::worker::Channels;
 use crate::registry::ServiceEntry;
 
