@@ -90,6 +90,8 @@ pub struct Decision {
     pub at_ceiling: bool,
     /// Slot time of one call, if any has ended lately.
     pub call_time: Option<Duration>,
+    /// Calls per second over the last seconds, sheds included.
+    pub offered_per_s: f64,
 }
 
 /// A number of instances, and what it stands for.
@@ -110,7 +112,7 @@ pub fn plan(now: Instant, policy: &Policy, state: &mut History, observed: &Obser
         false => format!("{n} → {desired}: {why}"),
     };
     let call_time = (load.completed > 0).then(|| Duration::from_secs_f64(load.work_s.min(LONGEST_CALL_S)));
-    Decision { desired, reason, at_ceiling, call_time }
+    Decision { desired, reason, at_ceiling, call_time, offered_per_s: load.offered_fast }
 }
 
 /// The number and why.

@@ -12,9 +12,12 @@ mod down;
 mod events;
 mod logs;
 mod logview;
+mod metrics;
+mod pause;
 mod progress;
 mod ps;
 mod restart;
+mod resume;
 mod retry;
 mod run;
 mod scale;
@@ -97,6 +100,9 @@ enum Verb {
     Logs(logs::Logs),
     Events(events::Events),
     Restart(restart::Restart),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
+    Metrics(metrics::Metrics),
     Config(config::Config),
     Version(version::Version),
 }
@@ -118,6 +124,9 @@ impl Verb {
             Self::Logs(verb) => verb.run(terminal),
             Self::Events(verb) => verb.run(terminal),
             Self::Restart(verb) => verb.run(terminal),
+            Self::Pause(verb) => verb.run(terminal),
+            Self::Resume(verb) => verb.run(),
+            Self::Metrics(verb) => verb.run(),
             Self::Config(verb) => verb.run(),
             Self::Version(verb) => verb.run(),
         }

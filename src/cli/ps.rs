@@ -7,7 +7,7 @@ use super::table::{Align, Cell, Table};
 use super::terminal::{Style, Terminal, print_json, print_line};
 use super::{session, units};
 use crate::failure::Failure;
-use crate::protocol::control::{HubStatus, InstanceState, InstanceStatus, ServiceStatus, Status};
+use crate::protocol::control::{HubStatus, InstanceState, InstanceStatus, Pause, ServiceStatus, Status};
 
 const EXAMPLES: &str = "\
 Columns of a service:
@@ -88,6 +88,9 @@ fn hub_line(project: &str, hub: &HubStatus) -> String {
 
 fn add_service(table: &mut Table, service: &ServiceStatus, why: bool) {
     table.row(service_row(service));
+    if let Some(pause) = &service.paused {
+        table.line(Cell::styled(Style::Warning, format!("    {}", paused(pause))));
+    }
     if why {
         add_reasons(table, service);
     }
@@ -118,6 +121,10 @@ fn service_row(service: &ServiceStatus) -> [Cell; 10] {
         ),
         Cell::plain(service.address.as_str()),
     ]
+}
+
+pub fn paused(pause: &Pause) -> String {
+    format!("paused for {}; it goes on by itself in {}", units::age(pause.for_s), units::age(pause.left_s))
 }
 
 /// What a person types.

@@ -19,7 +19,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::orchestrator::{self, Orchestrator};
-use crate::control::{ask, calls};
+use crate::control::{ask, calls, metrics, pausing};
 use crate::core::{Answer, Reason};
 use crate::model::{Outcome, ServiceId};
 use crate::protocol::control::{
@@ -115,12 +115,19 @@ pub fn router(entry: Arc<Entry>) -> Router {
         .route(route::SCALE, post(scale))
         .route(route::RESTART, post(restart))
         .route(route::DOWN, post(down))
+        .route(route::METRICS, get(metrics))
         .merge(calls::router())
+        .merge(pausing::router())
         .with_state(entry)
 }
 
 async fn status(Shared(control): Shared) -> Response {
     Json(control.orchestrator.reporter.status().await).into_response()
+}
+
+async fn metrics(Shared(control): Shared) -> Response {
+    let text = control.orchestrator.reporter.metrics().await;
+    ([(CONTENT_TYPE, metrics::TEXT)], text).into_response()
 }
 
 async fn down(State(entry): State<Arc<Entry>>) -> StatusCode {

@@ -35,6 +35,15 @@ pub struct Measurements {
     pub rates: HashMap<ServiceId, f64>,
     /// What the autoscaler makes of the last second.
     pub decisions: HashMap<ServiceId, String>,
+    pub loads: HashMap<ServiceId, Load>,
+}
+
+/// What a service has to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Slot time of one call, if any has ended lately.
+    pub call_time: Option<Duration>,
+    pub offered_per_s: f64,
 }
 
 /// See the module.
@@ -100,6 +109,7 @@ fn service_status(
         max: service.spec.instances.max,
         desired: service.desired,
         mode: service.mode.as_str().to_owned(),
+        paused: report.and_then(|report| report.hold).map(|hold| hold.shown(Instant::now())),
         rate: measured.rates.get(&service.id).copied().unwrap_or(0.0),
         p50_ms: report.and_then(|report| report.p50_ms),
         p99_ms: report.and_then(|report| report.p99_ms),
@@ -132,7 +142,7 @@ fn instance_status(
 }
 
 /// Resident memory of the hub; 0 where the kernel does not tell.
-fn own_memory_bytes() -> u64 {
+pub(super) fn own_memory_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
     pages * nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as u64

@@ -6,12 +6,21 @@ use std::time::{Duration, Instant};
 use super::{Core, Effect};
 use crate::calls::{Call, Calls, Place};
 use crate::model::{CallKey, ServiceId};
+use crate::protocol::control::Pause;
 
 /// Since when, and until when at most, a service is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
     pub since: Instant,
     pub until: Instant,
+}
+
+impl Hold {
+    /// As people see it.
+    pub fn shown(&self, now: Instant) -> Pause {
+        let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
+        Pause { for_s: seconds(self.since, now), left_s: seconds(now, self.until) }
+    }
 }
 
 impl Core {

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::autoscaler::history::History;
 use crate::autoscaler::plan::{Decision, Observed, Policy, plan};
 use crate::autoscaler::sample::{Sample, Sampler};
-use crate::control::status::{Measured, Measurements, Reporter};
+use crate::control::status::{Load, Measured, Measurements, Reporter};
 use crate::core::{Event, Outlook, ServiceReport};
 use crate::model::{InstanceId, ServiceId};
 use crate::protocol::control::InstanceState;
@@ -57,6 +57,7 @@ pub async fn run(reporter: Reporter, supervisor: Supervisor, cold: Arc<Cold>) {
         sampler,
         sample: None,
         services: HashMap::new(),
+        loads: HashMap::new(),
         completed: HashMap::new(),
     };
     let mut ticks = tokio::time::interval(PERIOD);
@@ -81,6 +82,7 @@ struct Scaling {
     /// Of the last look at everything.
     sample: Option<Sample>,
     services: HashMap<ServiceId, Seen>,
+    loads: HashMap<ServiceId, Load>,
     /// By instance: calls finished until the last look, and when that was.
     completed: HashMap<InstanceId, (Instant, u64)>,
 }
@@ -113,7 +115,8 @@ impl Scaling {
             rates.insert(service.id, seen.rate(now, report.meter.completed));
             decisions.insert(service.id, self.decide(now, service, report, &sample));
         }
-        *self.reporter.measurements.lock() = Measurements { instances, rates, decisions };
+        *self.reporter.measurements.lock() =
+            Measurements { instances, rates, decisions, loads: self.loads.clone() };
         self.sample = Some(sample);
     }
 
@@ -189,6 +192,8 @@ impl Scaling {
         let policy = Policy { instances: service.spec.instances, scale: service.spec.scale };
         let decision = plan(now, &policy, &mut seen.history, &observed);
         self.look_out(service, &observed, &decision);
+        let Decision { call_time, offered_per_s, .. } = decision;
+        self.loads.insert(service.id, Load { call_time, offered_per_s });
         match service.mode {
             Mode::Fixed => format!("fixed at {} in the manifest", service.desired),
             Mode::Pinned => {
