@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::logview::POLL;
 use super::session;
-use super::terminal::{Paint, Style, Terminal};
+use super::terminal::{Paint, Style, Terminal, say};
 use crate::events::Reader;
 use crate::failure::Failure;
 use crate::project::Project;
@@ -49,6 +49,9 @@ impl Events {
         let format = if self.json { Format::Json } else { Format::text(terminal.stdout) };
         let mut view = View { project, reader, service: self.service, format };
         let history = view.history(self.tail.unwrap_or(usize::MAX))?;
+        if history.is_empty() && !self.follow {
+            say("no events");
+        }
         view.print(history)?;
         if self.follow { session::block_on("", view.follow()) } else { Ok(()) }
     }

@@ -1,6 +1,8 @@
 //! One service: its places, how many are wanted, and its rolling restart. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod rolling;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Hello;
@@ -449,56 +451,6 @@ impl Service {
         let plan = reconcile(target, &self.seen(now));
         plan.start.into_iter().for_each(|number| self.start(now, number, out));
         plan.retire.into_iter().for_each(|number| self.retire(now, number, out));
-    }
-
-    fn begin_roll(&mut self, now: Instant, asked: Next, out: &mut Vec<Effect>) {
-        let with = |wanted: &[State]| {
-            let places = self.places.values().filter(|place| wanted.contains(&place.state));
-            places.map(|place| place.id).collect::<Vec<_>>()
-        };
-        let old = with(&[State::Starting, State::Ready]).into_iter().map(|id| id.generation).collect();
-        let vacant = with(&[State::Backoff, State::Crashloop]);
-        let fresh: BTreeSet<u32> = vacant.into_iter().map(|id| id.number).collect();
-        for number in &fresh {
-            self.start(now, *number, out);
-        }
-        self.rolls.current = Some(Roll::new(asked.askers, asked.replay_now, old, fresh));
-    }
-
-    /// Another restart was asked for: the new instance of this one is out of date. While it is not ready, which it may
-    /// never be, nothing is lost by starting over at once.
-    fn supersede(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let Some(roll) = self.rolls.current.as_ref().filter(|roll| roll.extra() > 0) else { return };
-        let mut unready = self.places.values().filter(|place| place.state != State::Ready);
-        let Some(number) =
-            unready.find(|place| roll.is_proving(place.id.number)).map(|place| place.id.number)
-        else {
-            return;
-        };
-        self.retire(now, number, out);
-        if let Some(next) = self.rolls.take_both() {
-            self.begin_roll(now, next, out);
-        }
-    }
-
-    /// A new instance of the rolling restart fell: the old ones stay.
-    fn fail_roll(&mut self, now: Instant, number: u32, failure: &Failure, out: &mut Vec<Effect>) {
-        let Some(roll) = self.rolls.current.as_ref().filter(|roll| roll.is_proving(number)) else { return };
-        if roll.extra() > 0 {
-            self.retire(now, number, out);
-        }
-        self.end_roll(now, Err(failure.clone()), out);
-    }
-
-    fn end_roll(&mut self, now: Instant, outcome: Result<(), Failure>, out: &mut Vec<Effect>) {
-        let what = match &outcome {
-            Ok(()) => Happening::Rolled,
-            Err(failure) => Happening::RollFailed { why: failure.to_string() },
-        };
-        self.tell(None, what, out);
-        if let Some(next) = self.rolls.end(&outcome, out) {
-            self.begin_roll(now, next, out);
-        }
     }
 
     fn tell(&self, instance: Option<u32>, what: Happening, out: &mut Vec<Effect>) {

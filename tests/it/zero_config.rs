@@ -407,6 +407,7 @@ fn ports_are_kept_and_given_back() {
         {
           "address": "text",
           "alias": "text",
+          "decision": "text",
           "desired": "number",
           "instances": [
             {
@@ -434,12 +435,7 @@ fn ports_are_kept_and_given_back() {
           "rate": "number",
           "slots": "number",
           "suspended": "number",
-          "why": [
-            {
-              "at": "text",
-              "text": "text"
-            }
-          ]
+          "why": []
         }
       ]
     }
