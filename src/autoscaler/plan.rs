@@ -111,7 +111,8 @@ pub fn plan(now: Instant, policy: &Policy, state: &mut History, observed: &Obser
         true => format!("{desired}: {why}"),
         false => format!("{n} → {desired}: {why}"),
     };
-    let call_time = (load.completed > 0).then(|| Duration::from_secs_f64(load.work_s.min(LONGEST_CALL_S)));
+    let call_time =
+        is_known(observed, &load).then(|| Duration::from_secs_f64(load.work_s.min(LONGEST_CALL_S)));
     Decision { desired, reason, at_ceiling, call_time, offered_per_s: load.offered_fast }
 }
 
@@ -180,13 +181,24 @@ fn step_up(
 /// The largest of the signals.
 fn need(policy: &Policy, observed: &Observed, load: &Load) -> Bound {
     let cpu = cpu_need(policy, observed);
-    // With none ended, or fewer than are under way, the window is shorter than the calls: how long they take is not
-    // known, and offered rate times busy time would count the same calls many times over.
-    let work = match load.completed < u64::from(observed.running.max(1)) {
-        true => concurrency_need(policy, observed),
-        false => offered_need(policy, observed, load),
+    let work = match is_known(observed, load) {
+        true => offered_need(policy, observed, load),
+        false => concurrency_need(policy, observed),
     };
-    if cpu.instances > work.instances { cpu } else { work }
+    match observed.suspended {
+        // They are no work; but without an instance they would have to begin again.
+        waiting @ 1.. if work.instances == 0 => {
+            Bound { instances: 1, why: format!("{waiting} suspended needs 1") }
+        }
+        _ if cpu.instances > work.instances => cpu,
+        _ => work,
+    }
+}
+
+/// Whether it is known how long calls take. With none ended, or fewer than are under way, the window is shorter than the
+/// calls, and offered rate times busy time would count the same calls many times over.
+fn is_known(observed: &Observed, load: &Load) -> bool {
+    load.completed >= u64::from(observed.running.max(1))
 }
 
 /// Calls that are here now, all at once.

@@ -58,6 +58,11 @@ impl Hub {
         let sockets = Sockets::bind(options, &plan, report)?;
         let logs = logs(options)?;
         let events = events(options)?;
+        events.tell(
+            EventKind::Up,
+            Subject::HUB,
+            &format!("msx {}, {} services", env!("CARGO_PKG_VERSION"), plan.services.len()),
+        );
         let found = plan.services.iter().map(|s| (s.spec.name.to_string(), s.spec.instances.min));
         report(Progress::Found { services: found.collect() });
         let registry = registry(&plan.services, &sockets.fronts);
@@ -107,11 +112,6 @@ impl Hub {
             tokio::spawn(async move { supervisor.scale(service, Some(instances), false, false).await });
         }
         let watch = watch(options, &plan, &supervisor, report)?;
-        events.tell(
-            EventKind::Up,
-            Subject::HUB,
-            &format!("msx {}, {} services", env!("CARGO_PKG_VERSION"), plan.services.len()),
-        );
         Ok(Self { supervisor, shard, gateway, _watch: watch, events })
     }
 

@@ -177,6 +177,18 @@ fn without_a_call_for_long_enough_none_is_kept() {
 }
 
 #[test]
+fn calls_that_wait_for_others_keep_one_instance() {
+    let mut service = Service::new(0, 10);
+    let suspended = Observed { suspended: 3, ..idle(2) };
+    assert_eq!(
+        service.sees_for(11, &suspended),
+        told(1, "2 → 1: over the last 10 s never more than 1 needed")
+    );
+    assert_eq!(service.sees_for(30, &Observed { ready: 1, ..suspended }), told(1, "1: 3 suspended needs 1"));
+    assert_eq!(service.sees_for(10, &idle(1)).desired, 0);
+}
+
+#[test]
 fn it_tells_when_no_more_can_come() {
     let at_ceiling = |observed: Observed| Service::new(1, 4).sees(observed).at_ceiling;
     assert!(at_ceiling(load(4, 100, 0.1)) && at_ceiling(idle(4)));
