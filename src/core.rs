@@ -460,7 +460,9 @@ impl Core {
         }
         service.budget.count_call();
         call.place = Place::Queued(service.dispatcher.push_new(key, root_age, depth, now));
-        self.let_inner_pass(key);
+        if service.dispatcher.is_held() {
+            self.let_inner_pass(key);
+        }
         self.touch(id);
     }
 

@@ -234,7 +234,11 @@ impl Dispatcher {
             return None;
         }
         let at = self.least_running()?;
-        let call = self.remove(rank)?;
+        let call = match self.held {
+            None => self.queue.pop_first()?.1,
+            Some(_) => self.queue.remove(&rank)?,
+        };
+        self.left(rank);
         let instance = &mut self.instances[at];
         let (lane, opens_lane) = instance.take_lane();
         Some((at, Bound { call, instance: instance.id, lane, work: Work::Run { opens_lane } }))

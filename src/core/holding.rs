@@ -80,7 +80,7 @@ impl Core {
 }
 
 fn has_begun(call: &Call) -> bool {
-    matches!(call.place, Place::Evicted | Place::Unwinding(_))
+    matches!(call.place, Place::Evicted | Place::Backoff(_))
 }
 
 /// Whether another call of the same service waits for this one, through however many others.

@@ -186,3 +186,16 @@ fn the_first_call_of_a_service_without_an_instance_is_told_once() {
     bench.event(Event::Unhold(CALLEE));
     assert_eq!(told(&mut bench), 1);
 }
+
+#[test]
+fn a_call_that_was_evicted_has_begun_and_goes_on() {
+    let mut bench = Bench::new(0);
+    let call = bench.ask();
+    bench.calls(call);
+    let child = bench.started().unwrap();
+    bench.says(CALLER, FromWorker::Evicted { call, attempt: 1 });
+    bench.hold(CALLER);
+    assert_eq!(bench.going(CALLER), Some(1), "it is in no instance, but comes back");
+    bench.ends(CALLEE, child);
+    assert_eq!(bench.started(), Some(call), "it is replayed");
+}
