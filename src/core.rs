@@ -11,8 +11,10 @@ mod binding;
 mod closing;
 mod deadline;
 mod ending;
+mod holding;
 mod idempotency;
 mod instances;
+mod outlook;
 mod paused;
 mod permits;
 mod report;
@@ -49,7 +51,9 @@ use streams::Streams;
 use timers::Timers;
 use turns::Turns;
 
-pub use answer::{Answer, Reason, Refusal};
+pub use answer::{Answer, Reason, Refusal, Refused};
+pub use holding::Hold;
+pub use outlook::Outlook;
 pub use paused::{CannotRetry, Progress};
 pub use permits::{Failure, Requested};
 pub use report::ServiceReport;
@@ -128,6 +132,17 @@ pub enum Event {
     Abandon,
     /// Time passed; due every `TICK`.
     Tick,
+    /// Nothing new of the service runs, for so long at most.
+    Hold {
+        service: ServiceId,
+        bound: Duration,
+    },
+    Unhold(ServiceId),
+    /// What is known of a service that cannot have more instances now; `None`: it can.
+    Outlook {
+        service: ServiceId,
+        outlook: Option<Outlook>,
+    },
     /// What `Core::next_timer` names has come.
     Timer,
     /// Time passed; due every `PATROL` from `Effect::Patrol` on, until `is_on_patrol` ends.
@@ -182,6 +197,10 @@ pub enum Effect {
         lane: u32,
     },
     Drained(InstanceId),
+    /// A call waits, and the service has no instance.
+    Cold(ServiceId),
+    /// A hold has ended because its time is over.
+    Unheld(ServiceId),
     Unresponsive {
         instance: InstanceId,
         why: String,
@@ -242,6 +261,11 @@ struct Service {
     /// Why calls fail at once: it crash-loops and nothing of it is ready.
     down: Option<String>,
     is_zero: bool,
+    hold: Option<Hold>,
+    outlook: Option<Outlook>,
+    /// It was told that it has no instance for what waits.
+    is_cold: bool,
+    refused: Refused,
 }
 
 /// See the module.
@@ -296,6 +320,10 @@ impl Core {
             batch_expected: None,
             down: None,
             is_zero: false,
+            hold: None,
+            outlook: None,
+            is_cold: false,
+            refused: Refused::default(),
         });
         Self {
             services: services.collect(),
@@ -340,7 +368,7 @@ impl Core {
         token: u64,
         out: &mut Vec<Effect>,
     ) -> Result<CallKey, Refusal> {
-        self.admit(service)?;
+        self.admit(service, options.as_ref().and_then(|options| options.timeout))?;
         let call = self.calls.add_root(service, arguments, token, now);
         self.note_queued(call, now);
         self.open_root_stream(call, token, options.as_deref());
@@ -350,25 +378,28 @@ impl Core {
         Ok(call)
     }
 
-    fn admit(&mut self, id: ServiceId) -> Result<(), Refusal> {
-        if self.stage != Stage::Open {
-            let message = "the hub is stopping and takes no new calls".to_owned();
-            return Err(Refusal { reason: Reason::Stopping, message, detail: None });
-        }
-        let queued = self.roots_waiting(id);
-        let Service { setup: ServiceSetup { name, queue, .. }, .. } = self.service(id);
-        let refusal = match self.hopeless(id) {
-            Some(refusal) => refusal,
-            None if queued >= queue.max => {
-                let message = format!("the queue of {name} is full (its max is {})", queue.max);
-                Refusal { reason: Reason::QueueFull, message, detail: None }
-            }
-            None => return Ok(()),
-        };
-        let meter = &mut self.dispatcher(id).meter;
-        meter.offered += 1;
-        meter.refused += 1;
+    fn admit(&mut self, id: ServiceId, timeout: Option<Duration>) -> Result<(), Refusal> {
+        let refusal = self.stopping().or_else(|| self.hopeless(id)).or_else(|| self.queue_full(id));
+        let Some(refusal) = refusal.or_else(|| self.too_late(id, timeout)) else { return Ok(()) };
+        let service = &mut self.services[id.0 as usize];
+        service.dispatcher.meter.offered += 1;
+        service.refused.count(refusal.reason);
         Err(refusal)
+    }
+
+    fn stopping(&self) -> Option<Refusal> {
+        let message = "the hub is stopping and takes no new calls".to_owned();
+        (self.stage != Stage::Open).then_some(Refusal { reason: Reason::Stopping, message, detail: None })
+    }
+
+    fn queue_full(&self, id: ServiceId) -> Option<Refusal> {
+        let Service { setup: ServiceSetup { name, queue, .. }, dispatcher, .. } = self.service(id);
+        if self.roots_waiting(id) < queue.max {
+            return None;
+        }
+        let held = if dispatcher.is_held() { ", and it is paused" } else { "" };
+        let message = format!("the queue of {name} is full (its max is {}){held}", queue.max);
+        Some(Refusal { reason: Reason::QueueFull, message, detail: None })
     }
 
     /// In the queue, and beside it for their turn.
@@ -422,6 +453,9 @@ impl Core {
             Event::Took(call) => self.on_took(now, call, out),
             Event::Close => self.close(now, out),
             Event::Abandon => self.abandon(now, out),
+            Event::Hold { service, bound } => self.hold(now, service, bound),
+            Event::Unhold(service) => self.unhold(now, service),
+            Event::Outlook { service, outlook } => self.services[service.0 as usize].outlook = outlook,
             Event::Tick => self.on_tick(now, out),
             // Whatever comes, `pump` looks for what is due.
             Event::Timer => (),
@@ -464,6 +498,9 @@ impl Core {
         }
         service.budget.count_call();
         call.place = Place::Queued(service.dispatcher.push_new(key, root_age, depth, now));
+        if service.dispatcher.is_held() {
+            self.let_inner_pass(key);
+        }
         self.touch(id);
     }
 

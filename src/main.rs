@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod core;
 mod daemon;
+mod events;
 mod failure;
 mod gateway;
 mod guard;

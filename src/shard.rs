@@ -40,6 +40,10 @@ pub enum Told {
     /// The worker is gone or broke the protocol (`Some`: how).
     Closed(InstanceId, Option<String>),
     Drained(InstanceId),
+    /// A call waits, and the service has no instance.
+    Cold(ServiceId),
+    /// `msx pause` of it has ended by itself.
+    Unheld(ServiceId),
     Unresponsive(InstanceId, String),
     /// A call of one of the hub's own services; answered by `Event::Orchestrated`.
     Orchestrate {

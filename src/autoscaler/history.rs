@@ -31,6 +31,8 @@ const CHANCE_MORE: f64 = 3.0;
 #[derive(Debug, Default)]
 pub struct History {
     samples: VecDeque<Sample>,
+    /// When a call was last seen, or when the watching began.
+    last_used: Option<Instant>,
     last_down: Option<Instant>,
     last_up: Option<Up>,
     /// Ups soon after a down that are not forgotten yet: each doubles the window.
@@ -97,6 +99,9 @@ pub(super) struct Load {
 impl History {
     pub(super) fn record(&mut self, now: Instant, down_after: Duration, observed: &Observed) -> Load {
         self.forget_flap(now);
+        if self.last_used.is_none() || observed.is_in_use() {
+            self.last_used = Some(now);
+        }
         // A little more than the longest window, to see that it is full.
         let keep = self.window(down_after).max(WORK_WINDOW) + Duration::from_secs(5);
         while self.samples.front().is_some_and(|oldest| now - oldest.at > keep) {
@@ -158,6 +163,11 @@ impl History {
         let window = self.window(down_after);
         self.samples.front().filter(|oldest| now - oldest.at >= window)?;
         self.within(now, window).map(|sample| sample.needed).max()
+    }
+
+    /// How long no call has been seen.
+    pub(super) fn idle_for(&self, now: Instant) -> Duration {
+        self.last_used.map_or(Duration::ZERO, |used| now.saturating_duration_since(used))
     }
 
     /// How long the need must have been small before the service goes down.

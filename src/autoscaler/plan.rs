@@ -21,6 +21,9 @@ const TOLERANCE: f64 = 1.1;
 /// How long a start takes while none has been measured.
 const START_TIME: Duration = Duration::from_secs(1);
 
+/// Longer ones, which a defect may measure, are not told apart.
+const LONGEST_CALL_S: f64 = 1e9;
+
 /// Shorter and longer windows than these are not kept: there is one sample per second, and memory has a bound.
 const DOWN_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
@@ -55,6 +58,8 @@ pub struct Observed {
     pub batch_size: u32,
     /// Calls that hold a slot now.
     pub running: u32,
+    /// Calls that have begun, and wait in an instance for other calls.
+    pub suspended: u32,
     /// By the instances that have been ready for 5 s or more: what a start burns says nothing of the load.
     pub cores_used_by_ready: Option<f64>,
     pub machine_cores: u32,
@@ -75,14 +80,24 @@ impl Observed {
     pub(super) fn start_time(&self) -> Duration {
         self.start_time.unwrap_or(START_TIME)
     }
+
+    pub(super) fn is_in_use(&self) -> bool {
+        self.offered > 0 || self.queued > 0 || self.running > 0 || self.suspended > 0
+    }
 }
 
 /// How many instances there should be now. It differs from what there is only when something is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Decision {
     pub desired: u32,
     /// One sentence with the numbers that decided.
     pub reason: String,
+    /// No more instances can come: neither are any on their way nor may any be started.
+    pub at_ceiling: bool,
+    /// Slot time of one call, if any has ended lately.
+    pub call_time: Option<Duration>,
+    /// Calls per second over the last seconds, sheds included.
+    pub offered_per_s: f64,
 }
 
 /// A number of instances, and what it stands for.
@@ -108,25 +123,57 @@ impl Need {
 
 /// Decides for one service. `state` belongs to that service alone.
 pub fn plan(now: Instant, policy: &Policy, state: &mut History, observed: &Observed) -> Decision {
-    let InstanceRange { min, max } = policy.instances;
     let n = observed.ready + observed.starting;
     let load = state.record(now, policy.down_after(), observed);
-    let need = need(policy, observed, &load);
+    let ceiling = ceiling(now, policy, state, observed, &load);
+    let at_ceiling = observed.starting == 0 && ceiling.instances <= n;
+    let (desired, why) = decide(now, policy, state, observed, &load, ceiling);
+    let reason = match n == desired {
+        true => format!("{desired}: {why}"),
+        false => format!("{n} → {desired}: {why}"),
+    };
+    let call_time =
+        is_known(observed, &load).then(|| Duration::from_secs_f64(load.work_s.min(LONGEST_CALL_S)));
+    Decision { desired, reason, at_ceiling, call_time, offered_per_s: load.offered_fast }
+}
+
+/// The number and why.
+fn decide(
+    now: Instant,
+    policy: &Policy,
+    state: &mut History,
+    observed: &Observed,
+    load: &Load,
+    ceiling: Bound,
+) -> (u32, String) {
+    let (n, InstanceRange { min, max }) = (observed.ready + observed.starting, policy.instances);
+    let need = need(policy, observed, load);
     state.needed(need.instances);
+    if let Some(idle) = policy.scale.idle_to_zero.filter(|bound| state.idle_for(now) >= *bound) {
+        if n > 0 {
+            state.stepped_down(now);
+        }
+        return (0, format!("no call for {}", duration(idle.as_secs_f64())));
+    }
     if n < min {
-        return decision(n, min, format!("{min} is the minimum"));
+        return (min, format!("{min} is the minimum"));
     }
     if n > max {
-        return decision(n, max, format!("{max} is the maximum"));
+        return (max, format!("{max} is the maximum"));
     }
     if need.exactly > TOLERANCE * f64::from(n) {
-        return step_up(now, policy, state, observed, &load, &need);
+        return step_up(now, policy, state, observed, load, need, ceiling);
     }
+    // What `idle_to_zero` keeps for a while is one.
+    let fewest = if policy.scale.idle_to_zero.is_some() { min.max(1) } else { min };
     match state.most_needed(now, policy.down_after()) {
-        Some(most) if f64::from(most) < 0.9 * f64::from(n) && n > min => {
-            step_down(now, policy, state, n, most)
+        Some(most) if f64::from(most) < 0.9 * f64::from(n) && n > fewest => {
+            let window_s = state.window(policy.down_after()).as_secs();
+            state.stepped_down(now);
+            let why = format!("over the last {window_s} s never more than {most} needed");
+            (most.max(fewest).max(n / 2), why)
         }
-        _ => decision(n, n, need.why),
+        _ => (n, need.why),
     }
 }
 
@@ -136,47 +183,41 @@ fn step_up(
     state: &mut History,
     observed: &Observed,
     load: &Load,
-    need: &Need,
-) -> Decision {
+    need: Need,
+    ceiling: Bound,
+) -> (u32, String) {
     let n = observed.ready + observed.starting;
-    let limit = limit(now, policy, state, observed, load);
+    let step = Bound { instances: (n + 4).max(n.saturating_mul(2)), why: "one step at a time".to_owned() };
+    let limit = if step.instances < ceiling.instances { step } else { ceiling };
     if limit.instances <= n {
-        return decision(n, n, format!("{}; held: {}", need.why, limit.why));
+        return (n, format!("{}; held: {}", need.why, limit.why));
     }
     state.stepped_up(now, policy.down_after(), observed, load);
     match need.instances <= limit.instances {
-        true => decision(n, need.instances, need.why.clone()),
-        false => {
-            decision(n, limit.instances, format!("{}; only to {}: {}", need.why, limit.instances, limit.why))
-        }
+        true => (need.instances, need.why),
+        false => (limit.instances, format!("{}; only to {}: {}", need.why, limit.instances, limit.why)),
     }
-}
-
-fn step_down(now: Instant, policy: &Policy, state: &mut History, n: u32, most: u32) -> Decision {
-    let window_s = state.window(policy.down_after()).as_secs();
-    let desired = most.max(policy.instances.min).max(n / 2);
-    state.stepped_down(now);
-    decision(n, desired, format!("over the last {window_s} s never more than {most} needed"))
-}
-
-fn decision(from: u32, desired: u32, why: String) -> Decision {
-    let reason = match from == desired {
-        true => format!("{desired}: {why}"),
-        false => format!("{from} → {desired}: {why}"),
-    };
-    Decision { desired, reason }
 }
 
 /// The largest of the signals.
 fn need(policy: &Policy, observed: &Observed, load: &Load) -> Need {
     let cpu = cpu_need(policy, observed);
-    // With none ended, or fewer than are under way, the window is shorter than the calls: how long they take is not
-    // known, and offered rate times busy time would count the same calls many times over.
-    let work = match load.completed < u64::from(observed.running.max(1)) {
-        true => concurrency_need(policy, observed),
-        false => offered_need(policy, observed, load),
+    let work = match is_known(observed, load) {
+        true => offered_need(policy, observed, load),
+        false => concurrency_need(policy, observed),
     };
-    if cpu.exactly > work.exactly { cpu } else { work }
+    match observed.suspended {
+        // They are no work; but without an instance they would have to begin again.
+        waiting @ 1.. if work.instances == 0 => Need::new(1.0, &format!("{waiting} suspended")),
+        _ if cpu.exactly > work.exactly => cpu,
+        _ => work,
+    }
+}
+
+/// Whether it is known how long calls take. With none ended, or fewer than are under way, the window is shorter than the
+/// calls, and offered rate times busy time would count the same calls many times over.
+fn is_known(observed: &Observed, load: &Load) -> bool {
+    load.completed >= u64::from(observed.running.max(1))
 }
 
 /// Calls that are here now, all at once.
@@ -216,17 +257,15 @@ fn cpu_need(policy: &Policy, observed: &Observed) -> Need {
     Need::new(used / (policy.scale.cpu * CORES_PER_INSTANCE), &what)
 }
 
-/// The nearest of the limits upwards.
-fn limit(now: Instant, policy: &Policy, state: &History, observed: &Observed, load: &Load) -> Bound {
+/// The nearest of the limits upwards, but for the size of one step.
+fn ceiling(now: Instant, policy: &Policy, state: &History, observed: &Observed, load: &Load) -> Bound {
     let n = observed.ready + observed.starting;
     let max = policy.instances.max;
     let mut nearest = Bound { instances: max, why: format!("{max} is the maximum") };
-    let step = Bound { instances: (n + 4).max(n.saturating_mul(2)), why: "one step at a time".to_owned() };
     let fruitless = fruitless_limit(now, state, observed, load);
     // The first instance makes the machine no busier than it must be: without one no call runs at all.
     let busy = [machine_limit(policy, observed), fruitless].into_iter().flatten().filter(|_| n > 0);
-    let others = [memory_limit(observed), Some(step)].into_iter().chain(busy.map(Some));
-    for other in others.into_iter().flatten() {
+    for other in memory_limit(observed).into_iter().chain(busy) {
         if other.instances < nearest.instances {
             nearest = other;
         }

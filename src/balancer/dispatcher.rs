@@ -2,10 +2,11 @@
 
 #[cfg(test)]
 mod audit;
+mod hold;
 mod http;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::gather::Gather;
@@ -78,6 +79,8 @@ pub struct Dispatcher {
     dispatches: u64,
     /// Its calls are run in batches.
     gather: Option<Gather>,
+    /// It is held: what of the queue goes on all the same.
+    held: Option<BTreeSet<Rank>>,
     pub meter: Meter,
     pub latency: Latency,
     pub pace: Pace,
@@ -119,6 +122,9 @@ impl Dispatcher {
         self.arrivals += 1;
         let rank = Rank { class, root_age, depth: Reverse(depth), order: self.arrivals };
         self.queue.insert(rank, call);
+        if class == Class::Replay {
+            self.let_pass(rank);
+        }
         rank
     }
 
@@ -147,6 +153,7 @@ impl Dispatcher {
             self.roots_waiting -= 1;
         }
         self.gather.iter_mut().for_each(|gather| gather.leave(rank.order));
+        self.held.iter_mut().for_each(|passing| _ = passing.remove(&rank));
         // The front is trimmed as it leaves, so that `roots` stays about as long as the queue.
         while self.roots.front().is_some_and(|(front, _)| !self.queue.contains_key(front)) {
             self.roots.pop_front();
@@ -193,6 +200,7 @@ impl Dispatcher {
         self.roots.clear();
         self.roots_waiting = 0;
         self.gather.iter_mut().for_each(Gather::clear);
+        self.held.iter_mut().for_each(BTreeSet::clear);
         std::mem::take(&mut self.queue).into_values().collect()
     }
 
@@ -246,14 +254,15 @@ impl Dispatcher {
     }
 
     fn next_run(&mut self) -> Option<(usize, Bound)> {
-        if self.queue.is_empty() {
-            return None;
-        }
-        if self.gather.is_some() && self.queue.first_key_value()?.0.class != Class::Replay {
+        let rank = self.first()?;
+        if self.gather.is_some() && rank.class != Class::Replay {
             return None;
         }
         let at = self.least_running()?;
-        let (rank, call) = self.queue.pop_first()?;
+        let call = match self.held {
+            None => self.queue.pop_first()?.1,
+            Some(_) => self.queue.remove(&rank)?,
+        };
         self.left(rank);
         let instance = &mut self.instances[at];
         let (lane, opens_lane) = instance.take_lane();
@@ -262,7 +271,7 @@ impl Dispatcher {
 
     /// No slot is free, but calls are short: the next one goes to the lane that has the fewest behind its call.
     fn next_ahead(&mut self) -> Option<(usize, Bound)> {
-        if self.queue.is_empty() || self.gather.is_some() || !self.pace.allows() {
+        if self.queue.is_empty() || self.gather.is_some() || self.is_held() || !self.pace.allows() {
             return None;
         }
         let (at, position) = self.shortest_lane()?;
@@ -275,7 +284,8 @@ impl Dispatcher {
 
     /// When what waits is to be made a batch, if a slot is free for it.
     pub fn batch_due(&self) -> Option<Instant> {
-        self.gather.as_ref()?.due().filter(|_| self.least_running().is_some())
+        let gather = self.gather.as_ref().filter(|_| !self.is_held())?;
+        gather.due().filter(|_| self.least_running().is_some())
     }
 
     /// The most calls of one batch; 1 where there are none.

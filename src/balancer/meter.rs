@@ -10,7 +10,6 @@ pub struct Meter {
     /// Calls that asked for a slot, refused ones included.
     pub offered: u64,
     pub completed: u64,
-    pub refused: u64,
     /// Slot time of runs that have ended.
     pub busy: Duration,
 }

@@ -2,17 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use clap::Args;
 use jiff::Timestamp;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use super::logview::{LogFormat, POLL};
 use super::session;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, output_closed};
 use super::values::Since;
 use crate::failure::Failure;
 use crate::supervisor::logs::{Entry, Position, Reader, Selection, Unknown, select};
@@ -179,12 +177,4 @@ impl View<'_> {
     fn next(&mut self) -> Result<Option<Entry>, Failure> {
         self.reader.next().map_err(|e| unreadable(self.root, &e))
     }
-}
-
-/// A reader that went away is noticed although there is nothing to write: `msx logs -f | head` ends.
-fn output_closed() -> bool {
-    let stdout = io::stdout();
-    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
-    let ready = poll(&mut fds, PollTimeout::ZERO);
-    ready.is_ok_and(|n| n > 0) && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
 }

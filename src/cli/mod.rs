@@ -9,11 +9,15 @@ mod cancel;
 mod config;
 mod detach;
 mod down;
+mod events;
 mod logs;
 mod logview;
+mod metrics;
+mod pause;
 mod progress;
 mod ps;
 mod restart;
+mod resume;
 mod retry;
 mod run;
 mod scale;
@@ -94,7 +98,11 @@ enum Verb {
     Cancel(cancel::Cancel),
     Scale(scale::Scale),
     Logs(logs::Logs),
+    Events(events::Events),
     Restart(restart::Restart),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
+    Metrics(metrics::Metrics),
     Config(config::Config),
     Version(version::Version),
 }
@@ -114,7 +122,11 @@ impl Verb {
             Self::Cancel(verb) => verb.run(),
             Self::Scale(verb) => verb.run(terminal),
             Self::Logs(verb) => verb.run(terminal),
+            Self::Events(verb) => verb.run(terminal),
             Self::Restart(verb) => verb.run(terminal),
+            Self::Pause(verb) => verb.run(terminal),
+            Self::Resume(verb) => verb.run(),
+            Self::Metrics(verb) => verb.run(),
             Self::Config(verb) => verb.run(),
             Self::Version(verb) => verb.run(),
         }

@@ -1,12 +1,13 @@
 //! `msx ps`
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::table::{Align, Cell, Table};
 use super::terminal::{Style, Terminal, print_json, print_line};
 use super::{session, units};
 use crate::failure::Failure;
-use crate::protocol::control::{HubStatus, InstanceState, InstanceStatus, ServiceStatus, Status};
+use crate::protocol::control::{HubStatus, InstanceState, InstanceStatus, Pause, ServiceStatus, Status};
 
 const EXAMPLES: &str = "\
 Columns of a service:
@@ -87,6 +88,9 @@ fn hub_line(project: &str, hub: &HubStatus) -> String {
 
 fn add_service(table: &mut Table, service: &ServiceStatus, why: bool) {
     table.row(service_row(service));
+    if let Some(pause) = &service.paused {
+        table.line(Cell::styled(Style::Warning, format!("    {}", paused(pause))));
+    }
     if why {
         add_reasons(table, service);
     }
@@ -118,6 +122,10 @@ fn service_row(service: &ServiceStatus) -> [Cell; 10] {
         ),
         Cell::plain(service.address.as_str()),
     ]
+}
+
+pub fn paused(pause: &Pause) -> String {
+    format!("paused for {}; it goes on by itself in {}", units::age(pause.for_s), units::age(pause.left_s))
 }
 
 /// What a person types.
@@ -173,19 +181,30 @@ fn state(state: InstanceState) -> (&'static str, Style) {
     }
 }
 
+/// Steps that are shown; `msx events` has more.
+const STEPS_MAX: usize = 3;
+
 fn add_reasons(table: &mut Table, service: &ServiceStatus) {
-    let range = format!("{} to {}", service.min, service.max);
-    let mode = match service.mode.as_str() {
-        "auto" => format!("scales itself, {range} instances"),
-        "pinned" => format!(
-            "held at {} by `msx scale`; `msx scale {}=auto` lets it go",
-            service.desired,
-            display_name(service)
-        ),
+    table.line(Cell::styled(Style::Faint, format!("    {}", mode(service))));
+    let now = Timestamp::now();
+    for step in service.why.iter().take(STEPS_MAX) {
+        let age = step.at.parse::<Timestamp>().map(|at| units::age((now - at).get_seconds() as f64));
+        let age = age.unwrap_or_default();
+        table.line(Cell::styled(Style::Faint, format!("    {age:>6} ago  {}", step.text)));
+    }
+}
+
+/// Who decides, and what they make of it now.
+fn mode(service: &ServiceStatus) -> String {
+    match service.mode.as_str() {
+        "auto" => {
+            let decision = service.decision.as_ref().map(|text| format!("; now {text}"));
+            format!("scales itself, {} to {}{}", service.min, service.max, decision.unwrap_or_default())
+        }
+        "pinned" => {
+            let (n, name) = (service.desired, display_name(service));
+            format!("held at {n} by `msx scale`; `msx scale {name}=auto` lets it go")
+        }
         mode => format!("{mode} at {}", service.desired),
-    };
-    table.line(Cell::styled(Style::Faint, format!("    {mode}")));
-    for reason in &service.why {
-        table.line(Cell::styled(Style::Faint, format!("    {}  {}", reason.at, reason.text)));
     }
 }

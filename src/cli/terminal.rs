@@ -1,8 +1,10 @@
 //! What stdout and stderr are: terminals or not, coloured or not, how wide.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use clap::ValueEnum;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -114,4 +116,12 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 pub fn print_line(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::stdout)
+}
+
+/// A reader that went away is noticed although there is nothing to write: `msx logs -f | head` ends.
+pub fn output_closed() -> bool {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    let ready = poll(&mut fds, PollTimeout::ZERO);
+    ready.is_ok_and(|n| n > 0) && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
 }

@@ -101,14 +101,16 @@ fn queue_lines(status: CallStatus, queue: &QueueInfo) -> Vec<String> {
         let what = holder.id.as_deref().unwrap_or("a call that was answered, but whose code goes on");
         format!("    {what} holds one in {} for {}", holder.instance, units::age(holder.for_s))
     });
+    let paused = queue.paused.iter().map(|pause| format!("  {}", super::ps::paused(pause)));
     let decision = queue.decision.iter().map(|text| format!("  autoscaler: {text}"));
-    [place, slots].into_iter().chain(holders).chain(decision).collect()
+    [place, slots].into_iter().chain(paused).chain(holders).chain(decision).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::calls::{CallInfo, Holder};
+    use crate::protocol::control::Pause;
 
     fn call(id: &str, status: CallStatus, instance: Option<&str>) -> CallInfo {
         CallInfo {
@@ -142,6 +144,7 @@ mod tests {
             ready: 1,
             holders: vec![holder],
             decision: Some("1: the load is 0.9 slots".into()),
+            paused: Some(Pause { for_s: 12.0, left_s: 48.0 }),
         };
         let root =
             CallInfo { summary: Some("order 17".into()), ..call("ab", CallStatus::Parked, Some("b-1")) };
@@ -160,6 +163,7 @@ ab  shop.order (order 17): parked in b-1 for 10s
 ab.0  shop.order: queued for 10s
   number 2 of 9 in the queue
   1 of 1 slots are busy, in one instance
+  paused for 12s; it goes on by itself in 48s
     a call that was answered, but whose code goes on holds one in a-1 for 1m10s
   autoscaler: 1: the load is 0.9 slots";
         assert_eq!(text(&Answer { chain }, Paint::Off), expected);

@@ -167,6 +167,9 @@ settings! {
         /// How long fewer instances must have been enough before one is stopped.
         down_after: Duration = Duration::from_secs(60), "scale.down_after" in Anywhere,
             |field| field.duration(SECOND..=DURATION_MAX);
+        /// Without a call for so long no instance is kept; `None`: `instances.min` are.
+        idle_to_zero: Option<Duration> = None, "scale.idle_to_zero" in Anywhere,
+            |field| field.duration(SECOND..=DURATION_MAX).map(Some);
         /// Suspended calls that may stay in one instance beyond its slots.
         max_parked: u32 = 256, "max_parked" in Function(NO_CALLS),
             |field| field.count(0..=PARKED_MAX);
@@ -259,7 +262,6 @@ settings! {
         "workers": "use `instances`: the number of processes";
         "worker_class": ONLY_FUNCTIONS;
         "extra": ONLY_FUNCTIONS;
-        "scale.idle_to_zero": "remove it: with `instances.min = 0` none is started before the first call";
         "limits": "remove it: set limits around msx itself, with ulimit or systemd";
     }
 }

@@ -338,6 +338,7 @@ fn spec(service: &Resolved, env: BTreeMap<String, String>, base: &Path) -> Servi
             cpu: *settings.cpu,
             machine: *settings.machine,
             down_after: *settings.down_after,
+            idle_to_zero: *settings.idle_to_zero,
         },
         queue: QueuePolicy { max: *settings.queue_max, timeout: *settings.queue_timeout },
         run_timeout: *settings.run_timeout,

@@ -93,6 +93,20 @@ pub struct ScalePolicy {
     /// No scale-up while the machine is busier than this share; 1.0 switches it off.
     pub machine: f64,
     pub down_after: Duration,
+    /// Without a call for so long there is no instance, whatever the `min` is; `None`: never fewer than that.
+    pub idle_to_zero: Option<Duration>,
+}
+
+impl ServiceSpec {
+    /// Whether the manifest leaves the autoscaler no choice.
+    pub fn is_fixed(&self) -> bool {
+        self.instances.min == self.instances.max && self.scale.idle_to_zero.is_none()
+    }
+
+    /// The fewest instances that it ever has by itself.
+    pub fn fewest(&self) -> u32 {
+        if self.scale.idle_to_zero.is_some() { 0 } else { self.instances.min }
+    }
 }
 
 /// Bounds of root calls that wait for a slot.

@@ -46,7 +46,7 @@ async fn why(Shared(control): Shared, Json(IdRequest { id }): Json<IdRequest>) -
         if let (CallStatus::Queued, Some(queue)) = (step.call.status, &mut step.queue) {
             let service = control.registry.resolve(&step.call.service)?;
             let measured = control.orchestrator.reporter.measurements.lock();
-            queue.decision = measured.decision(service).map(str::to_owned);
+            queue.decision = measured.decisions.get(&service).cloned();
         }
     }
     Ok(Json(why))

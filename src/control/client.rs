@@ -14,7 +14,8 @@ use crate::protocol::calls::{
     CallInfo, CallsAnswer, CallsRequest, IdRequest, Retried, RetryRequest, StackRequest, Stacks, Trace, Why,
 };
 use crate::protocol::control::{
-    CallAnswer, CallRequest, Problem, RestartRequest, STREAM_LINES, ScaleRequest, Status, StreamLine, route,
+    CallAnswer, CallRequest, PauseRequest, Problem, RestartRequest, ResumeRequest, STREAM_LINES,
+    ScaleRequest, Status, StreamLine, route,
 };
 
 /// Requests that the hub answers from what it knows.
@@ -111,6 +112,20 @@ impl Client {
 
     pub async fn restart(&self, restart: &RestartRequest) -> Result<(), ClientError> {
         self.send(Method::POST, route::RESTART, Some(restart), Some(SLOW_MAX)).await.map(drop)
+    }
+
+    /// With `wait` it returns when no call of them runs.
+    pub async fn pause(&self, pause: &PauseRequest) -> Result<(), ClientError> {
+        self.send(Method::POST, route::PAUSE, Some(pause), Some(SLOW_MAX)).await.map(drop)
+    }
+
+    pub async fn resume(&self, resume: &ResumeRequest) -> Result<(), ClientError> {
+        self.send(Method::POST, route::RESUME, Some(resume), Some(QUICK_MAX)).await.map(drop)
+    }
+
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let response = self.send(Method::GET, route::METRICS, None::<&()>, Some(QUICK_MAX)).await?;
+        response.text().await.map_err(|e| ClientError::Lost(cause(&e)))
     }
 
     pub async fn calls(&self, request: &CallsRequest) -> Result<CallsAnswer, ClientError> {

@@ -3,6 +3,8 @@
 mod ask;
 mod calls;
 pub mod client;
+mod metrics;
 pub mod orchestrator;
+mod pausing;
 pub mod server;
 pub mod status;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::control::status::Reporter;
-use crate::model::{Outcome, ServiceName, Upstream};
+use crate::model::{Outcome, ServiceId, ServiceName, Upstream};
 use crate::protocol::error::RemoteError;
+use crate::protocol::events::EventKind;
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
 use crate::registry::{InstanceEntry, Registry, ServiceEntry};
@@ -63,6 +64,13 @@ impl Orchestrator {
             Ok(payload) => Outcome::Value(payload),
             Err(error) => Outcome::Error(RemoteError { service: name.to_string(), ..*error }.encode()),
         }
+    }
+
+    /// Puts on record that a service goes on.
+    pub fn tell_resumed(&self, service: ServiceId, why: &str) {
+        let snapshot = self.registry.peek();
+        let Some(service) = snapshot.get(service) else { return };
+        self.reporter.events.tell(EventKind::Resumed, service.subject(), why);
     }
 
     async fn run(&self, function: &str, arguments: &[Value]) -> Result<Value, Box<RemoteError>> {

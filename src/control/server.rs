@@ -19,7 +19,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::orchestrator::{self, Orchestrator};
-use crate::control::{ask, calls};
+use crate::control::{ask, calls, metrics, pausing};
 use crate::core::{Answer, Reason};
 use crate::model::{Outcome, ServiceId};
 use crate::protocol::control::{
@@ -115,12 +115,19 @@ pub fn router(entry: Arc<Entry>) -> Router {
         .route(route::SCALE, post(scale))
         .route(route::RESTART, post(restart))
         .route(route::DOWN, post(down))
+        .route(route::METRICS, get(metrics))
         .merge(calls::router())
+        .merge(pausing::router())
         .with_state(entry)
 }
 
 async fn status(Shared(control): Shared) -> Response {
     Json(control.orchestrator.reporter.status().await).into_response()
+}
+
+async fn metrics(Shared(control): Shared) -> Response {
+    let text = control.orchestrator.reporter.metrics().await;
+    ([(CONTENT_TYPE, metrics::TEXT)], text).into_response()
 }
 
 async fn down(State(entry): State<Arc<Entry>>) -> StatusCode {
@@ -211,7 +218,9 @@ fn answered(name: &str, timeout: Option<Duration>, answer: Answer) -> Result<Jso
 /// What to do about a call that was not admitted.
 pub(super) fn help_for(name: &str, reason: Reason) -> String {
     match reason {
-        Reason::QueueFull | Reason::QueueTimeout => "`msx ps` shows the queue; try again later".to_owned(),
+        Reason::QueueFull | Reason::QueueTimeout | Reason::Overloaded { .. } => {
+            "`msx ps` shows the queue; try again later".to_owned()
+        }
         Reason::ScaledToZero => {
             format!("`msx scale {name}=1` starts an instance, `{name}=auto` lets it scale itself")
         }

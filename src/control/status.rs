@@ -1,19 +1,21 @@
 //! Puts together what `msx ps` shows: the registry's table, the core's numbers and what was measured.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::core::ServiceReport;
+use crate::events::Events;
 use crate::model::{InstanceId, ServiceId, Upstream, WorkerKind};
 use crate::protocol::control::{HubStatus, InstanceStatus, Reason, ServiceStatus, Status};
+use crate::protocol::events::HubEvent;
 use crate::registry::{InstanceEntry, Registry, ServiceEntry};
 use crate::shard::Shard;
 
-/// Decisions of the autoscaler that are kept per service.
-const REASONS_MAX: usize = 8;
+/// Changes of the number of instances that are shown for each service.
+const STEPS_MAX: usize = 8;
 
 /// What was measured of one instance in the last second.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,24 +33,17 @@ pub struct Measurements {
     pub instances: HashMap<InstanceId, Measured>,
     /// Calls finished per second over the last 10 s.
     pub rates: HashMap<ServiceId, f64>,
-    reasons: HashMap<ServiceId, VecDeque<Reason>>,
+    /// What the autoscaler makes of the last second.
+    pub decisions: HashMap<ServiceId, String>,
+    pub loads: HashMap<ServiceId, Load>,
 }
 
-impl Measurements {
-    /// The last decision for a service.
-    pub fn decision(&self, service: ServiceId) -> Option<&str> {
-        self.reasons.get(&service)?.front().map(|reason| reason.text.as_str())
-    }
-
-    /// Keeps a decision, unless it says the same as the last one.
-    pub fn decided(&mut self, service: ServiceId, text: &str) {
-        let reasons = self.reasons.entry(service).or_default();
-        if reasons.front().is_some_and(|last| last.text == text) {
-            return;
-        }
-        reasons.push_front(Reason { at: jiff::Timestamp::now().to_string(), text: text.to_owned() });
-        reasons.truncate(REASONS_MAX);
-    }
+/// What a service has to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Slot time of one call, if any has ended lately.
+    pub call_time: Option<Duration>,
+    pub offered_per_s: f64,
 }
 
 /// See the module.
@@ -61,6 +56,7 @@ pub struct Reporter {
     pub registry: Registry,
     pub shard: Shard,
     pub measurements: Arc<Mutex<Measurements>>,
+    pub events: Events,
     pub started: Instant,
 }
 
@@ -75,7 +71,8 @@ impl Reporter {
         let measured = self.measurements.lock();
         let services = snapshot.services.iter().map(|service| {
             let report = reports.iter().find(|report| report.service == service.id);
-            service_status(service, report, &measured)
+            let steps = self.events.steps(service.spec.name.as_str(), STEPS_MAX);
+            service_status(service, report, &measured, steps)
         });
         let hub = HubStatus {
             pid: std::process::id(),
@@ -94,8 +91,8 @@ fn service_status(
     service: &ServiceEntry,
     report: Option<&ServiceReport>,
     measured: &Measurements,
+    steps: Vec<HubEvent>,
 ) -> ServiceStatus {
-    let reasons = measured.reasons.get(&service.id);
     ServiceStatus {
         name: service.spec.name.to_string(),
         alias: service.alias.as_deref().map(str::to_owned),
@@ -108,10 +105,12 @@ fn service_status(
         max: service.spec.instances.max,
         desired: service.desired,
         mode: service.mode.as_str().to_owned(),
+        paused: report.and_then(|report| report.hold).map(|hold| hold.shown(Instant::now())),
         rate: measured.rates.get(&service.id).copied().unwrap_or(0.0),
         p50_ms: report.and_then(|report| report.p50_ms),
         p99_ms: report.and_then(|report| report.p99_ms),
-        why: reasons.map_or_else(Vec::new, |reasons| reasons.iter().cloned().collect()),
+        decision: measured.decisions.get(&service.id).cloned(),
+        why: steps.into_iter().map(|step| Reason { at: step.at, text: step.text }).collect(),
         instances: service.instances.iter().map(|i| instance_status(i, report, measured)).collect(),
     }
 }
@@ -148,7 +147,7 @@ fn instance_status(
 }
 
 /// Resident memory of the hub; 0 where the kernel does not tell.
-fn own_memory_bytes() -> u64 {
+pub(super) fn own_memory_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
     pages * nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as u64

@@ -36,28 +36,55 @@ pub enum Reason {
     QueueTimeout,
     ScaledToZero,
     CrashLoop,
+    /// It would wait for too long, and no more instances can come.
+    Overloaded {
+        retry_after_s: u32,
+    },
     /// The hub takes no new root calls.
     Stopping,
 }
 
 impl Reason {
-    /// For programs: the header `x-msx-reason`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::QueueTimeout => "queue_timeout",
-            Self::ScaledToZero => "scaled_to_zero",
-            Self::CrashLoop => "crash_loop",
-            Self::Stopping => "draining",
-        }
+    /// The words for programs, in the order of [`Refused`].
+    pub const WORDS: [&str; 6] =
+        ["queue_full", "queue_timeout", "scaled_to_zero", "crash_loop", "overloaded", "draining"];
+
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self.index()]
     }
 
-    /// When it may be worth trying again.
+    /// When to ask again.
     pub fn retry_after_s(self) -> u32 {
         match self {
             Self::QueueFull | Self::QueueTimeout => 1,
             Self::ScaledToZero | Self::CrashLoop => 30,
+            Self::Overloaded { retry_after_s } => retry_after_s,
             Self::Stopping => 5,
         }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::QueueFull => 0,
+            Self::QueueTimeout => 1,
+            Self::ScaledToZero => 2,
+            Self::CrashLoop => 3,
+            Self::Overloaded { .. } => 4,
+            Self::Stopping => 5,
+        }
+    }
+}
+
+/// How many calls were refused, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused([u64; Reason::WORDS.len()]);
+
+impl Refused {
+    pub fn count(&mut self, reason: Reason) {
+        self.0[reason.index()] += 1;
+    }
+
+    pub fn by_word(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Reason::WORDS.into_iter().zip(self.0)
     }
 }

@@ -15,6 +15,7 @@ impl Core {
         while let Some(service) = self.dirty.pop() {
             while self.bind_all(now, service, out) {}
             self.say_drained(service, out);
+            self.say_cold(service, out);
         }
     }
 

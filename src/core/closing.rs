@@ -21,6 +21,7 @@ impl Core {
         if self.stage == Stage::Open {
             self.stage = Stage::Closed;
             self.end_pauses(now, out);
+            self.end_all_holds(now);
         }
     }
 

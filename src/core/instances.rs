@@ -70,6 +70,15 @@ impl Core {
         }
     }
 
+    /// Says once that a call waits for a first instance.
+    pub(super) fn say_cold(&mut self, id: ServiceId, out: &mut Vec<Effect>) {
+        let service = &mut self.services[id.0 as usize];
+        let is_cold = service.dispatcher.is_cold();
+        if !std::mem::replace(&mut service.is_cold, is_cold) && is_cold {
+            out.push(Effect::Cold(id));
+        }
+    }
+
     pub(super) fn on_severed(&mut self, id: InstanceId) {
         if let Some(instance) = self.dispatcher(id.service).instance(id) {
             instance.intake = Intake::Severed;
@@ -186,7 +195,7 @@ impl Core {
         }
         let Some((call, ended)) = self.calls.end(key, &Outcome::Error(Bytes::new())) else { return };
         self.settle(now, key, &call, out);
-        self.dispatcher(call.service).meter.refused += 1;
+        self.services[call.service.0 as usize].refused.count(refusal.reason);
         self.cancel_rest(now, &call, out);
         self.history.ended(call.record, End::Refused, now);
         if let Ended::Root { token } = ended {

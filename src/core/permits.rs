@@ -95,7 +95,7 @@ impl Core {
         service: ServiceId,
         out: &mut Vec<Effect>,
     ) -> Result<Requested, Refusal> {
-        self.admit(service)?;
+        self.admit(service, None)?;
         self.permits.serial = (self.permits.serial + 1) & (u32::MAX >> 1);
         let entry = self.permits.requests.vacant_entry();
         let key = key_of(self.permits.serial, entry.key());
@@ -210,7 +210,7 @@ impl Core {
 
     pub(super) fn refuse_request(&mut self, key: CallKey, refusal: Refusal, out: &mut Vec<Effect>) {
         let Some(Request { service, token, .. }) = self.permits.remove(key) else { return };
-        self.dispatcher(service).meter.refused += 1;
+        self.services[service.0 as usize].refused.count(refusal.reason);
         let granted = Err(refusal);
         out.extend(token.map(|token| Effect::Permit { token, granted }));
     }

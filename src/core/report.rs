@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Core;
+use super::{Core, Hold, Refused};
 use crate::balancer::Meter;
 use crate::model::{InstanceId, ServiceId};
 
@@ -18,6 +18,8 @@ pub struct ServiceReport {
     /// Calls of the service that wait for another call in an instance.
     pub suspended: usize,
     pub meter: Meter,
+    pub refused: Refused,
+    pub hold: Option<Hold>,
     /// Slot time spent so far, running calls included.
     pub busy_total: Duration,
     pub p50_ms: Option<f64>,
@@ -57,6 +59,8 @@ impl Core {
                 busy: dispatcher.busy(),
                 suspended: instances.iter().map(|i| i.parked).sum(),
                 meter: dispatcher.meter,
+                refused: service.refused,
+                hold: service.hold,
                 busy_total: dispatcher.busy_total(now),
                 p50_ms: dispatcher.latency.quantile_ms(now, 0.5),
                 p99_ms: dispatcher.latency.quantile_ms(now, 0.99),

@@ -141,6 +141,7 @@ impl Core {
             return self.queue_replay(key);
         }
         call.place = Place::Queued(dispatcher.push_again(key, root_age, depth, now));
+        self.let_inner_pass(key);
         self.touch(service);
     }
 }

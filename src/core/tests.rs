@@ -2,6 +2,7 @@
 
 mod ahead;
 mod batches;
+mod holding;
 mod late;
 mod options;
 mod paused;

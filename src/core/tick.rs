@@ -17,6 +17,7 @@ const RESUME_BOUND: Duration = Duration::from_secs(1);
 impl Core {
     pub(super) fn on_tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.ring_alarms(now);
+        self.end_overdue_holds(now, out);
         for at in 0..self.services.len() {
             let service = ServiceId(at as u32);
             self.refuse_overdue(now, service, out);
@@ -44,6 +45,9 @@ impl Core {
     }
 
     fn refuse_overdue(&mut self, now: Instant, id: ServiceId, out: &mut Vec<Effect>) {
+        if self.service(id).hold.is_some() {
+            return;
+        }
         let timeout = self.service(id).setup.queue.timeout;
         self.dispatcher(id).look_for_ready(now);
         while let Some(key) = self.dispatcher(id).pop_overdue_root(now, timeout) {

@@ -166,6 +166,7 @@ impl Core {
             call.unbegin_attempt();
             call.place = Place::Queued(rank);
             dispatcher.put_back(rank, key, call.accepted);
+            self.let_inner_pass(key);
         }
         self.runs_next(now, instance, next);
         self.touch(instance.service);

@@ -85,8 +85,7 @@ fn outcome(ended: model::Outcome) -> Outcome {
 }
 
 fn refused(Refusal { reason, message, .. }: Refusal) -> Outcome {
-    let (reason, retry_after_s) = (reason.as_str(), reason.retry_after_s());
-    Outcome::Refused { reason, message, retry_after_s }
+    Outcome::Refused { reason: reason.word(), message, retry_after_s: reason.retry_after_s() }
 }
 
 fn timed_out(registry: &Registry, service: ServiceId) -> Outcome {

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::scaling::Cold;
 use crate::control::orchestrator::{self, Orchestrator};
 use crate::core::Event;
 use crate::model::{CallKey, InstanceId, ServiceId, ServiceName, WorkerKind};
@@ -35,7 +36,7 @@ pub fn of_supervisor(shard: Shard) -> OutwardFn {
 
 /// What the shard tells goes to the supervisor and, for calls of the hub's own services, to the orchestrator.
 /// Those services have the ids from `first` on.
-pub fn of_shard(late: Late, first: ServiceId) -> Teller {
+pub fn of_shard(late: Late, cold: Arc<Cold>, first: ServiceId) -> Teller {
     let runtime = tokio::runtime::Handle::current();
     Box::new(move |told| {
         // At the very first a word may come a moment before they are there; it must not be lost.
@@ -45,6 +46,8 @@ pub fn of_shard(late: Late, first: ServiceId) -> Teller {
             Told::Closed(instance, why) => hub.supervisor.severed(instance, why),
             Told::Drained(instance) => hub.supervisor.drained(instance),
             Told::Unresponsive(instance, why) => hub.supervisor.unresponsive(instance, why),
+            Told::Cold(service) => cold.add(service),
+            Told::Unheld(service) => hub.tell_resumed(service, "by itself, because its time was over"),
             Told::Orchestrate { call, service, arguments } => {
                 if let Some(name) = orchestrator::names().nth((service.0 - first.0) as usize) {
                     runtime.spawn(orchestrate(hub.clone(), call, name, arguments));

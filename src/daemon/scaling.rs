@@ -1,15 +1,21 @@
-//! Once a second: measure, let the autoscaler decide for each service, tell the supervisor.
+//! Once a second: measure, let the autoscaler decide for each service, tell the supervisor. A service without an instance
+//! is looked at as soon as a call waits for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
 use crate::autoscaler::history::History;
-use crate::autoscaler::plan::{Observed, Policy, plan};
+use crate::autoscaler::plan::{Decision, Observed, Policy, plan};
 use crate::autoscaler::sample::{Sample, Sampler};
-use crate::control::status::{Measured, Measurements, Reporter};
-use crate::core::ServiceReport;
+use crate::control::status::{Load, Measured, Measurements, Reporter};
+use crate::core::{Event, Outlook, ServiceReport};
 use crate::model::{InstanceId, ServiceId};
 use crate::protocol::control::InstanceState;
+use crate::protocol::events::EventKind;
 use crate::registry::{InstanceEntry, Mode, ServiceEntry};
 use crate::supervisor::Supervisor;
 
@@ -20,20 +26,52 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// Samples that a rate in `msx ps` spans, one per period.
 const RATE_SAMPLES: usize = 10;
 
+/// Services whose calls wait for a first instance.
+#[derive(Default)]
+pub struct Cold {
+    services: Mutex<BTreeSet<ServiceId>>,
+    wake: Notify,
+}
+
+impl Cold {
+    pub fn add(&self, service: ServiceId) {
+        self.services.lock().insert(service);
+        self.wake.notify_one();
+    }
+
+    async fn next(&self) -> BTreeSet<ServiceId> {
+        self.wake.notified().await;
+        std::mem::take(&mut self.services.lock())
+    }
+}
+
 /// Runs until the hub ends.
-pub async fn run(reporter: Reporter, supervisor: Supervisor) {
+pub async fn run(reporter: Reporter, supervisor: Supervisor, cold: Arc<Cold>) {
     let sampler = match Sampler::new() {
         Ok(sampler) => sampler,
         Err(error) => return tracing::error!("no autoscaling: CPU and memory cannot be read: {error}"),
     };
-    let mut scaling =
-        Scaling { reporter, supervisor, sampler, services: HashMap::new(), completed: HashMap::new() };
+    let mut scaling = Scaling {
+        reporter,
+        supervisor,
+        sampler,
+        sample: None,
+        services: HashMap::new(),
+        loads: HashMap::new(),
+        completed: HashMap::new(),
+    };
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        let waiting = tokio::select! {
+            _ = ticks.tick() => None,
+            waiting = cold.next() => Some(waiting),
+        };
         let reports = scaling.reporter.shard.report().await;
-        scaling.look(Instant::now(), &reports);
+        match waiting {
+            None => scaling.look(Instant::now(), &reports),
+            Some(services) => scaling.look_at(Instant::now(), &services, &reports),
+        }
     }
 }
 
@@ -41,7 +79,10 @@ struct Scaling {
     reporter: Reporter,
     supervisor: Supervisor,
     sampler: Sampler,
+    /// Of the last look at everything.
+    sample: Option<Sample>,
     services: HashMap<ServiceId, Seen>,
+    loads: HashMap<ServiceId, Load>,
     /// By instance: calls finished until the last look, and when that was.
     completed: HashMap<InstanceId, (Instant, u64)>,
 }
@@ -51,6 +92,10 @@ struct Scaling {
 struct Seen {
     history: History,
     last: Option<ServiceReport>,
+    /// What the core was told last.
+    outlook: Option<Outlook>,
+    /// Instances before and after the last decision.
+    step: Option<(u32, u32)>,
     finished: VecDeque<(Instant, u64)>,
     /// How long starts take, by the last one seen.
     start_time: Option<Duration>,
@@ -62,16 +107,29 @@ impl Scaling {
         let instances = snapshot.services.iter().flat_map(|service| &service.instances);
         let pids: Vec<u32> = instances.filter_map(|instance| instance.pid).collect();
         let sample = self.sampler.sample(now, &pids);
-        let measurements = self.reporter.measurements.clone();
-        let mut measured = measurements.lock();
-        measured.instances = self.measure(now, &snapshot.services, reports, &sample);
+        let instances = self.measure(now, &snapshot.services, reports, &sample);
+        let (mut rates, mut decisions) = (HashMap::new(), HashMap::new());
         for service in &snapshot.services {
             let Some(report) = reports.iter().find(|report| report.service == service.id) else { continue };
             let seen = self.services.entry(service.id).or_default();
-            measured.rates.insert(service.id, seen.rate(now, report.meter.completed));
-            decide(now, service, report, seen, &sample, &self.supervisor, &mut measured);
-            seen.last = Some(report.clone());
+            rates.insert(service.id, seen.rate(now, report.meter.completed));
+            decisions.insert(service.id, self.decide(now, service, report, &sample));
         }
+        *self.reporter.measurements.lock() =
+            Measurements { instances, rates, decisions, loads: self.loads.clone() };
+        self.sample = Some(sample);
+    }
+
+    /// Between two looks, by what the last one saw of the machine.
+    fn look_at(&mut self, now: Instant, services: &BTreeSet<ServiceId>, reports: &[ServiceReport]) {
+        let snapshot = self.reporter.registry.snapshot();
+        let Some(sample) = self.sample.take() else { return };
+        for report in reports.iter().filter(|report| services.contains(&report.service)) {
+            let Some(service) = snapshot.get(report.service) else { continue };
+            let decision = self.decide(now, service, report, &sample);
+            self.reporter.measurements.lock().decisions.insert(service.id, decision);
+        }
+        self.sample = Some(sample);
     }
 
     fn measure(
@@ -116,29 +174,66 @@ fn per_second(before: (Instant, u64), after: (Instant, u64)) -> f64 {
     if seconds > 0.0 { after.1.saturating_sub(before.1) as f64 / seconds } else { 0.0 }
 }
 
-fn decide(
-    now: Instant,
-    service: &ServiceEntry,
-    report: &ServiceReport,
-    seen: &mut Seen,
-    sample: &Sample,
-    supervisor: &Supervisor,
-    measured: &mut Measurements,
-) {
-    let observed = observe(now, service, report, seen, sample);
-    let policy = Policy { instances: service.spec.instances, scale: service.spec.scale };
-    let decision = plan(now, &policy, &mut seen.history, &observed);
-    match service.mode {
-        Mode::Fixed => measured.decided(service.id, &format!("fixed at {} in the manifest", service.desired)),
-        Mode::Pinned => {
-            let (name, desired) = (service.short(), service.desired);
-            let text = format!("pinned at {desired} by `msx scale`; `msx scale {name}=auto` releases it");
-            measured.decided(service.id, &text);
+impl Scaling {
+    fn decide(
+        &mut self,
+        now: Instant,
+        service: &ServiceEntry,
+        report: &ServiceReport,
+        sample: &Sample,
+    ) -> String {
+        let seen = self.services.entry(service.id).or_default();
+        let observed = observe(now, service, report, seen, sample);
+        seen.last = Some(report.clone());
+        // What waits for the end of a pause says nothing of how many instances are needed.
+        if report.hold.is_some() {
+            return "paused: stays as it is".to_owned();
         }
-        Mode::Auto => {
-            measured.decided(service.id, &decision.reason);
-            supervisor.steer(service.id, decision.desired);
+        let policy = Policy { instances: service.spec.instances, scale: service.spec.scale };
+        let decision = plan(now, &policy, &mut seen.history, &observed);
+        self.look_out(service, &observed, &decision);
+        let Decision { call_time, offered_per_s, .. } = decision;
+        self.loads.insert(service.id, Load { call_time, offered_per_s });
+        match service.mode {
+            Mode::Fixed => format!("fixed at {} in the manifest", service.desired),
+            Mode::Pinned => {
+                let (name, desired) = (service.short(), service.desired);
+                format!("pinned at {desired} by `msx scale`; `msx scale {name}=auto` releases it")
+            }
+            Mode::Auto => {
+                self.steer(service, &decision);
+                decision.reason
+            }
         }
+    }
+
+    /// Tells the core whether more capacity may come, so that it admits no call that could only time out.
+    fn look_out(&mut self, service: &ServiceEntry, observed: &Observed, decision: &Decision) {
+        let is_full = match service.mode {
+            Mode::Auto => decision.at_ceiling && decision.desired <= service.desired,
+            Mode::Pinned | Mode::Fixed => observed.starting == 0,
+        };
+        let outlook = decision.call_time.filter(|_| is_full).map(|call_time| Outlook { call_time });
+        let seen = self.services.entry(service.id).or_default();
+        if std::mem::replace(&mut seen.outlook, outlook) != outlook {
+            self.reporter.shard.event(Event::Outlook { service: service.id, outlook });
+        }
+    }
+
+    fn steer(&mut self, service: &ServiceEntry, decision: &Decision) {
+        let step = (service.desired, decision.desired);
+        let seen = self.services.entry(service.id).or_default();
+        // What the supervisor does not do, because the instances keep failing, is asked for every second.
+        let is_new = seen.step.replace(step) != Some(step);
+        if step.0 != step.1 && is_new {
+            self.reporter.events.tell_step(
+                EventKind::Scaled,
+                service.subject(),
+                Some(step),
+                &decision.reason,
+            );
+        }
+        self.supervisor.steer(service.id, decision.desired);
     }
 }
 
@@ -175,6 +270,7 @@ fn observe(
         queued: report.queued as u64,
         batch_size: report.batch_size,
         running: report.busy as u32,
+        suspended: report.suspended as u32,
         cores_used_by_ready: settled
             .filter_map(|i| sample.instances.get(&i.pid?)?.cores)
             .reduce(|sum, cores| sum + cores),

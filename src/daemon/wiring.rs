@@ -19,9 +19,11 @@ use crate::control::orchestrator::{self, Orchestrator};
 use crate::control::server::Control;
 use crate::control::status::{Measurements, Reporter};
 use crate::core::{Core, Event, ServiceSetup};
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::model::ServiceId;
+use crate::protocol::events::{EventKind, Subject};
 use crate::protocol::progress::Progress;
 use crate::protocol::signature::Signature;
 use crate::registry::{Offer, Registry};
@@ -38,6 +40,7 @@ pub struct Hub {
     pub gateway: Arc<str>,
     /// Kept as long as the hub.
     _watch: Option<Arc<Watch>>,
+    events: Events,
 }
 
 /// How long admitted calls may take to end when msx stops (design: drain).
@@ -54,18 +57,27 @@ impl Hub {
     ) -> Result<Self, Failure> {
         let sockets = Sockets::bind(options, &plan, report)?;
         let logs = logs(options)?;
+        let events = events(options)?;
+        events.tell(
+            EventKind::Up,
+            Subject::HUB,
+            &format!("msx {}, {} services", env!("CARGO_PKG_VERSION"), plan.services.len()),
+        );
         let found = plan.services.iter().map(|s| (s.spec.name.to_string(), s.spec.instances.min));
         report(Progress::Found { services: found.collect() });
         let registry = registry(&plan.services, &sockets.fronts);
         let scale = asked(options, &registry)?;
         let (late, first_of_hub) = (Late::default(), ServiceId(plan.services.len() as u32));
-        let shard = Shard::start(core(&plan.services), messages::of_shard(late.clone(), first_of_hub))
+        let cold = Arc::new(scaling::Cold::default());
+        let of_shard = messages::of_shard(late.clone(), cold.clone(), first_of_hub);
+        let shard = Shard::start(core(&plan.services), of_shard)
             .map_err(|error| Failure::failed(format!("cannot start the shard: {error}")))?;
         let supervisor = Supervisor::start(Wiring {
             settings: settings(options, &plan)?,
             guard: guard.clone(),
             registry: registry.clone(),
             logs,
+            events: events.clone(),
             outward: messages::of_supervisor(shard.clone()),
             report: report.clone(),
         })
@@ -79,6 +91,7 @@ impl Hub {
             registry: registry.clone(),
             shard: shard.clone(),
             measurements: Arc::new(Mutex::new(Measurements::default())),
+            events: events.clone(),
             started: api.started,
         };
         let orchestrator = Orchestrator { registry: registry.clone(), supervisor, reporter };
@@ -91,7 +104,7 @@ impl Hub {
             orchestrator: orchestrator.clone(),
             hub_services: hub_services(first_of_hub),
         });
-        tokio::spawn(scaling::run(orchestrator.reporter.clone(), orchestrator.supervisor.clone()));
+        tokio::spawn(scaling::run(orchestrator.reporter.clone(), orchestrator.supervisor.clone(), cold));
         let supervisor = orchestrator.supervisor;
         for (service, instances) in scale {
             let supervisor = supervisor.clone();
@@ -99,7 +112,7 @@ impl Hub {
             tokio::spawn(async move { supervisor.scale(service, Some(instances), false, false).await });
         }
         let watch = watch(options, &plan, &supervisor, report)?;
-        Ok(Self { supervisor, shard, gateway, _watch: watch })
+        Ok(Self { supervisor, shard, gateway, _watch: watch, events })
     }
 
     /// Tells the terminal when all services are ready, or why one is not; the hub goes on either way.
@@ -115,6 +128,7 @@ impl Hub {
 
     /// Drains and stops everything. Whether anything outlived it is for the hub to see when the guard has gone as well.
     pub async fn stop(self, kill: CancellationToken) {
+        self.events.tell(EventKind::Down, Subject::HUB, "lets its calls end");
         self.finish_calls(&kill).await;
         if let Err(pids) = self.supervisor.shutdown(kill).await {
             tracing::warn!("the guard has not told that the process groups {pids:?} ended");
@@ -166,6 +180,11 @@ fn url(listener: &TcpListener) -> String {
 fn logs(options: &UpOptions) -> Result<LogStore, Failure> {
     let folder = options.project.logs();
     LogStore::new(&folder).map_err(|error| Failure::file("keep logs in", &folder, &error))
+}
+
+fn events(options: &UpOptions) -> Result<Events, Failure> {
+    let folder = options.project.state();
+    Events::open(&folder).map_err(|error| Failure::file("keep events in", &folder, &error))
 }
 
 fn project_name(options: &UpOptions, plan: &Plan) -> String {

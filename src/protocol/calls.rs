@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::control::Pause;
+
 /// Where a call is, or how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -273,6 +275,9 @@ pub struct QueueInfo {
     pub holders: Vec<Holder>,
     /// The last decision of the autoscaler.
     pub decision: Option<String>,
+    /// The service is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
 }
 
 /// A call that holds a slot.

@@ -1,5 +1,7 @@
 //! What the CLI and the hub say to each other over the control API: JSON, one type per request and answer.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -16,6 +18,12 @@ pub mod route {
     pub const SCALE: &str = "/v1/scale";
     /// `POST` [`RestartRequest`](super::RestartRequest) → 204 when the new instances serve.
     pub const RESTART: &str = "/v1/restart";
+    /// `POST` [`PauseRequest`](super::PauseRequest) → 204, with `wait` when no call of them runs any more.
+    pub const PAUSE: &str = "/v1/pause";
+    /// `POST` [`ResumeRequest`](super::ResumeRequest) → 204
+    pub const RESUME: &str = "/v1/resume";
+    /// `GET` → text for Prometheus.
+    pub const METRICS: &str = "/metrics";
     /// `POST` [`CallsRequest`](super::super::calls::CallsRequest) → [`CallsAnswer`](super::super::calls::CallsAnswer)
     pub const CALLS: &str = "/v1/calls";
     /// `POST` [`IdRequest`](super::super::calls::IdRequest) → [`Why`](super::super::calls::Why)
@@ -76,12 +84,17 @@ pub struct ServiceStatus {
     /// How many instances are wanted now, and by whom: `auto`, `pinned` or `fixed`.
     pub desired: u32,
     pub mode: String,
+    /// It is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
     /// Calls finished per second over the last 10 s.
     pub rate: f64,
     /// Time from accepted to answered of calls that ended in the last 60 s, in milliseconds.
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
-    /// Last decisions of the autoscaler, newest first.
+    /// What the autoscaler makes of the last second.
+    pub decision: Option<String>,
+    /// The last changes of the number of instances, newest first.
     pub why: Vec<Reason>,
     pub instances: Vec<InstanceStatus>,
 }
@@ -181,6 +194,31 @@ pub struct ScaleTarget {
     pub service: String,
     /// Absent: back to automatic.
     pub instances: Option<u32>,
+}
+
+/// The longest pause: so long calls may wait in the hub's memory.
+pub const PAUSE_MAX: Duration = Duration::from_secs(600);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PauseRequest {
+    pub services: Vec<String>,
+    /// Milliseconds after which it goes on by itself.
+    pub max_ms: u64,
+    /// Answer only when the calls that ran have ended.
+    pub wait: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ResumeRequest {
+    pub services: Vec<String>,
+}
+
+/// A service that begins no call.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Seconds that it has lasted, and that it may still last.
+    pub for_s: f64,
+    pub left_s: f64,
 }
 
 /// No names: every service.

@@ -5,6 +5,7 @@ pub mod call_id;
 pub mod calls;
 pub mod control;
 pub mod error;
+pub mod events;
 pub mod guard;
 pub mod json;
 pub mod progress;

@@ -45,7 +45,7 @@ impl Refused {
 
     /// It got no slot.
     pub fn unavailable(Refusal { reason, message, .. }: Refusal) -> Self {
-        let refused = Self::new(StatusCode::SERVICE_UNAVAILABLE, reason.as_str(), message);
+        let refused = Self::new(StatusCode::SERVICE_UNAVAILABLE, reason.word(), message);
         Self { retry_after_s: Some(reason.retry_after_s()), ..refused }
     }
 

@@ -17,6 +17,7 @@ use arc_swap::{ArcSwap, Guard};
 use crate::config::spec::{INSTANCES_MAX, ServiceSpec};
 use crate::model::{InstanceId, ServiceId, Upstream, WorkerKind};
 use crate::protocol::control::InstanceState;
+use crate::protocol::events::Subject;
 use crate::protocol::signature::Signature;
 pub use names::{NameError, Names};
 
@@ -72,6 +73,11 @@ impl ServiceEntry {
     /// What a person calls it: the alias while it is unique, else the canonical name.
     pub fn short(&self) -> &str {
         self.alias.as_deref().unwrap_or(self.spec.name.as_str())
+    }
+
+    /// What an event of it is about.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject { service: Some(self.spec.name.as_str()), shown: self.short() }
     }
 
     /// Whether a person or a program may give it so many instances; `force` goes beyond its own `max`.
@@ -206,6 +212,7 @@ impl Registry {
 
 fn entry(id: ServiceId, offer: Offer, names: &Names) -> ServiceEntry {
     let range = offer.spec.instances;
+    let mode = if offer.spec.is_fixed() { Mode::Fixed } else { Mode::Auto };
     ServiceEntry {
         id,
         alias: names.alias(&offer.spec.name).map(Arc::from),
@@ -214,7 +221,7 @@ fn entry(id: ServiceId, offer: Offer, names: &Names) -> ServiceEntry {
         signature: offer.signature,
         address: offer.address,
         desired: range.min,
-        mode: if range.min == range.max { Mode::Fixed } else { Mode::Auto },
+        mode,
         instances: Vec::new(),
     }
 }

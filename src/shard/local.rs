@@ -188,6 +188,8 @@ impl Local {
             }
             Effect::AskBack { instance, lane } => self.control(instance, &ToControl::AskBack(lane)),
             Effect::Drained(instance) => (self.tell)(Told::Drained(instance)),
+            Effect::Cold(service) => (self.tell)(Told::Cold(service)),
+            Effect::Unheld(service) => (self.tell)(Told::Unheld(service)),
             Effect::Log(text) => tracing::warn!("{text}"),
             Effect::Unresponsive { instance, why } => (self.tell)(Told::Unresponsive(instance, why)),
         }

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
-use super::event::{Effect, Event, Failure, Ticket};
+use super::event::{Effect, Event, Failure, Happening, Ticket};
 use super::fleet::Fleet;
 use super::inbox::{Inbox, Notice};
 use super::keeper::Keeper;
@@ -26,6 +26,7 @@ use crate::config::command::{CommandSpec, Serving};
 use crate::config::spec::Program;
 use crate::guard::SpawnSpec;
 use crate::model::{InstanceId, Language, ServiceId, Upstream, WorkerKind};
+use crate::protocol::events::Subject;
 use crate::protocol::worker::Channels;
 use crate::registry::ServiceEntry;
 
@@ -190,6 +191,7 @@ impl Actor {
             Effect::Gone { instance, reason } => self.tell(Outward::Gone { instance, reason }),
             Effect::Down { service, reason } => self.tell(Outward::Down { service, reason }),
             Effect::Zero { service, is_zero } => self.tell(Outward::Zero { service, is_zero }),
+            Effect::Tell { service, instance, what } => self.remember(service, instance, &what),
             Effect::Reply { ticket, outcome } => {
                 // Who asked may have stopped waiting.
                 let _ = self.replies.remove(&ticket).map(|reply| reply.send(outcome));
@@ -211,6 +213,14 @@ impl Actor {
 
     fn tell(&self, what: Outward) {
         (self.wiring.outward)(what);
+    }
+
+    fn remember(&self, service: ServiceId, instance: Option<u32>, what: &Happening) {
+        let snapshot = self.wiring.registry.peek();
+        let Some(service) = snapshot.get(service) else { return };
+        let shown = instance.map_or_else(|| service.short().to_owned(), |number| service.label(number));
+        let subject = Subject { service: Some(service.spec.name.as_str()), shown: &shown };
+        self.wiring.events.tell_step(what.kind(), subject, what.step(), &what.text());
     }
 
     fn spawn(&mut self, instance: InstanceId, kind: WorkerKind) {

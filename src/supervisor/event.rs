@@ -1,7 +1,10 @@
 //! What goes into the pure part of the supervisor and what comes out of it.
 
+use std::time::Duration;
+
 use super::Hello;
 use crate::model::{InstanceId, ServiceId, Upstream, WorkerKind};
+use crate::protocol::events::EventKind;
 use crate::registry::TooMany;
 
 /// Names a request that waits for its effect.
@@ -44,6 +47,68 @@ pub enum Health {
     Unfit(String),
     /// It must be restarted, and why.
     Dead(String),
+}
+
+/// What somebody may want to know later, of a service or of an instance of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// It ended unasked, and is started again after this time.
+    Exited {
+        status: String,
+        again: Duration,
+        is_loop: bool,
+    },
+    /// It is ready after it had ended unasked.
+    Recovered,
+    Replaced {
+        why: String,
+    },
+    /// A rolling restart is over.
+    Rolled,
+    RollFailed {
+        why: String,
+    },
+    /// Somebody fixed the number of instances (`None`: gave it back to the autoscaler).
+    Pinned {
+        from: u32,
+        to: Option<u32>,
+    },
+}
+
+impl Happening {
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::Exited { is_loop: false, .. } => EventKind::Exited,
+            Self::Exited { is_loop: true, .. } => EventKind::Crashloop,
+            Self::Recovered => EventKind::Recovered,
+            Self::Replaced { .. } => EventKind::Replaced,
+            Self::Rolled => EventKind::Rolled,
+            Self::RollFailed { .. } => EventKind::RollFailed,
+            Self::Pinned { to: Some(_), .. } => EventKind::Pinned,
+            Self::Pinned { to: None, .. } => EventKind::Released,
+        }
+    }
+
+    pub fn text(&self) -> String {
+        match self {
+            Self::Exited { status, again, .. } => {
+                format!("{status}; started again in {:.1} s", again.as_secs_f64())
+            }
+            Self::Recovered => "ready again".to_owned(),
+            Self::Replaced { why } | Self::RollFailed { why } => why.clone(),
+            Self::Rolled => "all its instances are new".to_owned(),
+            Self::Pinned { from, to: Some(to) } => format!("{from} → {to}: asked for"),
+            Self::Pinned { to: None, .. } => "scales itself again".to_owned(),
+        }
+    }
+
+    /// Instances before and after.
+    pub fn step(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Pinned { from, to: Some(to) } => Some((*from, *to)),
+            _ => None,
+        }
+    }
 }
 
 /// Why something that was asked of the supervisor did not come about.
@@ -193,6 +258,12 @@ pub enum Effect {
     Down {
         service: ServiceId,
         reason: Option<String>,
+    },
+    /// To be remembered; `instance` is its number.
+    Tell {
+        service: ServiceId,
+        instance: Option<u32>,
+        what: Happening,
     },
     /// Whether the service was told to have no instance at all.
     Zero {

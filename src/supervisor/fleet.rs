@@ -78,7 +78,7 @@ impl Fleet {
                 out.push(Effect::Reply { ticket, outcome: Err(Failure::Stopping) });
             }
             Event::Scale { service, target, wait, ticket } => {
-                self.service(service, |service| service.scale(target));
+                self.service(service, |service| service.scale(target, out));
                 self.await_scale(now, service, wait, ticket, out);
             }
             Event::Restart { service, replay_now, ticket } => {

@@ -47,6 +47,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::events::Events;
 use crate::guard::Guard;
 use crate::model::{InstanceId, ServiceId, Upstream, WorkerKind};
 use crate::protocol::progress::Progress;
@@ -109,6 +110,7 @@ pub struct Wiring {
     /// Holds the services; the supervisor writes what becomes of them into it.
     pub registry: Registry,
     pub logs: LogStore,
+    pub events: Events,
     pub outward: OutwardFn,
     pub report: ReportFn,
 }

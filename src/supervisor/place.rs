@@ -229,6 +229,11 @@ impl Place {
         self.pid.is_some() && !self.has_exited && self.state.is_active()
     }
 
+    /// How long it waits before it is started again.
+    pub fn pause(&self, now: Instant) -> Duration {
+        self.deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
     /// What the registry publishes.
     pub fn entry(&self, short: &str, manner: Manner) -> InstanceEntry {
         let state = match self.state.shown() {

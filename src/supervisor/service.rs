@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Hello;
-use super::event::{Effect, Failure, Fall, Health, Ticket};
+use super::event::{Effect, Failure, Fall, Happening, Health, Ticket};
 use super::manner::Manner;
 use super::place::{Place, Terms};
 use super::reconcile::{Seen, free_numbers, reconcile};
@@ -43,6 +43,9 @@ pub struct Service {
     name: ServiceName,
     short: String,
     range: InstanceRange,
+    /// The fewest that the autoscaler may ask for.
+    fewest: u32,
+    is_fixed: bool,
     grace: Duration,
     manner: Manner,
     /// What the next process is announced as.
@@ -67,6 +70,8 @@ impl Service {
             name: entry.spec.name.clone(),
             short: entry.short().to_owned(),
             range: entry.spec.instances,
+            fewest: entry.spec.fewest(),
+            is_fixed: entry.spec.is_fixed(),
             grace: entry.spec.stop.grace,
             manner: Manner::of(&entry.spec),
             kind: entry.kind,
@@ -91,16 +96,17 @@ impl Service {
         }
     }
 
-    pub fn scale(&mut self, target: Option<u32>) {
+    pub fn scale(&mut self, target: Option<u32>, out: &mut Vec<Effect>) {
+        self.tell(None, Happening::Pinned { from: self.desired, to: target }, out);
         (self.desired, self.mode) = match target {
             Some(target) => (target, Mode::Pinned),
-            None if self.range.min == self.range.max => (self.range.min, Mode::Fixed),
+            None if self.is_fixed => (self.range.min, Mode::Fixed),
             None => (self.desired.clamp(self.range.min, self.range.max), Mode::Auto),
         };
     }
 
     pub fn steer(&mut self, instances: u32) {
-        let wish = instances.clamp(self.range.min, self.range.max);
+        let wish = instances.clamp(self.fewest, self.range.max);
         // More of what falls at once does not serve the queue.
         let is_hopeless = self.is_down && wish > self.desired;
         if self.mode == Mode::Auto && !is_hopeless {
@@ -163,8 +169,12 @@ impl Service {
         let is_usable = hello.kind == place.kind;
         let (event, why) =
             if is_usable { (Event::Hello, None) } else { (Event::Fail, Some(CHANGED.to_owned())) };
+        let had_fallen = place.fall.is_some();
         if !self.heard_because(now, instance, event, why, out) {
             return;
+        }
+        if is_usable && had_fallen {
+            self.tell(Some(instance.number), Happening::Recovered, out);
         }
         self.kind = hello.kind;
         if let Some(place) = self.place(instance) {
@@ -194,7 +204,9 @@ impl Service {
 
     /// One of its calls ignored its run_timeout.
     pub fn condemned(&mut self, now: Instant, instance: InstanceId, why: String, out: &mut Vec<Effect>) {
-        self.heard_because(now, instance, Event::Condemn, Some(why), out);
+        if self.heard_because(now, instance, Event::Condemn, Some(why.clone()), out) {
+            self.tell(Some(instance.number), Happening::Replaced { why }, out);
+        }
     }
 
     /// The process ended. Returns the failure if it never got ready and nobody had asked it to end.
@@ -211,7 +223,18 @@ impl Service {
         let fall = place.exited(now, fall, jitter, terms, out);
         let (pid, failed_start, is_excused) = (place.pid, place.failed_start, place.is_excused);
         let is_complete = place.state == State::Completed;
+        let (again, is_loop) = (place.pause(now), place.past.is_looping());
         let failure = Failure::Fell { instance: self.label(instance.number), fall: fall? };
+        // What becomes of a rolling restart says it all.
+        let is_surplus = self
+            .rolls
+            .current
+            .as_ref()
+            .is_some_and(|roll| roll.extra() > 0 && roll.is_proving(instance.number));
+        if let (Failure::Fell { fall, .. }, false) = (&failure, is_excused || is_surplus) {
+            let what = Happening::Exited { status: fall.status.clone(), again, is_loop };
+            self.tell(Some(instance.number), what, out);
+        }
         out.push(Effect::Kill { instance });
         self.remnants.add(now, instance, pid);
         if is_excused || is_complete {
@@ -443,6 +466,10 @@ impl Service {
         let plan = reconcile(target, &self.seen(now));
         plan.start.into_iter().for_each(|number| self.start(now, number, out));
         plan.retire.into_iter().for_each(|number| self.retire(now, number, out));
+    }
+
+    fn tell(&self, instance: Option<u32>, what: Happening, out: &mut Vec<Effect>) {
+        out.push(Effect::Tell { service: self.id, instance, what });
     }
 
     fn tell_down(&mut self, out: &mut Vec<Effect>) {

@@ -34,7 +34,11 @@ fn help_is_data() {
       cancel   End a call, and all calls that it made
       scale    Set how many instances services have
       logs     Show what services printed
+      events   Show what msx did and why, oldest first. Times are in UTC
       restart  Replace the instances of services without losing a call
+      pause    Let services begin no new calls: they wait, and those that run go on to their end
+      resume   Let services that are paused go on
+      metrics  Print the numbers of the hub in the text format of Prometheus
       config   Check the manifest and print every setting with where its value came from
       version  Print the version of msx
 
@@ -182,7 +186,10 @@ fn help_of_call() {
 #[test]
 fn help_of_the_other_verbs() {
     let verbs = ["down", "ps", "scale", "logs", "restart", "config", "version"];
-    for verb in verbs.into_iter().chain(["calls", "why", "trace", "stack", "cancel"]) {
+    for verb in verbs
+        .into_iter()
+        .chain(["calls", "why", "trace", "stack", "cancel", "events", "pause", "resume", "metrics"])
+    {
         let output = Sandbox::new().run(&[verb, "--help"]);
         assert!(output.starts_with("exit: 0\n--- stdout\n") && output.ends_with("--- stderr\n"), "{output}");
         let widest = output.lines().map(|line| line.chars().count()).max();
@@ -732,25 +739,29 @@ fn ps_shows_a_table() {
           ModuleNotFoundError: No module named 'smtp'
     --- stderr
     ");
-    assert_answer!("200 OK", status, ["ps", "--why"], @r"
-    exit: 0
-    --- stdout
-    shop: hub 0.1.0, pid [PID], up 5m12s, 21 MiB, gateway http://127.0.0.1:8080/
-    SERVICE     READY      QUEUE  SUSPENDED     P50      P99  REQ/S  CPU  MEMORY  ADDRESS
-      INSTANCE  STATE        AGE   RESTARTS    BUSY   PARKED  REQ/S  CPU  MEMORY  PID
-    orders      1/2            3         12  412 µs  38.2 ms   1.2k  87%  30 MiB  http://127.0.0.1:43117/
-        scales itself, 1 to 8 instances
-        2026-11-24T10:00:07Z  1 → 2: 3.1 slots of work offered, 2 at hand
-      orders-1  ready      5m10s          0     2/2        7    800  87%  30 MiB  4801
-      orders-2  starting      1s          0     0/2        0      0    -       -  4822
-    mail        0/1            0          0       -        -      0    -       -  http://127.0.0.1:43118/
-        fixed at 1
-      mail-1    crashloop     0s          5   0/100        0      0    -       -
-          exited with status 1 after 0.2 s, 5 times within 60 s
-          Traceback (most recent call last):
-          ModuleNotFoundError: No module named 'smtp'
-    --- stderr
-    ");
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r" \S+ ago  ", " [AGE] ago  ");
+    settings.bind(|| {
+        assert_answer!("200 OK", status, ["ps", "--why"], @r"
+        exit: 0
+        --- stdout
+        shop: hub 0.1.0, pid [PID], up 5m12s, 21 MiB, gateway http://127.0.0.1:8080/
+        SERVICE     READY      QUEUE  SUSPENDED     P50      P99  REQ/S  CPU  MEMORY  ADDRESS
+          INSTANCE  STATE        AGE   RESTARTS    BUSY   PARKED  REQ/S  CPU  MEMORY  PID
+        orders      1/2            3         12  412 µs  38.2 ms   1.2k  87%  30 MiB  http://127.0.0.1:43117/
+            scales itself, 1 to 8; now 2: offered 3.1/s × 1.0 s / 2 slots at 70 % needs 3; held: the machine is 96 % busy
+              [AGE] ago  1 → 2: offered 2.2/s × 1.0 s / 2 slots at 70 % needs 2
+          orders-1  ready      5m10s          0     2/2        7    800  87%  30 MiB  4801
+          orders-2  starting      1s          0     0/2        0      0    -       -  4822
+        mail        0/1            0          0       -        -      0    -       -  http://127.0.0.1:43118/
+            fixed at 1
+          mail-1    crashloop     0s          5   0/100        0      0    -       -
+              exited with status 1 after 0.2 s, 5 times within 60 s
+              Traceback (most recent call last):
+              ModuleNotFoundError: No module named 'smtp'
+        --- stderr
+        ");
+    });
     assert_answer!("200 OK", status, ["--color", "always", "ps"], @"
     exit: 0
     --- stdout

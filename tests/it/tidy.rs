@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the lowest floor to the highest; a room imports from lower floors only.
-const FLOORS: [(&str, u8); 24] = [
+const FLOORS: [(&str, u8); 25] = [
     ("sys", 0),
     ("model", 0),
     ("config", 1),
@@ -13,6 +13,7 @@ const FLOORS: [(&str, u8); 24] = [
     ("failure", 2),
     ("project", 3),
     ("registry", 2),
+    ("events", 2),
     ("guard", 2),
     ("runtime", 2),
     ("python", 3),

@@ -377,6 +377,7 @@ fn ports_are_kept_and_given_back() {
         {
           "address": "text",
           "alias": "text",
+          "decision": "text",
           "desired": "number",
           "instances": [
             {
@@ -404,12 +405,7 @@ fn ports_are_kept_and_given_back() {
           "rate": "number",
           "slots": "number",
           "suspended": "number",
-          "why": [
-            {
-              "at": "text",
-              "text": "text"
-            }
-          ]
+          "why": []
         }
       ]
     }

@@ -9,8 +9,8 @@ struct Service {
 
 impl Service {
     fn new(min: u32, max: u32) -> Self {
-        let scale =
-            ScalePolicy { utilization: 0.7, cpu: 0.8, machine: 0.9, down_after: Duration::from_secs(10) };
+        let down_after = Duration::from_secs(10);
+        let scale = ScalePolicy { utilization: 0.7, cpu: 0.8, machine: 0.9, down_after, idle_to_zero: None };
         let policy = Policy { instances: InstanceRange { min, max }, scale };
         Self { now: Instant::now(), policy, history: History::default() }
     }
@@ -43,8 +43,14 @@ fn load(ready: u32, rate: u64, call_s: f64) -> Observed {
     Observed { offered: rate, completions: rate, busy_seconds: rate as f64 * call_s, ..idle(ready) }
 }
 
-fn told(desired: u32, reason: &str) -> Decision {
-    Decision { desired, reason: reason.to_owned() }
+impl PartialEq<(u32, &str)> for Decision {
+    fn eq(&self, (desired, reason): &(u32, &str)) -> bool {
+        self.desired == *desired && self.reason == *reason
+    }
+}
+
+fn told(desired: u32, reason: &str) -> (u32, &str) {
+    (desired, reason)
 }
 
 #[test]
@@ -144,6 +150,55 @@ fn the_first_call_of_a_stopped_service_starts_one() {
     assert_eq!(service.sees(Observed { queued: 50, offered: 49, ..idle(0) }).desired, 4);
     let starting = Observed { queued: 1, starting: 1, ..idle(0) };
     assert_eq!(Service::new(0, 10).sees(starting).desired, 1);
+}
+
+#[test]
+fn without_a_call_for_long_enough_none_is_kept() {
+    let mut service = Service::new(2, 10);
+    service.policy.scale.idle_to_zero = Some(Duration::from_secs(20));
+    assert_eq!(service.sees(idle(0)), told(2, "0 → 2: 2 is the minimum"), "it begins as any other");
+    assert_eq!(service.sees_for(19, &idle(2)).desired, 2);
+    assert_eq!(service.sees(idle(2)), told(0, "2 → 0: no call for 20.0 s"));
+    assert_eq!(service.sees_for(100, &idle(0)), told(0, "0: no call for 20.0 s"));
+    let called = Observed { offered: 1, queued: 1, ..idle(0) };
+    assert_eq!(service.sees(called.clone()), told(2, "0 → 2: 2 is the minimum"));
+    // Whatever a call does, it is a use: none of these brings it to nothing.
+    let running = Observed { running: 1, busy_seconds: 1.0, ..idle(2) };
+    assert_eq!(service.sees_for(60, &running).desired, 2);
+    assert_eq!(service.sees_for(60, &Observed { suspended: 1, ..idle(2) }).desired, 2);
+
+    // One that begins with none stays so, and keeps one between the calls.
+    let mut service = Service::new(0, 10);
+    service.policy.scale.idle_to_zero = Some(Duration::from_secs(30));
+    assert_eq!(service.sees_for(5, &idle(0)).desired, 0);
+    assert_eq!(service.sees(called).desired, 1);
+    assert_eq!(service.sees_for(29, &idle(1)).desired, 1, "down_after is over");
+    assert_eq!(service.sees(idle(1)).desired, 0);
+}
+
+#[test]
+fn calls_that_wait_for_others_keep_one_instance() {
+    let mut service = Service::new(0, 10);
+    let suspended = Observed { suspended: 3, ..idle(2) };
+    assert_eq!(
+        service.sees_for(11, &suspended),
+        told(1, "2 → 1: over the last 10 s never more than 1 needed")
+    );
+    assert_eq!(service.sees_for(30, &Observed { ready: 1, ..suspended }), told(1, "1: 3 suspended needs 1"));
+    assert_eq!(service.sees_for(10, &idle(1)).desired, 0);
+}
+
+#[test]
+fn it_tells_when_no_more_can_come() {
+    let at_ceiling = |observed: Observed| Service::new(1, 4).sees(observed).at_ceiling;
+    assert!(at_ceiling(load(4, 100, 0.1)) && at_ceiling(idle(4)));
+    assert!(!at_ceiling(load(3, 100, 0.1)));
+    assert!(!at_ceiling(Observed { ready: 3, starting: 1, ..load(3, 100, 0.1) }), "one is on its way");
+    assert!(at_ceiling(Observed { machine_busy: 0.95, ..load(2, 100, 0.1) }));
+    assert!(at_ceiling(Observed { memory_free: 1, instance_memory: Some(1 << 20), ..load(2, 100, 0.1) }));
+    assert!(!at_ceiling(Observed { machine_busy: 0.95, ..idle(0) }), "the first one always may");
+    assert_eq!(Service::new(1, 4).sees(idle(1)).call_time, None);
+    assert_eq!(Service::new(1, 4).sees(load(1, 2, 0.1)).call_time, Some(Duration::from_millis(100)));
 }
 
 #[test]

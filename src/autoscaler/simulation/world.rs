@@ -368,6 +368,7 @@ impl<'a> World<'a> {
             queued: self.dispatcher.queued() as u64,
             batch_size: self.dispatcher.batch_size(),
             running: self.dispatcher.busy() as u32,
+            suspended: 0,
             cores_used_by_ready: is_any_settled.then_some(since.settled_cores_s / PERIOD_S),
             machine_cores: MACHINE_CORES as u32,
             machine_busy: since.cores_s / PERIOD_S / MACHINE_CORES,

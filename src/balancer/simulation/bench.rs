@@ -115,7 +115,7 @@ impl Bench {
             });
         }
         assert!(self.model.is_settled(), "nobody waits beside a free slot");
-        self.dispatcher.audit(self.now);
+        self.dispatcher.audit();
         self.compare();
         self.stop_drained();
     }

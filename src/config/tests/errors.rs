@@ -454,7 +454,8 @@ fn wrong_types() {
        ·          ╰── wrong type
     11 │ run_timeout = 30
        ╰────
-     help: write `scale = { … }` with `utilization`, `cpu`, `machine` and `down_after`
+     help: write `scale = { … }` with `utilization`, `cpu`, `machine`, `down_after` and
+           `idle_to_zero`
 
      × `run_timeout` must be a duration such as "30s", not an integer
        ╭─[services.toml:11:15]
@@ -786,7 +787,7 @@ fn what_is_not_built_yet() {
         durability = "fsync"
         limits = { memory = "512M" }
         [services.a]
-        scale = { idle_to_zero = "5m" }
+        threads = 2
         idempotent = true
         concurrency_key = 5
         on_nondeterminism = "retry"
@@ -869,16 +870,6 @@ fn what_is_not_built_yet() {
     11 │ [services.a]
        ╰────
      help: remove it: set limits around msx itself, with ulimit or systemd
-
-     × `scale.idle_to_zero` is not built yet
-       ╭─[services.toml:12:11]
-    11 │ [services.a]
-    12 │ scale = { idle_to_zero = "5m" }
-       ·           ──────┬─────
-       ·                 ╰── not built yet
-    13 │ idempotent = true
-       ╰────
-     help: remove it: with `instances.min = 0` none is started before the first call
 
      × `on_nondeterminism` cannot be "retry"
        ╭─[services.toml:15:21]

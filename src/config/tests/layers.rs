@@ -33,6 +33,7 @@ fn defaults_are_those_of_the_design() {
             cpu: 0.8,
             machine: 0.9,
             down_after: 60s,
+            idle_to_zero: None,
         },
         queue: QueuePolicy {
             max: 1024,
@@ -144,7 +145,7 @@ fn every_setting_reaches_the_spec() {
         server = "native"
         threads = 8
         instances = { min = 2, max = 4 }
-        scale = { utilization = 0.5, cpu = 0.6, machine = 1.0, down_after = "2m" }
+        scale = { utilization = 0.5, cpu = 0.6, machine = 1.0, down_after = "2m", idle_to_zero = "5m" }
         max_parked = 2
         queue = { max = 7, timeout = "1m30s" }
         run_timeout = "100ms"
@@ -181,6 +182,9 @@ fn every_setting_reaches_the_spec() {
             cpu: 0.6,
             machine: 1.0,
             down_after: 120s,
+            idle_to_zero: Some(
+                300s,
+            ),
         },
         queue: QueuePolicy {
             max: 7,

@@ -8,7 +8,7 @@ use super::seen::Sight;
 use super::worker::Worker;
 use super::world::{Errand, World};
 use crate::balancer::Intake;
-use crate::core::{Effect, Event, Filter};
+use crate::core::{Effect, Event, Filter, Outlook};
 use crate::model::{CallKey, Generation, InstanceId, Outcome, ServiceId};
 use crate::protocol::worker::{Alarm, FromWorker, Memo, ToWorker, Wait};
 
@@ -66,7 +66,7 @@ impl World {
             dice = dice.wrapping_sub(chance);
             is_hit
         };
-        let doings: [(u64, fn(&mut Self)); 7] = [
+        let doings: [(u64, fn(&mut Self)); 8] = [
             (faults.crash, Self::crash_one),
             (faults.cancel, Self::leave_one),
             (faults.outage, Self::outage),
@@ -74,6 +74,7 @@ impl World {
             (faults.rogue, Self::babble),
             (faults.roll, Self::roll_one),
             (faults.look, Self::look),
+            (faults.hold, Self::hold_one),
         ];
         let doing = doings.into_iter().find_map(|(chance, doing)| strikes(chance).then_some(doing));
         doing.is_some_and(|doing| {
@@ -221,6 +222,22 @@ impl World {
             self.event(Event::ScaledToZero { service: service_id, is_zero: true });
         }
         self.soon(400_000, Errand::Recover(service));
+    }
+
+    /// `msx pause`, or `msx resume`; and the autoscaler may find that there is no more to be had.
+    fn hold_one(&mut self) {
+        let service = ServiceId(self.shared.random.below(self.plan.native().into()) as u32);
+        if !self.plan.habits.is_calm && self.shared.random.percent(30) {
+            let call_time = Duration::from_millis(self.shared.random.pick(&[1, 100, 10_000]));
+            let outlook = self.shared.random.percent(70).then_some(Outlook { call_time });
+            return self.event(Event::Outlook { service, outlook });
+        }
+        if self.shared.random.percent(20) {
+            return self.event(Event::Unhold(service));
+        }
+        self.seen.count(Sight::Held);
+        let bound = Duration::from_millis(self.shared.random.below(300));
+        self.event(Event::Hold { service, bound });
     }
 
     fn leave_one(&mut self) {

@@ -18,6 +18,7 @@ pub fn check(core: &Core) {
     check_timers(core);
     for service in &core.services {
         service.dispatcher.audit();
+        assert_eq!(service.hold.is_some(), service.dispatcher.is_held());
         service.dispatcher.instances().iter().for_each(|instance| check_instance(core, instance));
     }
     let mut queued = vec![0; core.services.len()];

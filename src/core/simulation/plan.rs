@@ -42,6 +42,8 @@ pub struct Faults {
     pub rogue: u64,
     pub roll: u64,
     pub look: u64,
+    /// `msx pause`, which ends by itself.
+    pub hold: u64,
 }
 
 /// What is special about the functions of this world, in percent of calls.
@@ -155,9 +157,9 @@ impl ServicePlan {
 
 impl Faults {
     fn new(random: &mut Random, is_calm: bool) -> Self {
-        let (roll, look) = (random.pick(&[0, 30, 100]), 20);
+        let (roll, look, hold) = (random.pick(&[0, 30, 100]), 20, random.pick(&[0, 20]));
         if is_calm {
-            return Self { roll, look, late: random.pick(&[0, 100]), ..Self::default() };
+            return Self { roll, look, hold, late: random.pick(&[0, 100]), ..Self::default() };
         }
         Self {
             crash: random.pick(&[0, 30, 100, 300]),
@@ -167,6 +169,7 @@ impl Faults {
             rogue: random.pick(&[0, 0, 0, 300]),
             roll,
             look,
+            hold,
         }
     }
 }

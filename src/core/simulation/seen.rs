@@ -18,9 +18,9 @@ macro_rules! sights {
 sights! {
     Run, Replay, Resume, Evict, Calls, CallsOfRunning, WaitAny, Return, Raise, Evicted, GiveBack, Memo, Alarm, Listen,
     Summary, AskedBack, Cancelled, RunTimeout, Unresponsive, Orchestrated, Drained, Crash, Outage, ScaledToZero, Roll,
-    Late, Rogue, Look, CancelledByHand, Left, Value, Expired, QueueFull, QueueTimeout, RefusedAtZero, CrashLoop,
+    Late, Rogue, Look, Held, Unheld, Cold, CancelledByHand, Left, Value, Expired, QueueFull, QueueTimeout, RefusedAtZero, CrashLoop,
     Stopping, Abandoned, TimedOut, InstanceDied, NonDeterminism, Unavailable, CancelledError,
-    RaisedError,
+    RaisedError, Overloaded,
 }
 
 /// How often each was seen.
@@ -102,6 +102,7 @@ impl Seen {
             Reason::QueueTimeout => Sight::QueueTimeout,
             Reason::ScaledToZero => Sight::RefusedAtZero,
             Reason::CrashLoop => Sight::CrashLoop,
+            Reason::Overloaded { .. } => Sight::Overloaded,
             Reason::Stopping => Sight::Stopping,
         });
     }

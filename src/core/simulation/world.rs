@@ -398,6 +398,8 @@ impl World {
             }
             Effect::Drained(instance) => self.drained(instance),
             Effect::Unresponsive { instance, .. } => self.unresponsive(instance),
+            Effect::Cold(_) => self.seen.count(Sight::Cold),
+            Effect::Unheld(_) => self.seen.count(Sight::Unheld),
             Effect::Log(_) => (),
             // Its services have calls, not requests: `tests/permits.rs`.
             Effect::Permit { .. } => unreachable!("there are no requests"),

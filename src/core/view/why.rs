@@ -71,6 +71,7 @@ impl Core {
             ready: ready.len() as u32,
             holders: self.holders(now, &ready, labels),
             decision: None,
+            paused: self.service(service).hold.map(|hold| hold.shown(now)),
         }
     }
 
@@ -87,6 +88,7 @@ impl Core {
             ready: 1,
             holders: self.holders(now, &[instance], labels),
             decision: None,
+            paused: None,
         })
     }
 

@@ -1,10 +1,10 @@
-//! The rolling restart of a service: its beginning, its end, and what is out of date by another one. Pure.
+//! The rolling restart of a service: how it begins, is overtaken by another one, fails and ends. Pure.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::Service;
-use crate::supervisor::event::{Effect, Failure};
+use crate::supervisor::event::{Effect, Failure, Happening};
 use crate::supervisor::roll::{Next, Roll};
 use crate::supervisor::state::State;
 
@@ -64,6 +64,11 @@ impl Service {
     }
 
     pub(super) fn end_roll(&mut self, now: Instant, outcome: Result<(), Failure>, out: &mut Vec<Effect>) {
+        let what = match &outcome {
+            Ok(()) => Happening::Rolled,
+            Err(failure) => Happening::RollFailed { why: failure.to_string() },
+        };
+        self.tell(None, what, out);
         if let Some(next) = self.rolls.end(&outcome, out) {
             self.begin_roll(now, next, out);
         }

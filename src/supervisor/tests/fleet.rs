@@ -673,3 +673,49 @@ fn requests_under_way_and_new_ones_are_told_that_msx_stops() {
         assert_eq!(sim.replies[&ticket], Err(Failure::Stopping), "{ticket:?}");
     }
 }
+
+#[test]
+fn what_happens_is_told_with_its_numbers() {
+    let mut sim = Sim::of_one(1, 4);
+    sim.pass(20_000);
+    let one = sim.instance(0, 1);
+    sim.dies(one, "killed by SIGKILL");
+    sim.pass(1_000);
+    sim.scale(1, 0, 2);
+    sim.pass(1_000);
+    let two = sim.instance(0, 2);
+    sim.tell(Event::Unresponsive { instance: two, why: "its control thread did not answer for 30 s".into() });
+    sim.pass(20_000);
+    sim.restart(2, false);
+    sim.pass(10_000);
+    sim.habits.insert(ServiceId(0), BROKEN);
+    sim.restart(3, false);
+    sim.pass(10_000);
+    assert_eq!(
+        sim.happenings,
+        [
+            "a-1 exited: killed by SIGKILL; started again in 0.1 s",
+            "a-1 recovered: ready again",
+            "a pinned: 1 → 2: asked for",
+            "a-2 replaced: its control thread did not answer for 30 s",
+            "a rolled: all its instances are new",
+            "a roll failed: a-3 did not stay up: exit status 1",
+        ]
+    );
+}
+
+#[test]
+fn a_crash_loop_is_told_when_it_begins_and_when_it_is_over() {
+    let mut sim = Sim::of_one(1, 1);
+    sim.habits.insert(ServiceId(0), BROKEN);
+    sim.tell(Event::Tick);
+    let one = sim.instance(0, 1);
+    sim.dies(one, "exit status 1");
+    sim.pass(10_000);
+    sim.habits.clear();
+    sim.pass(40_000);
+    let kinds: Vec<&str> = sim.happenings.iter().map(|told| told.split(':').next().unwrap()).collect();
+    assert_eq!(kinds[..5], ["a-1 exited", "a-1 exited", "a-1 exited", "a-1 exited", "a-1 crashloop"]);
+    assert!(sim.happenings[4].ends_with("exit status 1; started again in 30.0 s"), "{:#?}", sim.happenings);
+    assert_eq!(kinds.last(), Some(&"a-1 recovered"));
+}

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::events::Events;
 use crate::guard::{self, Guard};
 use crate::model::{InstanceId, ServiceId, WorkerKind};
 use crate::protocol::control::InstanceState;
@@ -169,6 +170,7 @@ impl Hub {
             guard: guard.clone(),
             registry: registry.clone(),
             logs: LogStore::new(&project.path().join("logs")).unwrap(),
+            events: Events::open(project.path()).unwrap(),
             outward: Arc::new(move |what| told.hear(what)),
             report: Arc::new(move |progress| reported.lock().push(line(progress))),
         });

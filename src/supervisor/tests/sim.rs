@@ -66,6 +66,8 @@ pub struct Sim {
     processes: BTreeMap<InstanceId, (Habits, bool)>,
     /// Everything the fleet wanted, with the time in milliseconds.
     pub log: Vec<(u64, String)>,
+    /// What would stand in `msx events`.
+    pub happenings: Vec<String>,
     pub replies: HashMap<Ticket, Result<(), Failure>>,
     pub ended: Option<Vec<u32>>,
 }
@@ -91,6 +93,7 @@ impl Sim {
             usual,
             processes: BTreeMap::new(),
             log: Vec::new(),
+            happenings: Vec::new(),
             replies: HashMap::new(),
             ended: None,
         };
@@ -201,6 +204,12 @@ impl Sim {
     // ── effects ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     fn perform(&mut self, effect: Effect) {
+        if let Effect::Tell { service, instance, what } = effect {
+            let number = instance.map_or_else(String::new, |number| format!("-{number}"));
+            let short = &self.shorts[service.0 as usize];
+            let told = format!("{short}{number} {}: {}", what.kind().as_str(), what.text());
+            return self.happenings.push(told);
+        }
         self.log.push((self.ms(), self.told(&effect)));
         match effect {
             Effect::Spawn { instance, .. } => self.spawn(instance),
@@ -230,7 +239,7 @@ impl Sim {
             Effect::Serve { instance, .. } | Effect::Unready { instance } => {
                 assert!(self.is_running(instance), "{instance:?} is told of but not there")
             }
-            Effect::Gone { .. } | Effect::Down { .. } | Effect::Zero { .. } => {}
+            Effect::Gone { .. } | Effect::Down { .. } | Effect::Zero { .. } | Effect::Tell { .. } => {}
             Effect::Reply { ticket, outcome } => {
                 assert!(self.replies.insert(ticket, outcome).is_none(), "{ticket:?} was answered twice");
             }
@@ -288,6 +297,7 @@ impl Sim {
             Effect::Zero { is_zero: false, .. } => "not zero".to_owned(),
             Effect::Reply { ticket, outcome: Ok(()) } => format!("reply {}: done", ticket.0),
             Effect::Reply { ticket, outcome: Err(failure) } => format!("reply {}: {failure}", ticket.0),
+            Effect::Tell { .. } => String::new(),
             Effect::Ended { survivors } => format!("ended, survivors {survivors:?}"),
         }
     }

@@ -200,7 +200,7 @@ fn what_is_queued_has_no_stack_and_what_waits_too_long_says_why() {
     let sandbox = project();
     let hub = Hub::up(&sandbox, &[]);
     let _running = sandbox.start(&["call", "waits"]);
-    wait_for("a decision", || (!hub.service("waits")["why"].as_array().unwrap().is_empty()).then_some(()));
+    wait_for("a decision", || hub.service("waits")["decision"].is_string().then_some(()));
     let holder = wait_for("it to run", || listed(&hub, &["--status", "running"], "live"));
     let queued = sandbox.start(&["call", "waits"]);
     let id = wait_for("one to be queued", || listed(&hub, &["--status", "queued"], "live"));

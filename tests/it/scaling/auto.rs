@@ -66,7 +66,8 @@ fn a_pinned_service_does_not_scale_itself() {
     let load = Load::start(&hub.gateway(), "sleeps", "{}", 16);
     wait_for("the reason", || {
         let service = hub.service("sleeps");
-        reasons(&service).last().filter(|last| last.starts_with("pinned at 1 by `msx scale`")).map(drop)
+        let decision = service["decision"].as_str().unwrap_or_default();
+        decision.starts_with("pinned at 1 by `msx scale`").then_some(())
     });
     let target = load.answered() + 100;
     wait_for("calls", || (load.answered() >= target).then_some(()));
