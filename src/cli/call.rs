@@ -57,40 +57,34 @@ pub struct Call {
 
 impl Call {
     pub fn run(self) -> Result<(), Failure> {
-        let client = session::connect(&session::project()?)?;
+        let client = session::hub()?;
         let timeout_ms = self.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX).max(1));
         let Self { name: service, arguments, idempotency_key, .. } = self;
         let request = CallRequest { service, arguments, timeout_ms, idempotency_key };
-        let printed = session::block_on("interrupted: the call is cancelled", async {
-            Ok(print_all(&client, &request, self.json).await)
-        })?;
-        match printed {
-            Ok(printed) => printed,
-            Err(ClientError::Refused(problem)) if self.json => {
-                print_json(&ErrorObject { error: &problem })?;
-                Err((*problem).into())
-            }
-            Err(other) => Err(other.into()),
-        }
+        session::block_on("interrupted: the call is cancelled", print_all(&client, &request, self.json))
     }
 }
 
 /// Prints what comes: the result, or the items of a generator, each at once.
-async fn print_all(
-    client: &Client,
-    request: &CallRequest,
-    json: bool,
-) -> Result<Result<(), Failure>, ClientError> {
-    let mut items = match client.call(request).await? {
-        Called::Returned(answer) => return Ok(print_line(&result(&answer.result, json))),
+async fn print_all(client: &Client, request: &CallRequest, json: bool) -> Result<(), Failure> {
+    let failed = |error| failure(error, json);
+    let mut items = match client.call(request).await.map_err(failed)? {
+        Called::Returned(answer) => return print_line(&result(&answer.result, json)),
         Called::Items(items) => items,
     };
-    while let Some(item) = items.next().await? {
-        if let Err(failure) = print_line(&result(&item, json)) {
-            return Ok(Err(failure));
-        }
+    while let Some(item) = items.next().await.map_err(failed)? {
+        print_line(&result(&item, json))?;
     }
-    Ok(Ok(()))
+    Ok(())
+}
+
+/// With `--json` what the hub says of a call that failed is data, too.
+fn failure(error: ClientError, json: bool) -> Failure {
+    let printed = match &error {
+        ClientError::Refused(problem) if json => print_json(&ErrorObject { error: problem }),
+        _ => Ok(()),
+    };
+    printed.err().unwrap_or_else(|| error.into())
 }
 
 fn result(value: &RawValue, json: bool) -> String {

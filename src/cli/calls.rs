@@ -13,8 +13,9 @@ use crate::protocol::calls::{BatchInfo, CallInfo, CallStatus, CallsAnswer, Calls
 const EXAMPLES: &str = "\
 Columns:
   STATUS    queued, running, parked (waits for other calls), resuming (has their answers, waits for a slot),
-            batched (in a batch, which is a call of its own), unwinding, evicted, paused (its replay differed);
-            returned, raised, refused, cancelled
+            batched (in a batch, which is a call of its own), backoff (its next attempt comes after a pause),
+            held (waits for its turn under a key), following (waits for the call with its idempotency key),
+            unwinding, evicted, paused (its replay differed); returned, raised, refused, cancelled
   SINCE     how long it has had this status
   TOOK      from accepted to answered
   CHILDREN  calls that it made, and in front those of them that have not ended
@@ -54,9 +55,10 @@ enum Action {
     Retry(Retry),
 }
 
+/// clap lists the names when it gets another one.
 fn status() -> impl TypedValueParser<Value = CallStatus> {
     let names = PossibleValuesParser::new(CallStatus::ALL.map(CallStatus::as_str));
-    names.map(|name| CallStatus::ALL.into_iter().find(|s| s.as_str() == name).unwrap_or(CallStatus::Queued))
+    names.try_map(|name| CallStatus::ALL.into_iter().find(|s| s.as_str() == name).ok_or("is no status"))
 }
 
 impl Calls {
@@ -64,9 +66,9 @@ impl Calls {
         if let Some(Action::Retry(retry)) = self.action {
             return retry.run();
         }
-        let client = session::connect(&session::project()?)?;
+        let client = session::hub()?;
         let request = CallsRequest { status: self.status, service: self.service, limit: self.limit };
-        let answer = session::block_on("", async { Ok(client.calls(&request).await?) })?;
+        let answer = session::request("", client.calls(&request))?;
         if self.json {
             return print_json(&answer);
         }
@@ -74,16 +76,10 @@ impl Calls {
     }
 }
 
-const COLUMNS: [Align; 8] = [
-    Align::Left,
-    Align::Left,
-    Align::Left,
-    Align::Right,
-    Align::Right,
-    Align::Right,
-    Align::Left,
-    Align::Left,
-];
+const COLUMNS: [Align; 8] = {
+    use Align::{Left, Right};
+    [Left, Left, Left, Right, Right, Right, Left, Left]
+};
 const HEADINGS: [&str; 8] = ["ID", "SERVICE", "STATUS", "AGE", "SINCE", "CHILDREN", "INSTANCE", "SUMMARY"];
 
 fn table(answer: &CallsAnswer) -> Table {
@@ -121,7 +117,7 @@ fn row(call: &CallInfo) -> [Cell; 8] {
     [
         Cell::plain(call.id.as_str()),
         Cell::plain(call.service.as_str()),
-        Cell::styled(style(call.status), call.status.as_str()),
+        Cell::styled(status_style(call.status), call.status.as_str()),
         Cell::plain(first),
         Cell::plain(second),
         Cell::plain(children(call)),
@@ -145,7 +141,7 @@ fn children(call: &CallInfo) -> String {
     }
 }
 
-pub fn style(status: CallStatus) -> Style {
+pub fn status_style(status: CallStatus) -> Style {
     match status {
         CallStatus::Running | CallStatus::Returned => Style::Good,
         CallStatus::Queued | CallStatus::Resuming | CallStatus::Unwinding => Style::Warning,

@@ -27,11 +27,9 @@ pub struct Cancel {
 
 impl Cancel {
     pub fn run(self) -> Result<(), Failure> {
-        let client = session::connect(&session::project()?)?;
+        let client = session::hub()?;
         let request = IdRequest { id: self.id };
-        let call = session::block_on("interrupted: the call may be cancelled", async {
-            Ok(client.cancel(&request).await?)
-        })?;
+        let call = session::request("interrupted: the call may be cancelled", client.cancel(&request))?;
         let below = match call.unfinished {
             0 => String::new(),
             1 => ", with the call that it waited for".to_owned(),

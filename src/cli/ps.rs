@@ -35,8 +35,8 @@ pub struct Ps {
 
 impl Ps {
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
-        let client = session::connect(&session::project()?)?;
-        let status = session::block_on("", async { Ok(client.status().await?) })?;
+        let client = session::hub()?;
+        let status = session::request("", client.status())?;
         if self.json {
             return print_json(&status);
         }
@@ -44,18 +44,10 @@ impl Ps {
     }
 }
 
-const COLUMNS: [Align; 10] = [
-    Align::Left,
-    Align::Left,
-    Align::Right,
-    Align::Right,
-    Align::Right,
-    Align::Right,
-    Align::Right,
-    Align::Right,
-    Align::Right,
-    Align::Left,
-];
+const COLUMNS: [Align; 10] = {
+    use Align::{Left, Right};
+    [Left, Left, Right, Right, Right, Right, Right, Right, Right, Left]
+};
 const SERVICE: [&str; 10] =
     ["SERVICE", "READY", "QUEUE", "SUSPENDED", "P50", "P99", "REQ/S", "CPU", "MEMORY", "ADDRESS"];
 const INSTANCE: [&str; 10] =

@@ -27,12 +27,10 @@ pub struct Restart {
 
 impl Restart {
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
-        let client = session::connect(&session::project()?)?;
+        let client = session::hub()?;
         let request = RestartRequest { services: self.services };
         let spinner = Spinner::start(terminal, "restarting");
-        let restarted = session::block_on("interrupted: the hub goes on restarting", async {
-            Ok(client.restart(&request).await?)
-        });
+        let restarted = session::request("interrupted: the hub goes on restarting", client.restart(&request));
         spinner.stop();
         restarted?;
         match request.services.as_slice() {

@@ -8,9 +8,7 @@ use super::session;
 use super::terminal::{print_json, say};
 use crate::control::client::Client;
 use crate::failure::Failure;
-use crate::protocol::calls::{
-    Described, Difference, IdRequest, PausedInfo, Retried, RetryOutcome, RetryRequest,
-};
+use crate::protocol::calls::{Described, IdRequest, PausedInfo, Retried, RetryOutcome, RetryRequest};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,12 +44,10 @@ pub struct Retry {
 
 impl Retry {
     pub fn run(self) -> Result<(), Failure> {
-        let client = session::connect(&session::project()?)?;
+        let client = session::hub()?;
         let force = if self.force { self.confirmed(&client)? } else { None };
         let request = RetryRequest { id: self.id, force };
-        let retried = session::block_on("interrupted: the call is being replayed", async {
-            Ok(client.retry(&request).await?)
-        })?;
+        let retried = session::request("interrupted: the call is being replayed", client.retry(&request))?;
         if self.json {
             print_json(&retried)?;
         } else if retried.outcome != RetryOutcome::Paused {
@@ -66,7 +62,7 @@ impl Retry {
     /// Shows what is about to happen; answers the seq of the difference. Of a call that is not paused the hub says so.
     fn confirmed(&self, client: &Client) -> Result<Option<u32>, Failure> {
         let request = IdRequest { id: self.id.clone() };
-        let why = session::block_on("", async { Ok(client.why(&request).await?) })?;
+        let why = session::request("", client.why(&request))?;
         let Some(step) = why.chain.first() else { return Ok(None) };
         let Some(paused) = &step.paused else { return Ok(None) };
         say(&plan(&step.call.id, &step.call.service, paused));
@@ -87,7 +83,7 @@ fn agrees() -> Result<bool, Failure> {
 }
 
 fn plan(id: &str, service: &str, paused: &PausedInfo) -> String {
-    let mut lines = vec![format!("{id}, a call of {service}, differs{}:", place(&paused.difference))];
+    let mut lines = vec![format!("{id}, a call of {service}, differs{}:", paused.difference.place())];
     lines.extend(paused.difference.lines().map(|line| format!("  {line}")));
     if paused.dropped_count > 0 {
         lines.push("what is forgotten, and happens once more if the code asks for it again:".to_owned());
@@ -96,11 +92,6 @@ fn plan(id: &str, service: &str, paused: &PausedInfo) -> String {
         lines.extend((more > 0).then(|| format!("  … and {more} more")));
     }
     lines.join("\n")
-}
-
-/// ` at its call number 3`
-pub fn place(difference: &Difference) -> String {
-    difference.now.as_ref().map_or_else(String::new, |_| format!(" at its call number {}", difference.seq))
 }
 
 fn text(retried: &Retried) -> String {
@@ -117,7 +108,7 @@ fn text(retried: &Retried) -> String {
 
 fn differs_again(id: &str, service: &str, paused: &PausedInfo) -> Failure {
     let [before, now] = paused.difference.lines();
-    let place = place(&paused.difference);
+    let place = paused.difference.place();
     Failure::failed(format!("the call {id} of {service} differs again{place}, and is paused"))
         .with_detail(format!("  {before}\n  {now}"))
         .with_help("make the code ask for the same as before, `msx restart` its service and retry; or `--force` goes on with what it asks for now")

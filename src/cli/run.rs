@@ -9,7 +9,7 @@ use clap::Args;
 use parking_lot::Mutex;
 
 use super::progress::Display;
-use super::session::{self, current_folder};
+use super::session;
 use super::terminal::Terminal;
 use crate::daemon::{self, Report};
 use crate::failure::Failure;
@@ -48,7 +48,7 @@ pub struct Run {
 impl Run {
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
         check(&self.script)?;
-        let project = if self.inline { project_or_folder()? } else { session::project()? };
+        let project = if self.inline { session::project_or_folder()? } else { session::project()? };
         if !self.inline {
             // Only to tell before the script starts; the script makes its own connections.
             session::connect(&project)?;
@@ -77,12 +77,6 @@ fn check(script: &Path) -> Result<(), Failure> {
         Ok(meta) if !meta.is_file() => Err(Failure::usage(format!("the script {shown} is not a file"))),
         Ok(_) => Ok(()),
     }
-}
-
-/// In one process a file needs no project: then it is that of its folder.
-fn project_or_folder() -> Result<Project, Failure> {
-    let here = current_folder()?;
-    Project::find(&here)?.map_or_else(|| Project::at(&here), Ok)
 }
 
 fn prepare(project: &Project, script: &Path, terminal: &Terminal) -> Result<Environment, Failure> {

@@ -36,14 +36,12 @@ pub struct Scale {
 
 impl Scale {
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
-        let client = session::connect(&session::project()?)?;
+        let client = session::hub()?;
         let target = |(service, instances)| ScaleTarget { service, instances };
         let targets: Vec<ScaleTarget> = self.targets.into_iter().map(target).collect();
         let request = ScaleRequest { targets, wait: !self.no_wait, force: self.force };
         let spinner = Spinner::start(terminal, "scaling");
-        let scaled = session::block_on("interrupted: the hub goes on scaling", async {
-            Ok(client.scale(&request).await?)
-        });
+        let scaled = session::request("interrupted: the hub goes on scaling", client.scale(&request));
         spinner.stop();
         scaled?;
         for target in &request.targets {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::control::client::Client;
+use crate::control::client::{Client, ClientError};
 use crate::failure::Failure;
 use crate::project::{MANIFEST, Project};
 
@@ -20,6 +20,12 @@ pub fn current_folder() -> Result<PathBuf, Failure> {
 pub fn project() -> Result<Project, Failure> {
     let here = current_folder()?;
     Project::find(&here)?.ok_or_else(|| no_project(&here.display().to_string()))
+}
+
+/// That, or the folder itself as a project: a file can be run without one.
+pub fn project_or_folder() -> Result<Project, Failure> {
+    let here = current_folder()?;
+    Project::find(&here)?.map_or_else(|| Project::at(&here), Ok)
 }
 
 fn no_project(folder: &str) -> Failure {
@@ -42,7 +48,20 @@ pub fn connect(project: &Project) -> Result<Client, Failure> {
     }
 }
 
-/// Runs the request of a verb until it ends or Ctrl-C drops it; `interrupted` says what became of it then.
+/// A client of the hub of this folder's project.
+pub fn hub() -> Result<Client, Failure> {
+    connect(&project()?)
+}
+
+/// One request to it, which Ctrl-C drops; `interrupted` says what became of it then.
+pub fn request<T>(
+    interrupted: &str,
+    request: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, Failure> {
+    block_on(interrupted, async { Ok(request.await?) })
+}
+
+/// Runs the requests of a verb until they end or Ctrl-C drops them; `interrupted` says what became of them then.
 pub fn block_on<T>(
     interrupted: &str,
     request: impl Future<Output = Result<T, Failure>>,

@@ -31,30 +31,27 @@ pub struct Stack {
 
 impl Stack {
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
-        let client = session::connect(&session::project()?)?;
+        let client = session::hub()?;
         let request = StackRequest { target: self.target };
-        let stacks = session::block_on("", async { Ok(client.stack(&request).await?) })?;
+        let stacks = session::request("", client.stack(&request))?;
         match self.json {
             true => print_json(&stacks)?,
             false if stacks.instances.is_empty() => (),
             false => print_line(&text(&stacks, terminal.stdout))?,
         }
-        silent(&request.target, &stacks).map_or(Ok(()), Err)
+        check_seen(&request.target, &stacks)
     }
 }
 
-/// Nothing was seen at all.
-fn silent(target: &str, stacks: &Stacks) -> Option<Failure> {
-    let problem = stacks.instances.first().map(|first| first.problem.clone()).unwrap_or_default();
+/// It is a failure when nothing was seen at all.
+fn check_seen(target: &str, stacks: &Stacks) -> Result<(), Failure> {
     if stacks.instances.iter().any(|instance| instance.problem.is_none()) {
-        return None;
+        return Ok(());
     }
-    let why = problem.unwrap_or_else(|| "it has no instance that serves".to_owned());
-    Some(
-        Failure::failed(format!("cannot see the stacks of {target}: {why}")).with_help(
-            "`msx ps` shows its instances; `py-spy dump --pid PID` sees a process without its help",
-        ),
-    )
+    let problem = stacks.instances.first().and_then(|first| first.problem.as_deref());
+    let why = problem.unwrap_or("it has no instance that serves");
+    Err(Failure::failed(format!("cannot see the stacks of {target}: {why}"))
+        .with_help("`msx ps` shows its instances; `py-spy dump --pid PID` sees a process without its help"))
 }
 
 fn text(stacks: &Stacks, paint: Paint) -> String {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::calls::style;
+use super::calls::status_style;
 use super::terminal::{Paint, Style, Terminal, print_json, print_line};
 use super::{session, units};
 use crate::failure::Failure;
@@ -33,9 +33,9 @@ pub struct Trace {
 
 impl Trace {
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
-        let client = session::connect(&session::project()?)?;
+        let client = session::hub()?;
         let request = IdRequest { id: self.id };
-        let trace = session::block_on("", async { Ok(client.trace(&request).await?) })?;
+        let trace = session::request("", client.trace(&request))?;
         if self.json {
             return print_json(&trace);
         }
@@ -52,36 +52,48 @@ const LABEL_MAX: usize = 44;
 const TIME: usize = 8;
 
 fn text(trace: &Answer, paint: Paint, width: usize) -> String {
-    let labels: Vec<String> = trace.calls.iter().map(label).collect();
-    let room = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).clamp(4, LABEL_MAX);
-    let places: Vec<&str> = trace.calls.iter().map(|call| call.instance.as_deref().unwrap_or("-")).collect();
-    let place = places.iter().map(|place| place.chars().count()).max().unwrap_or(0).max("INSTANCE".len());
-    let columns = width.saturating_sub(room + place + TIME + 6).max(LINE_MIN);
-    let total = units::span(trace.took_s);
-    let heading = format!(
-        "{}  {}  {:>TIME$}  {}",
-        padded("CALL", room),
-        padded("INSTANCE", place),
-        "TIME",
-        scale(&total, columns)
-    );
-    let mut lines = vec![paint.apply(Style::Heading, &heading)];
-    for ((call, label), instance) in trace.calls.iter().zip(&labels).zip(places) {
-        let took = call.ended_s.unwrap_or(trace.took_s.max(call.queued_s)) - call.queued_s;
-        let time = units::span(took);
-        let line = paint.apply(style(call.status), &timeline(call, trace.took_s, columns));
-        let fields = format!("{}  {}  {time:>TIME$}", padded(label, room), padded(instance, place));
-        lines.push(format!("{fields}  {line}").trim_end().to_owned());
-    }
+    let layout = Layout::of(trace, width);
+    let mut lines = vec![paint.apply(Style::Heading, &layout.heading(trace.took_s))];
+    lines.extend(trace.calls.iter().map(|call| layout.row(call, trace.took_s, paint)));
     if trace.lost > 0 {
-        lines.push(
-            paint.apply(
-                Style::Faint,
-                &format!("… and {} more calls or waits, which were not kept", trace.lost),
-            ),
-        );
+        let lost = format!("… and {} more calls or waits, which were not kept", trace.lost);
+        lines.push(paint.apply(Style::Faint, &lost));
     }
     lines.join("\n")
+}
+
+/// How wide the columns are whose width depends on the calls.
+struct Layout {
+    label: usize,
+    instance: usize,
+    timeline: usize,
+}
+
+impl Layout {
+    fn of(trace: &Answer, width: usize) -> Self {
+        let labels = trace.calls.iter().map(|call| label(call).chars().count());
+        let label = labels.max().unwrap_or(0).clamp(4, LABEL_MAX);
+        let instances = trace.calls.iter().map(|call| instance(call).chars().count());
+        let instance = instances.max().unwrap_or(0).max("INSTANCE".len());
+        let timeline = width.saturating_sub(label + instance + TIME + 6).max(LINE_MIN);
+        Self { label, instance, timeline }
+    }
+
+    fn heading(&self, total: f64) -> String {
+        let (label, instance) = (padded("CALL", self.label), padded("INSTANCE", self.instance));
+        format!("{label}  {instance}  {:>TIME$}  {}", "TIME", scale(&units::span(total), self.timeline))
+    }
+
+    fn row(&self, call: &TraceCall, total: f64, paint: Paint) -> String {
+        let (label, instance) = (padded(&label(call), self.label), padded(instance(call), self.instance));
+        let time = units::span(call.ended_s.unwrap_or(total.max(call.queued_s)) - call.queued_s);
+        let timeline = paint.apply(status_style(call.status), &timeline(call, total, self.timeline));
+        format!("{label}  {instance}  {time:>TIME$}  {timeline}").trim_end().to_owned()
+    }
+}
+
+fn instance(call: &TraceCall) -> &str {
+    call.instance.as_deref().unwrap_or("-")
 }
 
 /// `  .0.3 shop.order raised: order 17`, further in the deeper it is.

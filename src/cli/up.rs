@@ -8,7 +8,7 @@ use super::detach;
 use super::logview::LogFormat;
 use super::progress::Display;
 use super::screen::Screen;
-use super::session::{current_folder, project};
+use super::session::{project, project_or_folder};
 use super::terminal::Terminal;
 use super::values;
 use crate::daemon::{self, UpOptions};
@@ -140,12 +140,7 @@ fn without_manifest(target: &Path) -> Result<Found, Failure> {
         let message = format!("{} is neither a folder nor a Python file", target.display());
         return Err(Failure::usage(message).with_help("a manifest is named with `-f FILE`"));
     }
-    let here = current_folder()?;
-    let project = match Project::find(&here)? {
-        Some(project) => project,
-        None => Project::at(&here)?,
-    };
-    Ok((project, Vec::new(), Some(target)))
+    Ok((project_or_folder()?, Vec::new(), Some(target)))
 }
 
 fn existing(path: &Path) -> Result<PathBuf, Failure> {

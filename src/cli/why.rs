@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use super::calls::style;
-use super::retry::place;
+use super::calls::status_style;
 use super::terminal::{Paint, Style, Terminal, print_json, print_line};
 use super::{session, units};
 use crate::failure::Failure;
@@ -30,9 +29,9 @@ pub struct Why {
 
 impl Why {
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
-        let client = session::connect(&session::project()?)?;
+        let client = session::hub()?;
         let request = IdRequest { id: self.id };
-        let why = session::block_on("", async { Ok(client.why(&request).await?) })?;
+        let why = session::request("", client.why(&request))?;
         if self.json {
             return print_json(&why);
         }
@@ -48,7 +47,7 @@ fn text(why: &Answer, paint: Paint) -> String {
 fn lines(step: &WhyStep, paint: Paint) -> Vec<String> {
     let call = &step.call;
     let summary = call.summary.as_ref().map_or_else(String::new, |text| format!(" ({text})"));
-    let status = paint.apply(style(call.status), call.status.as_str());
+    let status = paint.apply(status_style(call.status), call.status.as_str());
     let place = call.instance.as_ref().map_or_else(String::new, |instance| format!(" in {instance}"));
     let (id, since) = (paint.apply(Style::Heading, &call.id), units::age(call.since_s));
     let mut lines = vec![format!("{id}  {}{summary}: {status}{place} for {since}", call.service)];
@@ -75,7 +74,7 @@ fn awaited(waits: &WaitsFor) -> String {
 fn paused_lines(id: &str, paused: &PausedInfo) -> Vec<String> {
     let [before, now] = paused.difference.lines();
     vec![
-        format!("  its replay did something else than before{}:", place(&paused.difference)),
+        format!("  its replay did something else than before{}:", paused.difference.place()),
         format!("    {before}"),
         format!("    {now}"),
         "  make the code ask for the same as before and `msx restart` its service; then".to_owned(),

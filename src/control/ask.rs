@@ -10,7 +10,8 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use super::server::{Refused, Shared, help_for, no_key_for_items};
+use super::call::no_key_for_items;
+use super::server::{Refused, Shared, help_for};
 use crate::core::{Answer, Refusal};
 use crate::model::Outcome;
 use crate::protocol::control::Problem;

@@ -66,7 +66,11 @@ async fn cancel(Shared(control): Shared, Json(IdRequest { id }): Json<IdRequest>
 /// What instances are called.
 fn labels(control: &Control) -> impl Fn(ServiceId, u32) -> String + Send + 'static {
     let snapshot = control.registry.snapshot();
-    move |service, number| snapshot.get(service).map_or_else(String::new, |service| service.label(number))
+    move |service, number| label(&snapshot, service, number)
+}
+
+fn label(snapshot: &Snapshot, service: ServiceId, number: u32) -> String {
+    snapshot.get(service).map_or_else(String::new, |service| service.label(number))
 }
 
 fn answered<T>(answer: Option<T>) -> Answer<T> {
@@ -94,11 +98,11 @@ impl From<NotFound> for Refused {
             NotFound::NotKept(id) => {
                 let root = id.split('.').next().unwrap_or_default();
                 let help = format!("`msx trace {root}` shows what is kept of it");
-                Self::new(ProblemKind::Unavailable, message).help(&help)
+                Self::new(ProblemKind::Unavailable, message).help(help)
             }
             NotFound::Ambiguous { .. } => Self::usage(message).help("write more of the id"),
             NotFound::Ended { id, .. } => Self::new(ProblemKind::Unavailable, message)
-                .help(&format!("`msx trace {id}` shows its course")),
+                .help(format!("`msx trace {id}` shows its course")),
         }
     }
 }
@@ -151,10 +155,9 @@ async fn of_call(
     let instance = instance.ok_or_else(|| {
         let message = format!("no instance runs the call {id}: it is {}", status.as_str());
         Refused::new(ProblemKind::Unavailable, message)
-            .help(&format!("`msx why {id}` shows what it waits for"))
+            .help(format!("`msx why {id}` shows what it waits for"))
     })?;
-    let label =
-        snapshot.get(instance.service).map_or_else(String::new, |service| service.label(instance.number));
+    let label = label(snapshot, instance.service, instance.number);
     Ok(((instance, label), (key, attempt)))
 }
 
@@ -163,7 +166,7 @@ fn no_target(error: NotFound, snapshot: &Snapshot, target: &str) -> Refused {
     match (error, snapshot.resolve(target)) {
         (NotFound::Malformed(_) | NotFound::Unknown(_), Err(unknown)) => {
             let message = format!("`{target}` is neither a service nor an instance nor a call");
-            Refused::usage(message).help(&format!("{}; `msx calls` shows the ids of calls", unknown.help()))
+            Refused::usage(message).help(format!("{}; `msx calls` shows the ids of calls", unknown.help()))
         }
         (error, _) => error.into(),
     }

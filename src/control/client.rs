@@ -22,7 +22,6 @@ use crate::protocol::control::{
 const QUICK_MAX: Duration = Duration::from_secs(10);
 /// Requests that wait for instances; the hub bounds each start and drain much more tightly.
 const SLOW_MAX: Duration = Duration::from_secs(15 * 60);
-
 /// Requests that see a call replayed, for which the hub waits for 10 s.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
@@ -129,34 +128,44 @@ impl Client {
     }
 
     pub async fn calls(&self, request: &CallsRequest) -> Result<CallsAnswer, ClientError> {
-        json(self.send(Method::POST, route::CALLS, Some(request), Some(QUICK_MAX)).await?).await
+        self.post(route::CALLS, request, QUICK_MAX).await
     }
 
     pub async fn why(&self, call: &IdRequest) -> Result<Why, ClientError> {
-        json(self.send(Method::POST, route::WHY, Some(call), Some(QUICK_MAX)).await?).await
+        self.post(route::WHY, call, QUICK_MAX).await
     }
 
     pub async fn trace(&self, call: &IdRequest) -> Result<Trace, ClientError> {
-        json(self.send(Method::POST, route::TRACE, Some(call), Some(QUICK_MAX)).await?).await
+        self.post(route::TRACE, call, QUICK_MAX).await
     }
 
     /// Answers the call as it was.
     pub async fn cancel(&self, call: &IdRequest) -> Result<CallInfo, ClientError> {
-        json(self.send(Method::POST, route::CANCEL, Some(call), Some(QUICK_MAX)).await?).await
+        self.post(route::CANCEL, call, QUICK_MAX).await
     }
 
     /// Has a paused call replayed.
     pub async fn retry(&self, request: &RetryRequest) -> Result<Retried, ClientError> {
-        json(self.send(Method::POST, route::RETRY, Some(request), Some(RETRY_MAX)).await?).await
+        self.post(route::RETRY, request, RETRY_MAX).await
     }
 
     pub async fn stack(&self, request: &StackRequest) -> Result<Stacks, ClientError> {
-        json(self.send(Method::POST, route::STACK, Some(request), Some(QUICK_MAX)).await?).await
+        self.post(route::STACK, request, QUICK_MAX).await
     }
 
     /// Asks the hub to drain and end; it has not ended when this returns.
     pub async fn down(&self) -> Result<(), ClientError> {
         self.send(Method::POST, route::DOWN, None::<&()>, Some(QUICK_MAX)).await.map(drop)
+    }
+
+    /// A request whose answer is JSON.
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        bound: Duration,
+    ) -> Result<T, ClientError> {
+        json(self.send(Method::POST, path, Some(body), Some(bound)).await?).await
     }
 
     async fn send(

@@ -16,8 +16,11 @@ use crate::supervisor::Supervisor;
 /// Name of the module whose functions the hub answers.
 pub const MODULE: &str = "msx.orchestrator";
 
+/// Names and types.
+type Parameters = &'static [(&'static str, &'static str)];
+
 /// The functions, with their parameters as a person would write them.
-const FUNCTIONS: [(&str, &[(&str, &str)]); 5] = [
+const FUNCTIONS: [(&str, Parameters); 5] = [
     ("services", &[]),
     ("access", &[("name", "str")]),
     ("instances", &[("name", "str")]),
@@ -30,10 +33,13 @@ pub fn names() -> impl Iterator<Item = ServiceName> {
     FUNCTIONS.iter().map(|(function, _)| ServiceName::new(format!("{MODULE}.{function}")))
 }
 
+fn parameters(name: &ServiceName) -> Parameters {
+    FUNCTIONS.iter().find(|(function, _)| *function == name.alias()).map_or(&[], |(_, parameters)| parameters)
+}
+
 /// The signature of a function, in the form that discovery gives for others.
 pub fn signature(name: &ServiceName) -> Signature {
-    let parameters = FUNCTIONS.iter().find(|(function, _)| *function == name.alias());
-    let parameters = parameters.map_or(&[][..], |(_, parameters)| parameters);
+    let parameters = parameters(name);
     let text: Vec<String> = parameters.iter().map(|(name, kind)| format!("{name}: {kind}")).collect();
     let described = parameters.iter().map(|(name, kind)| {
         let schema = json!({"type": if *kind == "int" { "integer" } else { "string" }});
@@ -152,8 +158,7 @@ fn bound(name: &ServiceName, payload: &[u8]) -> Result<Vec<Value>, String> {
     json::to_json(payload, &mut text).map_err(|error| error.to_string())?;
     let (args, mut kwargs): (Vec<Value>, serde_json::Map<String, Value>) =
         serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    let parameters = FUNCTIONS.iter().find(|(function, _)| *function == name.alias());
-    let parameters = parameters.map_or(&[][..], |(_, parameters)| parameters);
+    let parameters = parameters(name);
     let missing = |parameter: &str| format!("{name}() misses its argument `{parameter}`");
     let mut given = args.into_iter();
     let bound: Result<Vec<Value>, String> = parameters

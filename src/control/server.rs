@@ -3,36 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::Listener;
 use axum::{Json, Router};
-use serde_json::value::RawValue;
 use tokio::net::unix::SocketAddr as UnixSocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::orchestrator::{self, Orchestrator};
-use crate::control::{ask, calls, metrics, pausing};
-use crate::core::{Answer, Reason};
-use crate::model::{Outcome, ServiceId};
+use crate::control::{ask, call, calls, metrics, pausing};
+use crate::core::Reason;
+use crate::model::ServiceId;
 use crate::protocol::control::{
-    CallAnswer, CallRequest, Problem, ProblemKind, Raised, RestartRequest, STREAM_LINES, ScaleRequest,
-    StreamLine, route,
+    Problem, ProblemKind, Raised, RestartRequest, ScaleRequest, ScaleTarget, route,
 };
 use crate::protocol::error::RemoteError;
-use crate::protocol::json;
 use crate::protocol::signature::Signature;
-use crate::protocol::worker::CallOptions;
-use crate::registry::{NameError, Registry, ServiceEntry, TooMany};
-use crate::shard::{NewAsk, Part, Shard, items_body};
-use crate::supervisor::Failure;
+use crate::registry::{NameError, Registry, TooMany};
+use crate::shard::Shard;
+use crate::supervisor::{Failure, RestartError};
 
 /// Everything that the control API acts on.
 pub struct Control {
@@ -110,7 +104,7 @@ pub fn listen(path: &Path) -> std::io::Result<OwnerOnly> {
 pub fn router(entry: Arc<Entry>) -> Router {
     Router::new()
         .route(route::STATUS, get(status))
-        .route(route::CALL, post(call))
+        .route(route::CALL, post(call::call))
         .route(route::ASK, post(ask::ask).layer(DefaultBodyLimit::max(ask::BODY_BYTES_MAX)))
         .route(route::SCALE, post(scale))
         .route(route::RESTART, post(restart))
@@ -135,86 +129,6 @@ async fn down(State(entry): State<Arc<Entry>>) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-async fn call(Shared(control): Shared, Json(request): Json<CallRequest>) -> Result<Response, Refused> {
-    let (id, signature) = control.find(&request.service)?;
-    let arguments = signature.bind_words(&request.arguments).map_err(|error| {
-        Refused::usage(signature.explain(&request.service, &error))
-            .help("`k=v` gives a parameter by name; lists and objects are written as JSON")
-    })?;
-    let timeout = request.timeout_ms.map(Duration::from_millis);
-    if signature.streams {
-        return stream(&control, request, id, arguments).await;
-    }
-    let options = CallOptions::of_root(timeout, request.idempotency_key.map(Into::into));
-    let answer = control.shard.ask(NewAsk { service: id, arguments, options }).await;
-    answered(&request.service, timeout, answer).map(IntoResponse::into_response)
-}
-
-/// The items of a generator, each on a line as it comes.
-async fn stream(
-    control: &Control,
-    request: CallRequest,
-    service: ServiceId,
-    arguments: axum::body::Bytes,
-) -> Result<Response, Refused> {
-    if request.idempotency_key.is_some() {
-        return Err(no_key_for_items(&request.service));
-    }
-    let (name, timeout) = (request.service, request.timeout_ms.map(Duration::from_millis));
-    let options = CallOptions::of_stream(timeout);
-    let ask = control.shard.ask(NewAsk { service, arguments, options });
-    let of_failure = name.clone();
-    let render = Box::new(move |part| line(part, |answer| answered(&name, timeout, answer)).into());
-    let body =
-        items_body(ask, render).await.map_err(|failed| match answered(&of_failure, timeout, failed) {
-            Err(refused) => refused,
-            Ok(_) => Refused::new(ProblemKind::Internal, "a stream that ended well was refused"),
-        })?;
-    Ok(([(CONTENT_TYPE, STREAM_LINES)], body).into_response())
-}
-
-fn line(part: Part, answered: impl Fn(Answer) -> Result<Json<CallAnswer>, Refused>) -> Vec<u8> {
-    let line = match part {
-        Part::Item(payload) => shown(&payload).map(StreamLine::Item),
-        Part::End(Answer::Done(Outcome::Value(_))) => Ok(StreamLine::End),
-        Part::End(failed) => answered(failed).map(|_| StreamLine::End),
-    };
-    let line = line.unwrap_or_else(|refused| StreamLine::Error(refused.0));
-    let mut text = serde_json::to_vec(&line).expect("texts can always be written as JSON");
-    text.push(b'\n');
-    text
-}
-
-pub(super) fn no_key_for_items(name: &str) -> Refused {
-    Refused::usage(format!("{name} is a generator, and its items cannot be kept for an idempotency key"))
-}
-
-fn shown(payload: &[u8]) -> Result<Box<RawValue>, Refused> {
-    let mut text = Vec::new();
-    json::to_json(payload, &mut text).map_err(|e| Refused::unreadable(&e.to_string()))?;
-    let text = String::from_utf8(text).map_err(|e| Refused::unreadable(&e.to_string()))?;
-    RawValue::from_string(text).map_err(|e| Refused::unreadable(&e.to_string()))
-}
-
-fn answered(name: &str, timeout: Option<Duration>, answer: Answer) -> Result<Json<CallAnswer>, Refused> {
-    match answer {
-        Answer::Expired => {
-            let bound = timeout.unwrap_or_default().as_secs_f64();
-            let message = format!("{name} did not answer within {bound} s, so the call was cancelled");
-            let help = format!("`--timeout` gives it longer; `msx logs {name}` shows what it printed");
-            Err(Refused::new(ProblemKind::Timeout, message).help(&help))
-        }
-        Answer::Done(Outcome::Value(payload)) => Ok(Json(CallAnswer { result: shown(&payload)? })),
-        Answer::Done(Outcome::Error(payload)) => Err(Refused::remote(RemoteError::decode(&payload))),
-        Answer::Refused(refusal) => {
-            let help = help_for(name, refusal.reason);
-            let mut refused = Refused::new(ProblemKind::Unavailable, refusal.message).help(&help);
-            refused.0.detail = refusal.detail;
-            Err(refused)
-        }
-    }
-}
-
 /// What to do about a call that was not admitted.
 pub(super) fn help_for(name: &str, reason: Reason) -> String {
     match reason {
@@ -232,15 +146,7 @@ pub(super) fn help_for(name: &str, reason: Reason) -> String {
 }
 
 async fn scale(Shared(control): Shared, Json(request): Json<ScaleRequest>) -> Result<StatusCode, Refused> {
-    let mut targets = BTreeMap::new();
-    for target in &request.targets {
-        let id = control.registry.resolve(&target.service)?;
-        control.check(id, target.instances, request.force)?;
-        if targets.insert(id, target).is_some() {
-            let message = format!("cannot scale {}: it is given two numbers", target.service);
-            return Err(Refused::usage(message).help("name each service once"));
-        }
-    }
+    let targets = control.targets(&request)?;
     // All are asked for before the first is waited for.
     let waits = targets.into_iter().map(|(id, target)| {
         let (control, instances) = (control.clone(), target.instances);
@@ -250,40 +156,40 @@ async fn scale(Shared(control): Shared, Json(request): Json<ScaleRequest>) -> Re
     });
     for (target, wait) in waits.collect::<Vec<_>>() {
         let scaled = wait.await.map_err(|error| Refused::new(ProblemKind::Internal, error.to_string()))?;
-        scaled.map_err(|error| {
-            let number = target.instances.map_or("auto".to_owned(), |number| number.to_string());
-            let message = format!("cannot scale {} to {number}: {error}", target.service);
-            Refused::unavailable(message, error.help(), error.detail())
-        })?;
+        scaled.map_err(|error| not_scaled(target, &error))?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn not_scaled(target: &ScaleTarget, error: &Failure) -> Refused {
+    let number = target.instances.map_or("auto".to_owned(), |number| number.to_string());
+    let message = format!("cannot scale {} to {number}: {error}", target.service);
+    Refused::unavailable(message, error.help(), error.detail())
 }
 
 async fn restart(
     Shared(control): Shared,
     Json(request): Json<RestartRequest>,
 ) -> Result<StatusCode, Refused> {
-    let ids: BTreeSet<ServiceId> = match request.services.is_empty() {
-        true => control.registry.snapshot().services.iter().map(|service| service.id).collect(),
-        false => request
-            .services
-            .iter()
-            .map(|name| control.registry.resolve(name))
-            .collect::<Result<_, NameError>>()?,
-    };
+    let named = request.services.iter().map(|name| control.registry.resolve(name));
+    let mut ids = named.collect::<Result<BTreeSet<ServiceId>, NameError>>()?;
+    if ids.is_empty() {
+        ids.extend(control.registry.snapshot().services.iter().map(|service| service.id));
+    }
     let restarted = control.orchestrator.supervisor.restart(ids.into_iter().collect(), false).await;
-    restarted.map_err(|error| {
-        let help = error.0.first().and_then(|first| match first {
-            Failure::Fell { .. } => {
-                Some("the old instances go on; correct the code and restart again".to_owned())
-            }
-            other => other.help(),
-        });
-        let details: Vec<String> = error.0.iter().filter_map(Failure::detail).collect();
-        let details = (!details.is_empty()).then(|| details.join("\n\n"));
-        Refused::unavailable(format!("cannot restart: {error}"), help, details)
-    })?;
-    Ok(StatusCode::NO_CONTENT)
+    restarted.map(|()| StatusCode::NO_CONTENT).map_err(|failures| not_restarted(&failures))
+}
+
+fn not_restarted(failures: &RestartError) -> Refused {
+    let help = failures.0.first().and_then(|first| match first {
+        Failure::Fell { .. } => {
+            Some("the old instances go on; correct the code and restart again".to_owned())
+        }
+        other => other.help(),
+    });
+    let details: Vec<String> = failures.0.iter().filter_map(Failure::detail).collect();
+    let details = (!details.is_empty()).then(|| details.join("\n\n"));
+    Refused::unavailable(format!("cannot restart: {failures}"), help, details)
 }
 
 impl Control {
@@ -295,7 +201,7 @@ impl Control {
         if name.starts_with(orchestrator::MODULE) {
             let functions: Vec<&str> = self.hub_services.iter().map(|(known, ..)| known.as_str()).collect();
             return Err(Refused::usage(format!("there is no service `{name}`"))
-                .help(&format!("the hub answers {}", functions.join(", "))));
+                .help(format!("the hub answers {}", functions.join(", "))));
         }
         let snapshot = self.registry.snapshot();
         let id = snapshot.resolve(name)?;
@@ -306,13 +212,30 @@ impl Control {
         Ok((id, signature.ok_or_else(|| Refused::new(ProblemKind::Internal, "a service without an entry"))?))
     }
 
+    /// Each service with what is wanted of it, once all of them may be scaled so.
+    fn targets<'a>(
+        &self,
+        request: &'a ScaleRequest,
+    ) -> Result<BTreeMap<ServiceId, &'a ScaleTarget>, Refused> {
+        let mut targets = BTreeMap::new();
+        for target in &request.targets {
+            let id = self.registry.resolve(&target.service)?;
+            self.check(id, target.instances, request.force)?;
+            if targets.insert(id, target).is_some() {
+                let message = format!("cannot scale {}: it is given two numbers", target.service);
+                return Err(Refused::usage(message).help("name each service once"));
+            }
+        }
+        Ok(targets)
+    }
+
     /// What the supervisor checks as well: here before the first of several targets is asked for.
     fn check(&self, id: ServiceId, instances: Option<u32>, force: bool) -> Result<(), Refused> {
         let snapshot = self.registry.snapshot();
         let Some((service, wanted)) = snapshot.get(id).zip(instances) else { return Ok(()) };
         service.allows(wanted, force).map_err(|error| {
             let or_force = if matches!(error, TooMany::ForService { .. }) { ", or use --force" } else { "" };
-            Refused::usage(error.to_string()).help(&format!("{}{or_force}", error.help()))
+            Refused::usage(error.to_string()).help(format!("{}{or_force}", error.help()))
         })
     }
 }
@@ -346,11 +269,11 @@ impl Refused {
         Self(Box::new(Problem { help, detail, ..*Self::new(ProblemKind::Unavailable, message).0 }))
     }
 
-    fn unreadable(error: &str) -> Self {
+    pub(super) fn unreadable(error: &str) -> Self {
         Self::new(ProblemKind::Internal, format!("the result cannot be shown as JSON: {error}"))
     }
 
-    fn remote(error: RemoteError) -> Self {
+    pub(super) fn remote(error: RemoteError) -> Self {
         let kind = error.kind.strip_prefix("builtins.").unwrap_or(&error.kind);
         let last_line = match error.message.as_str() {
             "" => kind.to_owned(),
@@ -362,15 +285,15 @@ impl Refused {
         Self(Box::new(Problem { detail, raised, ..*Self::new(ProblemKind::Remote, last_line).0 }))
     }
 
-    pub(super) fn help(mut self, help: &str) -> Self {
-        self.0.help = Some(help.to_owned());
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.0.help = Some(help.into());
         self
     }
 }
 
 impl From<NameError> for Refused {
     fn from(error: NameError) -> Self {
-        Self::usage(error.to_string()).help(&error.help())
+        Self::usage(error.to_string()).help(error.help())
     }
 }
 

@@ -186,15 +186,16 @@ pub struct Described {
 impl Difference {
     /// The message of a NonDeterminismError. The SDK says the same (`_differences.py`).
     pub fn explain(&self, service: &str) -> String {
-        let number = match &self.now {
-            Some(_) => format!(" at its call number {}", self.seq),
-            None => String::new(),
-        };
-        let [before, now] = self.lines();
+        let (place, [before, now]) = (self.place(), self.lines());
         format!(
-            "{service} was run again and did something else than before{number}:\n  {before}\n  {now}\n\
+            "{service} was run again and did something else than before{place}:\n  {before}\n  {now}\n\
              what comes from random, time, I/O and the like belongs into msx.run(…)"
         )
+    }
+
+    /// ` at its call number 3`; nothing where the function has ended before it.
+    pub fn place(&self) -> String {
+        self.now.as_ref().map_or_else(String::new, |_| format!(" at its call number {}", self.seq))
     }
 
     /// `before: …` and `now:    …`

@@ -52,10 +52,10 @@ impl From<CannotRetry> for Refused {
         let refused = Self::new(ProblemKind::Unavailable, message);
         match error {
             CannotRetry::NotFound(error) => error.into(),
-            CannotRetry::NotPaused { id, .. } => refused.help(&format!(
+            CannotRetry::NotPaused { id, .. } => refused.help(format!(
                 "`msx why {id}` shows what it waits for; only a call that is paused can be retried"
             )),
-            CannotRetry::Changed(id) => refused.help(&format!("`msx why {id}` shows where")),
+            CannotRetry::Changed(id) => refused.help(format!("`msx why {id}` shows where")),
             CannotRetry::Hopeless { .. } => refused.help("`msx ps` shows how the service is doing"),
         }
     }
