@@ -9,6 +9,8 @@ use super::plan::Observed;
 const WORK_WINDOW: Duration = Duration::from_secs(60);
 /// Over this time the panic signal measures what is offered, and a step what it changed.
 const FAST_WINDOW: Duration = Duration::from_secs(6);
+/// So long a small step is tried, at least.
+const TRY_WINDOW: Duration = Duration::from_secs(3);
 /// A service that flaps waits at most this long before it goes down, and forgets one flap in this time.
 const FLAP_WINDOW_MAX: Duration = Duration::from_secs(600);
 /// Samples closer than this are one sample: together with the windows it bounds what is remembered.
@@ -23,7 +25,7 @@ const TELLING_CALLS: u64 = 30;
 /// and, looked at again and again, in how many end.
 const CHANCE_OFFERED: f64 = 2.0;
 const CHANCE_LONGER: f64 = 1.5;
-const CHANCE_LENGTH: f64 = 2.0;
+const CHANCE_LENGTH: f64 = 2.5;
 const CHANCE_MORE: f64 = 3.0;
 
 /// Memory of one service, owned by whoever calls `plan`. A new one watches for a whole `down_after` before it lets
@@ -249,34 +251,36 @@ impl History {
         })
     }
 
-    /// To how many a service may go whose last step up brought nothing: a quarter more at a time, and at most twice as
-    /// many as when that began, for until then it shows whether calls become longer with each step or are long
-    /// themselves.
+    /// To how many a service may go whose last step up brought nothing: a quarter more at a time, as far as it needs to see
+    /// whether calls become longer with each step or are long themselves.
     pub(super) fn fruitless_limit(&self, now: Instant, observed: &Observed, load: &Load) -> Option<u32> {
         let up = self.last_up.as_ref().filter(|_| self.fruitless(now, observed, load))?;
         let n = observed.instances();
-        if since_ready(now, up, observed) < FAST_WINDOW {
-            return Some(n);
+        let (wait, most) = match up.tries {
+            None => (FAST_WINDOW, u32::MAX),
+            Some(tries) => (TRY_WINDOW, tries.most()),
+        };
+        match since_ready(now, up, observed) < wait {
+            true => Some(n),
+            false => Some(n.saturating_add(n.div_ceil(4)).min(most).max(n)),
         }
-        let most = up.tries.map_or(u32::MAX, |tries| tries.from.saturating_mul(2));
-        Some(n.saturating_add(n.div_ceil(4)).min(most).max(n))
     }
 
     /// Whether calls became longer since the tries began by less than half of what there are more instances: then they
-    /// do not stand in each other's way. It needs enough calls to tell.
+    /// do not stand in each other's way.
     fn are_long_themselves(&self, now: Instant, up: &Up, observed: &Observed) -> bool {
         let Some(Tries { from, length: before }) = up.tries else { return false };
         let more = f64::from(observed.instances()) / f64::from(from.max(1)) - 1.0;
         let after = self.length_since(now, up, observed);
         let chance = CHANCE_LENGTH * (1.0 / before.calls.max(1.0) + 1.0 / after.calls.max(1.0)).sqrt();
-        since_ready(now, up, observed) >= FAST_WINDOW
-            && more / 2.0 > chance
+        since_ready(now, up, observed) >= TRY_WINDOW
+            && more / 2.0 > chance * (1.0 + more)
             && after.work_s < before.work_s * (1.0 + more / 2.0)
     }
 
     /// How long calls are since what the last step up started is ready.
     fn length_since(&self, now: Instant, up: &Up, observed: &Observed) -> Length {
-        let window = since_ready(now, up, observed).max(FAST_WINDOW);
+        let window = since_ready(now, up, observed).max(TRY_WINDOW);
         let calls = self.completed_within(now, window) as f64;
         let busy_s: f64 = self.within(now, window).map(|sample| sample.busy_s).sum();
         Length { work_s: busy_s / calls.max(1.0), calls }
@@ -293,6 +297,16 @@ impl History {
         };
         let since_ready = since_ready(now, up, observed);
         since_ready >= FAST_WINDOW && (more_within(since_ready) || more_within(FAST_WINDOW))
+    }
+}
+
+impl Tries {
+    /// With so many instances the difference is more than chance, however many calls it is then looked at in: twice as
+    /// many, or more if few calls are all that is known of the time before.
+    fn most(self) -> u32 {
+        let chance = 2.0 * CHANCE_LENGTH / self.length.calls.max(1.0).sqrt();
+        let factor = if chance < 1.0 { 1.0 / (1.0 - chance) } else { f64::INFINITY };
+        (f64::from(self.from) * factor.max(2.0)).ceil() as u32
     }
 }
 

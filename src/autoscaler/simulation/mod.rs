@@ -23,7 +23,7 @@ use scenarios::{Scenario, constant, scenarios};
 use world::{Rule, World};
 
 /// Of each scenario in a run of the tests; all bounds hold for many more.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 4;
 
 fn seeds() -> Vec<u64> {
     variable("MSX_SIM_SEED").map_or((1..=SEEDS).collect(), |seed| vec![seed])
