@@ -14,6 +14,7 @@ mod ending;
 mod idempotency;
 mod instances;
 mod paused;
+mod permits;
 mod report;
 mod retry;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use crate::registry::Names;
 use closing::Stage;
 use idempotency::Keys;
 use paused::Paused;
+use permits::Permits;
 use retry::{Budget, Jitter};
 use streams::Streams;
 use timers::Timers;
@@ -49,6 +51,7 @@ use turns::Turns;
 
 pub use answer::{Answer, Reason, Refusal};
 pub use paused::{CannotRetry, Progress};
+pub use permits::{Failure, Requested};
 pub use report::ServiceReport;
 pub use view::list::Filter;
 pub use view::{Labels, NotFound, Whereabouts};
@@ -61,6 +64,11 @@ pub enum Event {
         kind: WorkerKind,
         slots: u32,
         max_parked: u32,
+    },
+    /// An instance that takes so many requests at once over HTTP.
+    AttachedHttp {
+        instance: InstanceId,
+        slots: u32,
     },
     Ready(InstanceId),
     /// No new work for it until it is ready again.
@@ -108,6 +116,10 @@ pub enum Event {
     },
     /// Whoever asked does not wait any more.
     Cancel(CallKey),
+    /// The instance of this request has sent the head of its response.
+    Answered(CallKey),
+    /// This request holds its slot no more, or does not want one any more.
+    Released(CallKey),
     /// Whoever asked for this root has taken one more item of it.
     Took(CallKey),
     /// msx stops: no more root calls. Those that were admitted go on, with the calls that they make.
@@ -149,6 +161,11 @@ pub enum Effect {
     Item {
         token: u64,
         item: Bytes,
+    },
+    /// A request that waited for a slot has one, in this instance, or gets none.
+    Permit {
+        token: u64,
+        granted: Result<InstanceId, Refusal>,
     },
     /// The root call of this token was cancelled: it has no answer.
     Forget {
@@ -261,6 +278,7 @@ pub struct Core {
     paused: Paused,
     /// Services that cannot be called.
     programs: BTreeSet<ServiceId>,
+    permits: Permits,
 }
 
 impl Core {
@@ -302,6 +320,7 @@ impl Core {
             lines: Lines::default(),
             paused: Paused::default(),
             programs: BTreeSet::new(),
+            permits: Permits::default(),
         }
     }
 
@@ -372,6 +391,9 @@ impl Core {
             Event::Attached { instance, kind, slots, max_parked } => {
                 self.dispatcher(instance.service).attach(instance, kind, slots, max_parked);
             }
+            Event::AttachedHttp { instance, slots } => {
+                self.dispatcher(instance.service).attach_http(instance, slots);
+            }
             Event::Ready(instance) => self.on_ready(instance),
             Event::Unready(instance) => self.on_unready(instance),
             Event::Drain { instance, replay_now } => self.on_drain(now, instance, replay_now, out),
@@ -390,6 +412,8 @@ impl Core {
             }
             Event::Orchestrated { call, outcome } => self.end(now, call, outcome, out),
             Event::Cancel(call) => self.cancel(now, call, out),
+            Event::Answered(request) => self.on_answered(request),
+            Event::Released(request) => self.on_released(now, request),
             Event::Took(call) => self.on_took(now, call, out),
             Event::Close => self.close(now, out),
             Event::Abandon => self.abandon(now, out),

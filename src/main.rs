@@ -15,11 +15,13 @@ mod model;
 mod node;
 mod project;
 mod protocol;
+mod proxy;
 mod python;
 mod registry;
 mod shard;
 mod supervisor;
 mod sys;
+mod upstream;
 mod worker;
 
 use std::process::ExitCode;

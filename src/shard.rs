@@ -6,20 +6,22 @@
 mod items;
 mod local;
 mod looking;
+mod permits;
 
 use std::future::Future;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::core::{Answer, Core, Event, Reason, Refusal, ServiceReport, TICK};
 use crate::model::{CallKey, InstanceId, ServiceId};
@@ -27,7 +29,9 @@ use crate::protocol::worker::{CallOptions, Channels, FromControl, ToControl};
 use local::Local;
 
 pub use items::{Part, Render, body as items_body};
+pub use local::routed;
 pub use looking::{STACKS_BOUND, Silent};
+pub use permits::Permit;
 
 /// What the shard tells the rest of the hub.
 pub enum Told {
@@ -62,10 +66,14 @@ enum Command {
     Ask { ask: NewAsk, waiter: Waiter, key: Arc<Mutex<AskKey>> },
     Report(oneshot::Sender<Vec<ServiceReport>>),
     Look(looking::Look),
-    Serve { listener: TcpListener, router: Router },
+    Serve { listener: TcpListener, serve: Serve },
     Close(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
 }
+
+/// What serves a connection. When the token is cancelled it ends as soon as what is under way has ended.
+pub type Serve = Box<dyn Fn(TcpStream, SocketAddr, CancellationToken) -> Served + Send>;
+pub type Served = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A root call to be made.
 pub struct NewAsk {
@@ -137,8 +145,13 @@ impl Shard {
         self.push(Command::Control { instance, message });
     }
 
-    pub fn serve(&self, listener: TcpListener, router: Router) {
-        self.push(Command::Serve { listener, router });
+    /// Takes connections of this listener as long as the shard lives.
+    pub fn serve(&self, listener: TcpListener, serve: Serve) {
+        self.push(Command::Serve { listener, serve });
+    }
+
+    fn on_local(&self, act: impl FnOnce(&std::rc::Rc<Local>) + Send + 'static) {
+        self.push(Command::Look(Box::new(act)));
     }
 
     pub async fn report(&self) -> Vec<ServiceReport> {
@@ -304,6 +317,7 @@ async fn serve(core: Core, tell: Teller, inbox: Arc<Inbox>) {
             }
             _ = ticks.tick() => {
                 local.handle([Event::Tick]);
+                local.sweep_pools(Instant::now());
                 local.tell_if_idle();
             }
             () = local.timer() => local.handle([Event::Timer]),
@@ -333,7 +347,7 @@ fn obey(local: &std::rc::Rc<Local>, command: Command) {
         // The one who asked may have gone; then nobody needs the answer.
         Command::Report(answer) => drop(answer.send(local.report())),
         Command::Look(look) => look(local),
-        Command::Serve { listener, router } => local::listen(local.clone(), listener, router),
+        Command::Serve { listener, serve } => local::listen(local.clone(), listener, serve),
         Command::Close(idle) => local.close(idle),
         // Taken by the loop itself.
         Command::Stop(_) => (),

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod audit;
+mod http;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -202,6 +203,7 @@ impl Dispatcher {
 
     /// Binds the next call that can run now; resumes go ahead of everything.
     pub fn next(&mut self, now: Instant) -> Option<Bound> {
+        self.readmit(now);
         let (at, bound) = self.next_resume().or_else(|| self.next_run()).or_else(|| self.next_ahead(now))?;
         self.dispatches += 1;
         let instance = &mut self.instances[at];

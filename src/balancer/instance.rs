@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::dispatcher::Rank;
+use super::health::Health;
 use crate::model::{CallKey, InstanceId, WorkerKind};
 
 /// A call that holds a slot.
@@ -110,6 +111,8 @@ pub struct Instance {
     /// Calls sent ahead to a lane whose call has parked since: the worker gives them back.
     pub stranded: Vec<Ahead>,
     pub completed: u64,
+    /// Of an instance that is reached over HTTP: its slots are held by requests, and its lanes are none.
+    pub health: Option<Health>,
     /// Clock reading of the last dispatch, for "most recently used".
     pub last_used: u64,
     idle_lanes: Vec<u32>,
@@ -134,6 +137,7 @@ impl Instance {
             unwinding: Vec::new(),
             stranded: Vec::new(),
             completed: 0,
+            health: None,
             last_used: 0,
             idle_lanes: Vec::new(),
             told: Vec::new(),
@@ -146,7 +150,18 @@ impl Instance {
 
     /// Whether a new call may start here now.
     pub fn takes_new(&self) -> bool {
-        self.intake == Intake::Ready && self.has_slot() && self.has_lane()
+        self.intake == Intake::Ready && self.has_slot() && self.has_lane() && self.is_healthy()
+    }
+
+    fn is_healthy(&self) -> bool {
+        let is_fit =
+            |health: &Health| health.is_in() && (self.running.len() as u32) < health.limit(self.slots);
+        self.health.as_ref().is_none_or(is_fit)
+    }
+
+    /// Whether requests may be sent to it now or as soon as it has a free slot.
+    pub fn is_in(&self) -> bool {
+        self.intake == Intake::Ready && self.health.as_ref().is_none_or(Health::is_in)
     }
 
     /// Whether a parked call can go on here now.

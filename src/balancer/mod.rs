@@ -3,11 +3,13 @@
 
 mod dispatcher;
 mod gather;
+mod health;
 mod instance;
 mod meter;
 mod pace;
 
 pub use dispatcher::{Bound, Dispatcher, Rank, Work};
+pub use health::Verdict;
 pub use instance::{Instance, Intake, Interrupted, Running};
 pub use meter::Meter;
 #[cfg(test)]

@@ -39,3 +39,25 @@ pub enum Reason {
     /// The hub takes no new root calls.
     Stopping,
 }
+
+impl Reason {
+    /// For programs: the header `x-msx-reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+            Self::ScaledToZero => "scaled_to_zero",
+            Self::CrashLoop => "crash_loop",
+            Self::Stopping => "draining",
+        }
+    }
+
+    /// When it may be worth trying again.
+    pub fn retry_after_s(self) -> u32 {
+        match self {
+            Self::QueueFull | Self::QueueTimeout => 1,
+            Self::ScaledToZero | Self::CrashLoop => 30,
+            Self::Stopping => 5,
+        }
+    }
+}

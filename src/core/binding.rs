@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Core, Effect};
+use super::{Core, Effect, permits};
 use crate::balancer::{Bound, Work};
 use crate::calls::{Asked, Place};
 use crate::model::{CallKey, ServiceName};
@@ -20,6 +20,9 @@ impl Core {
 
     pub(super) fn start(&mut self, now: Instant, bound: Bound, out: &mut Vec<Effect>) {
         let Bound { call: key, instance, lane, work } = bound;
+        if permits::is_request(key) {
+            return self.grant(now, key, instance, out);
+        }
         let place = match work {
             Work::RunNext(rank) => Place::Ahead { instance, rank },
             Work::Run { .. } | Work::Resume => Place::Running(instance),

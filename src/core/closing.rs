@@ -33,6 +33,7 @@ impl Core {
             let text = "msx stopped before the call had ended".to_owned();
             self.fail(now, root, Fault::ServiceUnavailable(text), out);
         }
+        self.refuse_requests(out);
         (0..self.services.len()).for_each(|at| self.touch(ServiceId(at as u32)));
     }
 }

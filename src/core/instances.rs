@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Answer, Core, Effect, Refusal, Stage};
+use super::{Answer, Core, Effect, Refusal, Stage, permits};
 use crate::balancer::Intake;
 use crate::calls::history::End;
 use crate::calls::{Ended, Fault, Place, Suspension};
@@ -165,6 +165,10 @@ impl Core {
     pub(super) fn refuse_hopeless(&mut self, now: Instant, id: ServiceId, out: &mut Vec<Effect>) {
         let Some(refusal) = self.hopeless(id) else { return };
         for key in self.dispatcher(id).drain_queue() {
+            if permits::is_request(key) {
+                self.refuse(now, key, refusal.clone(), out);
+                continue;
+            }
             let Some(call) = self.calls.get_mut(key) else { continue };
             call.place = Place::Evicted;
             // What has run in part is not to be tried again by who reads "refused".
@@ -175,8 +179,11 @@ impl Core {
         }
     }
 
-    /// Answers a root call, which holds no place any more, without running it.
+    /// Answers a root call or a request, which holds no place any more, without running it.
     pub(super) fn refuse(&mut self, now: Instant, key: CallKey, refusal: Refusal, out: &mut Vec<Effect>) {
+        if permits::is_request(key) {
+            return self.refuse_request(key, refusal, out);
+        }
         let Some((call, ended)) = self.calls.end(key, &Outcome::Error(Bytes::new())) else { return };
         self.settle(now, key, &call, out);
         self.dispatcher(call.service).meter.refused += 1;

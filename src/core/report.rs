@@ -34,9 +34,9 @@ pub struct InstanceReport {
 }
 
 impl Core {
-    /// Calls that have not ended.
+    /// Calls and requests that have not ended.
     pub fn unfinished(&self) -> usize {
-        self.calls.len()
+        self.calls.len() + self.permits.len()
     }
 
     pub fn report(&mut self, now: Instant) -> Vec<ServiceReport> {

@@ -43,7 +43,7 @@ impl Budget {
         self.tokens = (self.tokens + BUDGET_PER_CALL).min(BUDGET_MAX);
     }
 
-    fn take(&mut self, now: Instant) -> bool {
+    pub fn take(&mut self, now: Instant) -> bool {
         let passed =
             self.counted.replace(now).map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         self.tokens = (self.tokens + passed.as_secs_f64() * BUDGET_PER_SECOND).min(BUDGET_MAX);

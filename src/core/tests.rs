@@ -5,6 +5,7 @@ mod batches;
 mod late;
 mod options;
 mod paused;
+mod permits;
 mod streams;
 
 use std::time::{Duration, Instant};

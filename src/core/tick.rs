@@ -169,6 +169,7 @@ impl Core {
         let Some(since) = self.instance(id).and_then(|i| i.draining_since) else { return };
         if now.saturating_duration_since(since) >= Self::DRAIN_BOUND {
             self.evict_parked(now, id, out);
+            self.end_requests(id, out);
         }
     }
 }

@@ -4,21 +4,29 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::core::{Answer, Reason, Refusal};
+use crate::core::{Answer, Refusal};
 use crate::gateway::{self, Edge, Outcome, Target, Terms};
 use crate::model::{self, ServiceId};
 use crate::protocol::error::RemoteError;
 use crate::protocol::worker::CallOptions;
+use crate::proxy;
 use crate::registry::{Registry, ServiceEntry};
 use crate::shard::{self, NewAsk, Shard};
 
 /// `fronts` in the order of the registry.
 pub fn serve(shard: &Shard, registry: &Registry, gateway: TcpListener, fronts: Vec<Option<TcpListener>>) {
     let edge = Arc::new(edge(shard, registry));
-    shard.serve(gateway, gateway::router(edge.clone()));
+    shard.serve(gateway, shard::routed(gateway::router(edge.clone())));
     for (service, front) in registry.snapshot().services.iter().zip(fronts) {
-        let Some(front) = front.filter(|_| service.spec.command().is_none()) else { continue };
-        shard.serve(front, gateway::front::router(edge.clone(), service.id, service.spec.name.clone()));
+        let Some(front) = front else { continue };
+        let serve = match service.spec.command() {
+            None => {
+                let name = service.spec.name.clone();
+                shard::routed(gateway::front::router(edge.clone(), service.id, name))
+            }
+            Some(_) => proxy::front(shard, service.id, service.short(), service.spec.idempotent),
+        };
+        shard.serve(front, serve);
     }
 }
 
@@ -77,13 +85,7 @@ fn outcome(ended: model::Outcome) -> Outcome {
 }
 
 fn refused(Refusal { reason, message, .. }: Refusal) -> Outcome {
-    let (reason, retry_after_s) = match reason {
-        Reason::QueueFull => ("queue_full", 1),
-        Reason::QueueTimeout => ("queue_timeout", 1),
-        Reason::ScaledToZero => ("scaled_to_zero", 30),
-        Reason::CrashLoop => ("crash_loop", 30),
-        Reason::Stopping => ("draining", 5),
-    };
+    let (reason, retry_after_s) = (reason.as_str(), reason.retry_after_s());
     Outcome::Refused { reason, message, retry_after_s }
 }
 

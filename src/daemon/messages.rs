@@ -22,10 +22,7 @@ pub fn of_supervisor(shard: Shard) -> OutwardFn {
             let event = Event::Attached { instance, kind, slots, max_parked };
             shard.attach(event, instance, (slots + max_parked) as usize, channels);
         }
-        // Its slots; nobody calls it.
-        Outward::Serve { instance, slots, .. } => {
-            shard.event(Event::Attached { instance, kind: WorkerKind::Async, slots, max_parked: 0 });
-        }
+        Outward::Serve { instance, slots, upstream } => shard.attach_http(instance, slots, upstream),
         Outward::Unready { instance } => shard.event(Event::Unready(instance)),
         Outward::Ready { instance } => shard.event(Event::Ready(instance)),
         Outward::Drain { instance, replay_now } => shard.event(Event::Drain { instance, replay_now }),

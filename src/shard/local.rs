@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::TcpListener as StdTcpListener;
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,12 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
 use super::looking::StackAskers;
-use super::{NewAsk, Teller, Told, Waiter};
+use super::permits::Granted;
+use super::{NewAsk, Serve, Teller, Told, Waiter};
 use crate::core::{Core, Effect, Event, PATROL, Refusal, ServiceReport};
 use crate::model::{CallKey, InstanceId};
 use crate::protocol::worker::{Channels, FromControl, FromWorker, ToControl, ToWorker};
+use crate::upstream::Pool;
 use crate::worker::{Lane, Link, LinkHandlers};
 
 thread_local! {
@@ -58,6 +60,10 @@ pub struct Local {
     /// Kept to use its memory again.
     effects: RefCell<Vec<Effect>>,
     links: RefCell<HashMap<InstanceId, Rc<Link>>>,
+    /// Instances that are reached over HTTP.
+    pub pools: RefCell<HashMap<InstanceId, Rc<Pool>>>,
+    /// Who waits for a slot of one.
+    pub applicants: RefCell<Slab<oneshot::Sender<Granted>>>,
     waiters: RefCell<Slab<Waiter>>,
     unflushed: RefCell<Vec<Rc<Lane>>>,
     flush: Notify,
@@ -85,6 +91,8 @@ impl Local {
             core: RefCell::new(core),
             effects: RefCell::default(),
             links: RefCell::default(),
+            pools: RefCell::default(),
+            applicants: RefCell::default(),
             waiters: RefCell::default(),
             unflushed: RefCell::default(),
             flush: Notify::new(),
@@ -169,6 +177,7 @@ impl Local {
                 // The one who asked may have gone in this very turn.
                 items.map(|items| items.send(item));
             }
+            Effect::Permit { token, granted } => self.granted(token, granted),
             Effect::Forget { token } => drop(self.waiters.borrow_mut().try_remove(token as usize)),
             Effect::OpenLane { instance, lane } => self.open_lane(instance, lane),
             Effect::Interrupt { instance, call, attempt, reason } => {
@@ -277,6 +286,8 @@ impl Local {
     /// The process of an instance is gone. The core hears of it behind its last words.
     pub fn gone(self: &Rc<Self>, instance: InstanceId, reason: String) {
         let local = self.clone();
+        let pool = self.pools.borrow_mut().remove(&instance);
+        pool.into_iter().for_each(|pool| pool.end());
         spawn_local(async move {
             let link = local.link(instance);
             let begun = match &link {
@@ -387,35 +398,36 @@ fn link_handlers() -> LinkHandlers {
     }
 }
 
-/// Serves HTTP/1.1 connections of a listener as long as the shard lives.
-pub fn listen(local: Rc<Local>, listener: StdTcpListener, router: Router) {
+/// Takes connections of a listener as long as the shard lives.
+pub fn listen(local: Rc<Local>, listener: StdTcpListener, serve: Serve) {
     spawn_local(async move {
         let ending = local.ending.clone();
-        ending.run_until_cancelled(accept_all(local, listener, router)).await;
+        ending.run_until_cancelled(accept_all(local, listener, serve)).await;
     });
 }
 
-async fn accept_all(local: Rc<Local>, listener: StdTcpListener, router: Router) {
+async fn accept_all(local: Rc<Local>, listener: StdTcpListener, serve: Serve) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => accept(&local, stream, router.clone()),
+            Ok((stream, peer)) => accept(&local, stream, peer, &serve),
             // Out of descriptors: connections that are open must end first.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
-fn accept(local: &Rc<Local>, stream: TcpStream, router: Router) {
+fn accept(local: &Rc<Local>, stream: TcpStream, peer: SocketAddr, serve: &Serve) {
     if local.connections.get() >= CONNECTIONS_MAX {
         return;
     }
     local.connections.update(|count| count + 1);
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
+    let served = serve(stream, peer, local.ending.clone());
     let local = local.clone();
     spawn_local(async move {
-        serve(stream, router, &local.ending).await;
+        served.await;
         local.connections.update(|count| count - 1);
         if local.connections.get() == 0 {
             local.deserted.notify_one();
@@ -423,8 +435,13 @@ fn accept(local: &Rc<Local>, stream: TcpStream, router: Router) {
     });
 }
 
+/// Serves the connections of a listener with what this router does.
+pub fn routed(router: Router) -> Serve {
+    Box::new(move |stream, _, ending| Box::pin(serve_router(stream, router.clone(), ending)))
+}
+
 /// How a connection ends is its client's affair.
-async fn serve(stream: TcpStream, router: Router, ending: &CancellationToken) {
+async fn serve_router(stream: TcpStream, router: Router, ending: CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));

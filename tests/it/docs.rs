@@ -33,6 +33,7 @@ const GUIDES: &[&str] = &[
     "manifest",
     "node",
     "options",
+    "proxy",
     "replay",
     "running",
     "seeing-calls",
@@ -109,6 +110,11 @@ fn node() {
 #[test]
 fn options() {
     follow(&Sandbox::new(), "docs/options.md");
+}
+
+#[test]
+fn proxy() {
+    follow(&Sandbox::new(), "docs/proxy.md");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod faults;
 mod gateway;
 mod node;
 mod pipeline;
+mod proxy;
 mod scaling;
 mod sdk;
 mod support;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the lowest floor to the highest; a room imports from lower floors only.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 23] = [
     ("sys", 0),
     ("model", 0),
     ("failure", 2),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 21] = [
     ("balancer", 3),
     ("supervisor", 3),
     ("worker", 3),
+    ("upstream", 3),
     ("node", 4),
     ("calls", 4),
     ("autoscaler", 4),
@@ -25,6 +26,7 @@ const FLOORS: [(&str, u8); 21] = [
     ("shard", 6),
     ("gateway", 7),
     ("control", 7),
+    ("proxy", 7),
     ("daemon", 8),
     ("cli", 9),
 ];

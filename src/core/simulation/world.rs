@@ -399,6 +399,8 @@ impl World {
             Effect::Drained(instance) => self.drained(instance),
             Effect::Unresponsive { instance, .. } => self.unresponsive(instance),
             Effect::Log(_) => (),
+            // Its services have calls, not requests: `tests/permits.rs`.
+            Effect::Permit { .. } => unreachable!("there are no requests"),
         }
     }
 
