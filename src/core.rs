@@ -300,9 +300,9 @@ pub struct Core {
     deserted: Vec<CallKey>,
     lines: Lines,
     paused: Paused,
-    permits: Permits,
     /// Services that cannot be called.
     programs: BTreeSet<ServiceId>,
+    permits: Permits,
 }
 
 impl Core {
@@ -347,8 +347,8 @@ impl Core {
             deserted: Vec::new(),
             lines: Lines::default(),
             paused: Paused::default(),
-            permits: Permits::default(),
             programs: BTreeSet::new(),
+            permits: Permits::default(),
         }
     }
 
