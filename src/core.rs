@@ -276,9 +276,9 @@ pub struct Core {
     deserted: Vec<CallKey>,
     lines: Lines,
     paused: Paused,
-    permits: Permits,
     /// Services that cannot be called.
     programs: BTreeSet<ServiceId>,
+    permits: Permits,
 }
 
 impl Core {
@@ -319,8 +319,8 @@ impl Core {
             deserted: Vec::new(),
             lines: Lines::default(),
             paused: Paused::default(),
-            permits: Permits::default(),
             programs: BTreeSet::new(),
+            permits: Permits::default(),
         }
     }
 
