@@ -6,13 +6,13 @@ mod lay;
 
 use std::time::Duration;
 
-pub use expand::{expand, names_port};
+pub use expand::{PORT, SOCKET, expand, names};
 pub(super) use lay::{check, dependency_problem, lay};
 
 /// A program that msx runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandSpec {
-    /// The program and its arguments, with `$PORT` where its port goes.
+    /// The program and its arguments, with `$PORT` where its port goes, or `$SOCKET`.
     pub argv: Vec<String>,
     pub serving: Serving,
     /// Decides when it has started. Without one, `ready` does; without that, listening; without that, running.
@@ -33,8 +33,10 @@ pub enum Serving {
     Nothing,
     /// On a port of its own, which msx chooses: `$PORT`.
     Port,
-    /// On a socket that it inherits (`LISTEN_FDS`).
-    Socket,
+    /// On the port of a socket that it inherits (`LISTEN_FDS`).
+    Handed,
+    /// On a Unix socket, whose path msx chooses: `$SOCKET`.
+    Path,
 }
 
 /// How msx asks an instance how it is.
@@ -69,7 +71,7 @@ pub enum Check {
 /// Where a question goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The port of the instance.
+    /// Where the instance takes connections.
     Own,
     /// `host:port`
     At(String),

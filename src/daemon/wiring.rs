@@ -239,6 +239,8 @@ fn settings(options: &UpOptions, plan: &Plan) -> Result<Settings, Failure> {
             .map(|node| NodeProgram { interpreter: node.interpreter.clone(), sdk: node.sdk.clone() }),
         env: env.into_iter().map(|(name, value)| (OsString::from(name), value)).collect(),
         project: options.project.root().to_owned(),
+        // Beside the hub's own.
+        sockets: options.project.socket()?.with_extension(""),
     })
 }
 

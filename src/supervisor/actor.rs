@@ -19,7 +19,7 @@ use super::keeper::Keeper;
 use super::launch::{Launch, Output, prepare};
 use super::ports::Ports;
 use super::probe::{Inquiry, Surroundings};
-use super::program;
+use super::program::{self, Home};
 use super::publish::Publisher;
 use super::{Outward, Wiring};
 use crate::config::command::{CommandSpec, Serving};
@@ -262,14 +262,21 @@ impl Actor {
         command: &CommandSpec,
         label: &str,
     ) -> io::Result<((SpawnSpec, Output), Inquiry)> {
-        let listener = match command.serving {
-            Serving::Nothing => None,
-            Serving::Port | Serving::Socket => Some(self.ports.reserve(instance)?),
+        let settings = &self.wiring.settings;
+        let (home, listener) = match command.serving {
+            Serving::Nothing => (None, None),
+            Serving::Port | Serving::Handed => {
+                let listener = self.ports.reserve(instance)?;
+                (Some(Home::Port(listener.local_addr()?.port())), Some(listener))
+            }
+            Serving::Path => (Some(Home::Path(self.ports.path(&settings.sockets, label, instance)?)), None),
         };
-        let launch = program::prepare(&self.wiring.settings.project, service, command, label, listener)?;
-        let program::Launch { spec, output, port } = launch;
+        // Unless it is handed the socket, the program binds the port itself, and must find it free.
+        let handed = listener.filter(|_| command.serving == Serving::Handed);
+        let launch = program::prepare(&settings.project, service, command, label, home.as_ref(), handed)?;
+        let program::Launch { spec, output } = launch;
         let surroundings = Surroundings { env: spec.env.clone(), cwd: spec.cwd.clone() };
-        Ok(((spec, output), Inquiry { spec: service.spec.clone(), port, surroundings }))
+        Ok(((spec, output), Inquiry { spec: service.spec.clone(), home, surroundings }))
     }
 
     fn signal(&self, instance: InstanceId, signal: Signal) {

@@ -13,6 +13,7 @@ use super::event::{Event, Fall};
 use super::launch::Output;
 use super::logs::{Lines, LogStore, Pump};
 use super::probe::{Inquiry, Prober, holder};
+use super::program::Home;
 use crate::guard::{Guard, Process, SpawnSpec};
 use crate::model::{InstanceId, ServiceName};
 
@@ -57,7 +58,7 @@ impl Keeper {
         self.tell(Event::Spawned { instance: self.instance, pid: process.pid }).await;
         let signaller = process.signaller();
         let inquiry = self.inquiry.take();
-        let port = inquiry.as_ref().and_then(|inquiry| inquiry.port);
+        let home = inquiry.as_ref().and_then(|inquiry| inquiry.home.clone());
         let mut probing = pin!(self.probe(inquiry, process.pid, pump.lines().clone()));
         let status = loop {
             tokio::select! {
@@ -68,7 +69,7 @@ impl Keeper {
         };
         let log = last_lines(&pump).await;
         let mut fall = Fall { is_success: status.is_success(), ..Fall::new(status.to_string(), log) };
-        if let Some(stranger) = stranger(process.pid, port).await {
+        if let Some(stranger) = stranger(process.pid, home.as_ref()).await {
             fall.status = format!("{} ({stranger}; the next start has another port)", fall.status);
             fall.is_excused = true;
         }
@@ -103,9 +104,9 @@ impl Keeper {
 }
 
 /// Whoever has taken the port that the program was to have.
-async fn stranger(pid: u32, port: Option<u16>) -> Option<String> {
-    let port = port?;
-    holder(pid, port).await.map(|who| format!("port {port}, which it was given, was taken by {who}"))
+async fn stranger(pid: u32, home: Option<&Home>) -> Option<String> {
+    let Some(Home::Port(port)) = home else { return None };
+    holder(pid, *port).await.map(|who| format!("port {port}, which it was given, was taken by {who}"))
 }
 
 async fn last_lines(pump: &Pump) -> Vec<String> {

@@ -33,6 +33,8 @@ pub struct Settings {
     /// Laid over the hub's environment, under the service's own: `PYTHONPATH`, `PYTHONHASHSEED`, …
     pub env: Vec<(OsString, OsString)>,
     pub project: PathBuf,
+    /// How the paths of the sockets of its programs begin.
+    pub sockets: PathBuf,
 }
 
 /// Node.js and the SDK for it.
@@ -159,6 +161,7 @@ mod tests {
             node: None,
             env: vec![("LEVEL".into(), "project".into()), ("PYTHONPATH".into(), "sdk".into())],
             project: "/".into(),
+            sockets: "/run/p".into(),
         };
         let hub = hub.iter().map(|(key, value)| (OsString::from(key), OsString::from(value)));
         environment(hub, &settings, &registry.snapshot().services[0], Language::Python, "resize-1")
@@ -179,8 +182,13 @@ mod tests {
     #[test]
     fn an_instance_of_node_inherits_its_lane_and_its_tally() {
         let node = NodeProgram { interpreter: "/bin/node".into(), sdk: "/sdk".into() };
-        let settings =
-            Settings { python: None, node: Some(node), env: Vec::new(), project: "/project".into() };
+        let settings = Settings {
+            python: None,
+            node: Some(node),
+            env: Vec::new(),
+            project: "/project".into(),
+            sockets: "/run/p".into(),
+        };
         let registry = Registry::new(vec![offer("jobs.resize")]);
         let function = (Language::Node, "jobs.mjs");
         let launch = prepare(&settings, &registry.snapshot().services[0], function, "resize-1").unwrap();

@@ -47,7 +47,7 @@ impl Manner {
         let part = match command.serving {
             _ if command.is_oneshot => Part::Oneshot,
             Serving::Nothing => Part::Loner,
-            Serving::Port | Serving::Socket => Part::Server,
+            Serving::Port | Serving::Handed | Serving::Path => Part::Server,
         };
         let start_bound = (part != Part::Oneshot).then(|| start_bound(command));
         Self { part, start_bound, restart: command.restart }

@@ -1,4 +1,4 @@
-//! Ports for programs: below those that the system hands out by itself, so that no connection of anybody's takes one
+//! Ports and paths of sockets for programs. Ports are below those that the system hands out by itself, so that no connection of anybody's takes one
 //! between its choice and the start of the program.
 
 use std::collections::HashMap;
@@ -6,6 +6,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::model::InstanceId;
 
@@ -13,6 +15,8 @@ use crate::model::InstanceId;
 const EPHEMERAL_START: u16 = 32_768;
 /// Ports are chosen from so many below that.
 const POOL: u16 = 12_000;
+/// What the kernel takes as the path of a socket.
+const PATH_BYTES_MAX: usize = 107;
 /// Below are the ports of well-known services.
 const LOWEST: u16 = 1_024;
 
@@ -20,6 +24,7 @@ const LOWEST: u16 = 1_024;
 #[derive(Debug)]
 pub struct Ports {
     taken: HashMap<InstanceId, u16>,
+    paths: HashMap<InstanceId, Arc<Path>>,
     /// Where the search goes on, so that a port rests before it is used again. It begins anywhere, so that the hubs of
     /// a machine do not look at the same ports.
     next: u16,
@@ -27,7 +32,8 @@ pub struct Ports {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { taken: HashMap::new(), next: RandomState::new().hash_one(()) as u16 % POOL }
+        let next = RandomState::new().hash_one(()) as u16 % POOL;
+        Self { taken: HashMap::new(), paths: HashMap::new(), next }
     }
 }
 
@@ -52,9 +58,36 @@ impl Ports {
         Err(io::Error::other(format!("no port from {range} is free")))
     }
 
+    /// A path for the socket of an instance, at which nothing is. `stem` is where such paths begin.
+    pub fn path(&mut self, stem: &Path, label: &str, instance: InstanceId) -> io::Result<Arc<Path>> {
+        let mut name = stem.as_os_str().to_owned();
+        name.push(format!("-{label}-{}", instance.generation.0));
+        if name.len() > PATH_BYTES_MAX {
+            let message =
+                format!("the path of its socket would have {} bytes, more than {PATH_BYTES_MAX}", name.len());
+            return Err(io::Error::other(message));
+        }
+        let path: Arc<Path> = Path::new(&name).into();
+        // What an earlier hub left, if it was killed.
+        remove(&path)?;
+        self.paths.insert(instance, path.clone());
+        Ok(path)
+    }
+
     /// Its process group is gone.
     pub fn release(&mut self, instance: InstanceId) {
         self.taken.remove(&instance);
+        if let Some(path) = self.paths.remove(&instance) {
+            // A program may remove it itself; what cannot be removed is in nobody's way.
+            let _ = remove(&path);
+        }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

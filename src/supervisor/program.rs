@@ -6,12 +6,13 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::RawFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use super::launch::Output;
-use crate::config::command::{CommandSpec, Serving, expand};
+use crate::config::command::{CommandSpec, PORT, SOCKET, expand};
 use crate::guard::{LISTEN_PID, SpawnSpec};
 use crate::registry::ServiceEntry;
 
@@ -22,37 +23,54 @@ const LISTEN_FD: RawFd = 3;
 pub struct Launch {
     pub spec: SpawnSpec,
     pub output: Output,
-    pub port: Option<u16>,
 }
 
-/// Puts it together. `listener` is on the port that the program is to have, if it is to have one.
+/// Where a program is to take connections.
+#[derive(Clone, Debug)]
+pub enum Home {
+    Port(u16),
+    Path(Arc<Path>),
+}
+
+impl Home {
+    /// What the words and the environment of the program call it.
+    pub fn variable(&self) -> (&'static str, String) {
+        match self {
+            Self::Port(port) => (PORT, port.to_string()),
+            Self::Path(path) => (SOCKET, path.display().to_string()),
+        }
+    }
+}
+
+/// Puts it together. `socket` is what the program is handed.
 pub fn prepare(
     project: &Path,
     service: &ServiceEntry,
     command: &CommandSpec,
     label: &str,
-    listener: Option<TcpListener>,
+    home: Option<&Home>,
+    socket: Option<TcpListener>,
 ) -> io::Result<Launch> {
-    let port = listener.as_ref().map(|listener| listener.local_addr()).transpose()?.map(|at| at.port());
     let (stdout, child_stdout) = pipe2(OFlag::O_CLOEXEC)?;
     let (stderr, child_stderr) = pipe2(OFlag::O_CLOEXEC)?;
     let mut fds = vec![(child_stdout, 1), (child_stderr, 2)];
-    let is_handed = command.serving == Serving::Socket;
-    // Else the program binds the port itself, and must find it free.
-    fds.extend(listener.filter(|_| is_handed).map(|listener| (listener.into(), LISTEN_FD)));
+    let is_handed = socket.is_some();
+    fds.extend(socket.map(|socket| (socket.into(), LISTEN_FD)));
     let spec = SpawnSpec {
-        argv: words(&command.argv, port),
-        env: environment(std::env::vars_os(), service, label, port, is_handed).into_iter().collect(),
+        argv: words(&command.argv, home),
+        env: environment(std::env::vars_os(), service, label, home, is_handed).into_iter().collect(),
         cwd: project.join(&service.spec.cwd),
         fds,
     };
-    Ok(Launch { spec, output: Output { stdout, stderr }, port })
+    Ok(Launch { spec, output: Output { stdout, stderr } })
 }
 
-/// The words of a command with its port in them.
-pub fn words(argv: &[String], port: Option<u16>) -> Vec<OsString> {
-    let word = |word: &String| port.map_or_else(|| word.clone(), |port| expand(word, port)).into();
-    argv.iter().map(word).collect()
+/// The words of a command with its port or socket in them.
+pub fn words(argv: &[String], home: Option<&Home>) -> Vec<OsString> {
+    let Some((name, value)) = home.map(Home::variable) else {
+        return argv.iter().map(OsString::from).collect();
+    };
+    argv.iter().map(|word| expand(word, name, &value).into()).collect()
 }
 
 /// The hub's environment, under the service's own, under what msx tells an instance.
@@ -60,15 +78,15 @@ pub fn environment(
     hub: impl Iterator<Item = (OsString, OsString)>,
     service: &ServiceEntry,
     label: &str,
-    port: Option<u16>,
+    home: Option<&Home>,
     is_handed: bool,
 ) -> BTreeMap<OsString, OsString> {
     let text = |(key, value): (&str, &str)| (OsString::from(key), OsString::from(value));
     // So that lines are in the log when they are printed.
     let unless_set = [("PYTHONUNBUFFERED", "1")].map(text);
-    let port = port.map(|port| port.to_string());
+    let home = home.map(Home::variable);
     let own = [("MSX_SERVICE", service.spec.name.as_str()), ("MSX_INSTANCE", label)];
-    let own = own.into_iter().chain(port.as_deref().map(|port| ("PORT", port)));
+    let own = own.into_iter().chain(home.as_ref().map(|(name, value)| (*name, value.as_str())));
     let handed = [("LISTEN_FDS", "1"), (LISTEN_PID, "")].into_iter().filter(|_| is_handed);
     let own = own.chain(handed);
     // What msx itself was handed is not for its programs.
@@ -87,21 +105,21 @@ mod tests {
 
     fn environment_of(
         hub: &[(&str, &str)],
-        port: Option<u16>,
+        home: Option<&Home>,
         is_handed: bool,
     ) -> BTreeMap<OsString, OsString> {
         let mut offer = offer("m.web");
         offer.spec.env =
             BTreeMap::from([("LEVEL".to_owned(), "service".to_owned()), ("PORT".to_owned(), "1".to_owned())]);
         let hub = hub.iter().map(|(key, value)| (OsString::from(key), OsString::from(value)));
-        environment(hub, &Registry::new(vec![offer]).snapshot().services[0], "web-1", port, is_handed)
+        environment(hub, &Registry::new(vec![offer]).snapshot().services[0], "web-1", home, is_handed)
     }
 
     #[test]
     fn later_layers_win_and_the_port_is_not_the_users_to_choose() {
         let env = environment_of(
             &[("LEVEL", "hub"), ("HOME", "/home/x"), ("LISTEN_FDS", "2")],
-            Some(20_000),
+            Some(&Home::Port(20_000)),
             false,
         );
         let value = |key: &str| env.get(OsStr::new(key)).and_then(|value| value.to_str());
@@ -121,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_socket_is_announced_as_systemd_does_it() {
-        let env = environment_of(&[], Some(20_000), true);
+        let env = environment_of(&[], Some(&Home::Port(20_000)), true);
         assert_eq!(env.get(OsStr::new("LISTEN_FDS")).unwrap(), "1");
         assert_eq!(env.get(OsStr::new("LISTEN_PID")).unwrap(), "", "the guard's child fills it in");
     }
@@ -129,7 +147,9 @@ mod tests {
     #[test]
     fn words_are_left_alone_without_a_port() {
         let argv = ["serve".to_owned(), "$PORT".to_owned()];
-        assert_eq!(words(&argv, Some(80)), ["serve", "80"]);
+        assert_eq!(words(&argv, Some(&Home::Port(80))), ["serve", "80"]);
+        let path = Home::Path(Path::new("/run/web.sock").into());
+        assert_eq!(words(&["unix:$SOCKET".to_owned()], Some(&path)), ["unix:/run/web.sock"]);
         assert_eq!(words(&argv, None), ["serve", "$PORT"]);
     }
 }

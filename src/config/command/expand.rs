@@ -1,32 +1,31 @@
-//! `$PORT` in the words of a command.
+//! `$PORT` and `$SOCKET` in the words of a command.
 
-/// The name that msx replaces; everything else with a `$` is the program's own affair.
-const NAME: &str = "PORT";
+/// The names that msx replaces; everything else with a `$` is the program's own affair.
+pub const PORT: &str = "PORT";
+pub const SOCKET: &str = "SOCKET";
 
-/// Whether `$PORT` stands in the word.
-pub fn names_port(word: &str) -> bool {
-    expand(word, 0) != expand(word, 1)
+/// Whether `$name` stands in the word.
+pub fn names(word: &str, name: &str) -> bool {
+    expand(word, name, "") != expand(word, name, "x")
 }
 
-/// The word with the port in place of each `$PORT` or `${PORT}`; `$$PORT` stands for the text `$PORT`.
-pub fn expand(word: &str, port: u16) -> String {
+/// The word with the value in place of each `$name` or `${name}`; `$$name` stands for the text `$name`.
+pub fn expand(word: &str, name: &str, value: &str) -> String {
     let mut expanded = String::with_capacity(word.len());
     let mut rest = word;
     while let Some(at) = rest.find('$') {
         expanded.push_str(&rest[..at]);
         rest = &rest[at..];
-        let is_escaped = reference(&rest[1..]).is_some();
-        match reference(rest) {
-            Some(length) => {
-                expanded.push_str(&port.to_string());
+        match (reference(rest, name), reference(&rest[1..], name)) {
+            (Some(length), _) => {
+                expanded.push_str(value);
                 rest = &rest[length..];
             }
-            None if is_escaped => {
-                let length = 1 + reference(&rest[1..]).unwrap_or(0);
-                expanded.push_str(&rest[1..length]);
-                rest = &rest[length..];
+            (None, Some(escaped)) => {
+                expanded.push_str(&rest[1..=escaped]);
+                rest = &rest[1 + escaped..];
             }
-            None => {
+            (None, None) => {
                 expanded.push('$');
                 rest = &rest[1..];
             }
@@ -37,11 +36,11 @@ pub fn expand(word: &str, port: u16) -> String {
 }
 
 /// How long the reference at the beginning of the text is.
-fn reference(text: &str) -> Option<usize> {
+fn reference(text: &str, wanted: &str) -> Option<usize> {
     let name = text.strip_prefix('$')?;
-    let braced = name.strip_prefix('{').and_then(|name| name.strip_prefix(NAME)?.strip_prefix('}'));
-    let plain =
-        name.strip_prefix(NAME).filter(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'));
+    let braced = name.strip_prefix('{').and_then(|name| name.strip_prefix(wanted)?.strip_prefix('}'));
+    let is_longer = |rest: &&str| rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let plain = name.strip_prefix(wanted).filter(|rest| !is_longer(rest));
     braced.or(plain).map(|rest| text.len() - rest.len())
 }
 
@@ -67,25 +66,30 @@ mod tests {
             ("echo $$; wait $!", "echo $$; wait $!"),
             ("", ""),
         ] {
-            assert_eq!(expand(word, 20_000), expanded, "{word}");
+            assert_eq!(expand(word, PORT, "20000"), expanded, "{word}");
         }
     }
 
     #[test]
     fn a_word_may_name_none() {
-        assert!(names_port("-p=$PORT") && names_port("${PORT}"));
-        assert!(!names_port("PORT") && !names_port("$$PORT") && !names_port("$PORTS"));
+        assert!(names("-p=$PORT", PORT) && names("${PORT}", PORT) && names("unix:$SOCKET", SOCKET));
+        assert!(
+            !names("PORT", PORT)
+                && !names("$$PORT", PORT)
+                && !names("$PORTS", PORT)
+                && !names("$PORT", SOCKET)
+        );
     }
 
     proptest! {
         #[test]
         fn words_without_the_name_stay_as_they_are(word in "[$A-OQ-Z{}a-z ]{0,16}") {
-            prop_assert_eq!(expand(&word, 1), word);
+            prop_assert_eq!(expand(&word, PORT, "1"), word);
         }
 
         #[test]
         fn no_word_makes_it_panic(word in "\\PC{0,16}") {
-            let _ = (expand(&word, 65_535), names_port(&word));
+            let _ = (expand(&word, PORT, "65535"), names(&word, SOCKET));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The settings of one service with a `command`: its section over the defaults, and what must fit together.
 
-use super::{Check, CommandSpec, Probe, RestartPolicy, Serving, Target, Until, names_port};
+use super::{Check, CommandSpec, Probe, RestartPolicy, Serving, Target, Until, names};
+use super::{PORT, SOCKET};
 use crate::config::diagnostics::{Diagnostics, Problem};
 use crate::config::place::{Located, Place};
 use crate::config::schema::{Service, ServiceLayer};
@@ -28,7 +29,7 @@ fn fix_number(settings: &mut Service, problems: &mut Diagnostics) {
         (true, false) => settings.min = settings.max.clone(),
         (false, false) if settings.min.value != settings.max.value => {
             let problem = Problem::new(
-                "the number of instances of a program without `$PORT` does not change by itself",
+                "the number of instances of a program that is not balanced does not change by itself",
             );
             let help = "write one number: `instances = 2`; or let it serve on `$PORT`";
             problems.add(problem.at(&settings.min.place, "a range").help(help));
@@ -43,14 +44,20 @@ fn serving(own: &ServiceLayer) -> Serving {
     let probes =
         [&own.startup, &own.ready, &own.live].into_iter().flatten().filter_map(|probe| probe.value.as_ref());
     let asks_own = probes.map(|probe| &probe.0).any(|probe| asks_own_port(&probe.check));
-    let mut words = own.command.iter().flat_map(|command| &command.value);
     if is_set(&own.socket_activation) {
-        Serving::Socket
-    } else if words.any(|word| names_port(word)) || asks_own || own.slots.is_some() || own.listen.is_some() {
+        Serving::Handed
+    } else if word_with(own, SOCKET).is_some() {
+        Serving::Path
+    } else if word_with(own, PORT).is_some() || asks_own || own.slots.is_some() || own.listen.is_some() {
         Serving::Port
     } else {
         Serving::Nothing
     }
+}
+
+/// The first word of the command that names this.
+fn word_with<'a>(own: &'a ServiceLayer, name: &str) -> Option<&'a Located<String>> {
+    own.command.iter().flat_map(|command| &command.value).find(|word| names(word, name))
 }
 
 fn asks_own_port(check: &Check) -> bool {
@@ -69,9 +76,14 @@ pub fn check(own: &ServiceLayer, problems: &mut Diagnostics) {
             Problem::new("`live.log` cannot tell whether a program is well: a line once printed stays");
         problems.add(problem.at(&live.place, "here").help("ask by http, tcp or exec"));
     }
+    if let Some((port, socket)) = word_with(own, PORT).zip(word_with(own, SOCKET)) {
+        let problem =
+            Problem::new("`$PORT` and `$SOCKET` are both named, but an instance is reached in one way");
+        problems
+            .add(problem.at(&port.place, "a port").at(&socket.place, "a socket").help("name one of them"));
+    }
     let Some(oneshot) = own.oneshot.as_ref().filter(|oneshot| oneshot.value) else { return };
     let is_restarted = |restart: &&Located<Option<String>>| restart.value.as_deref() == Some("always");
-    let port = own.command.iter().flat_map(|command| &command.value).find(|word| names_port(word));
     let unfit = [
         ("listen", own.listen.as_ref().map(|it| &it.place)),
         ("slots", own.slots.as_ref().map(|it| &it.place)),
@@ -79,7 +91,8 @@ pub fn check(own: &ServiceLayer, problems: &mut Diagnostics) {
         ("startup", own.startup.as_ref().map(|it| &it.place)),
         ("ready", own.ready.as_ref().map(|it| &it.place)),
         ("live", own.live.as_ref().map(|it| &it.place)),
-        ("$PORT", port.map(|word| &word.place)),
+        ("$PORT", word_with(own, PORT).map(|word| &word.place)),
+        ("$SOCKET", word_with(own, SOCKET).map(|word| &word.place)),
         ("restart = \"always\"", own.restart.as_ref().filter(is_restarted).map(|it| &it.place)),
     ];
     for (key, place) in unfit {

@@ -59,7 +59,7 @@ fn every_setting_of_a_program_reaches_its_spec() {
     assert_eq!(spec.ready, Some(Probe { interval, ..probe(Check::Tcp(Target::Own)) }));
     let exec = Check::Exec(vec!["check".to_owned(), "$PORT".to_owned()]);
     assert_eq!(spec.live, Some(Probe { failures: 5, ..probe(exec) }));
-    assert_eq!((spec.serving, spec.restart), (Serving::Socket, RestartPolicy::OnFailure));
+    assert_eq!((spec.serving, spec.restart), (Serving::Handed, RestartPolicy::OnFailure));
 }
 
 #[test]
@@ -72,6 +72,7 @@ fn whether_it_serves_is_seen_by_what_it_says() {
         ("command = [\"a\"]\nready = { tcp = 6379 }", Serving::Nothing),
         ("command = [\"a\"]\nready = { http = \"http://localhost:9000\" }", Serving::Nothing),
         ("command = [\"a\", \"$$PORT\"]", Serving::Nothing),
+        ("command = [\"a\", \"unix:$SOCKET\"]\nslots = 2", Serving::Path),
         ("command = [\"a\"]", Serving::Nothing),
     ] {
         assert_eq!(command(&format!("[services.a]\n{says}")).serving, serving, "{says}");
@@ -511,49 +512,62 @@ fn probes_that_ask_nothing() {
 #[test]
 fn oneshots_serve_nothing() {
     insta::assert_snapshot!(problems(r#"
+        [services.both]
+        command = ["both", "$PORT", "$SOCKET"]
         [services.migrate]
         command = ["migrate", "$PORT"]
         oneshot = true
         ready = { tcp = 3 }
         restart = "always"
     "#), @r#"
+     × `$PORT` and `$SOCKET` are both named, but an instance is reached in one way
+      ╭─[services.toml:2:20]
+    1 │ [services.both]
+    2 │ command = ["both", "$PORT", "$SOCKET"]
+      ·                    ───┬───  ────┬────
+      ·                       │         ╰── a socket
+      ·                       ╰── a port
+    3 │ [services.migrate]
+      ╰────
+     help: name one of them
+
      × `$PORT` does not fit a one-shot, which does something once and ends
-      ╭─[services.toml:2:23]
-    1 │ [services.migrate]
-    2 │ command = ["migrate", "$PORT"]
+      ╭─[services.toml:4:23]
+    3 │ [services.migrate]
+    4 │ command = ["migrate", "$PORT"]
       ·                       ───┬───
       ·                          ╰── this
-    3 │ oneshot = true
+    5 │ oneshot = true
       · ───┬───
       ·    ╰── a one-shot
-    4 │ ready = { tcp = 3 }
+    6 │ ready = { tcp = 3 }
       ╰────
      help: remove one of the two
 
      × `ready` does not fit a one-shot, which does something once and ends
-      ╭─[services.toml:4:1]
-    2 │ command = ["migrate", "$PORT"]
-    3 │ oneshot = true
+      ╭─[services.toml:6:1]
+    4 │ command = ["migrate", "$PORT"]
+    5 │ oneshot = true
       · ───┬───
       ·    ╰── a one-shot
-    4 │ ready = { tcp = 3 }
+    6 │ ready = { tcp = 3 }
       · ──┬──
       ·   ╰── this
-    5 │ restart = "always"
+    7 │ restart = "always"
       ╰────
      help: remove one of the two
 
      × `restart = "always"` does not fit a one-shot, which does something once and ends
-      ╭─[services.toml:5:1]
-    2 │ command = ["migrate", "$PORT"]
-    3 │ oneshot = true
+      ╭─[services.toml:7:1]
+    4 │ command = ["migrate", "$PORT"]
+    5 │ oneshot = true
       · ───┬───
       ·    ╰── a one-shot
-    4 │ ready = { tcp = 3 }
-    5 │ restart = "always"
+    6 │ ready = { tcp = 3 }
+    7 │ restart = "always"
       · ───┬───
       ·    ╰── this
-    6 │
+    8 │
       ╰────
      help: remove one of the two
     "#);
@@ -566,7 +580,7 @@ fn only_requests_tell_how_many_instances_are_needed() {
         command = ["work"]
         instances = { min = 1, max = 4 }
     "#), @r#"
-     × the number of instances of a program without `$PORT` does not change by itself
+     × the number of instances of a program that is not balanced does not change by itself
       ╭─[services.toml:3:15]
     2 │ command = ["work"]
     3 │ instances = { min = 1, max = 4 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::guard::{Guard, SpawnSpec};
-use crate::supervisor::program::words;
+use crate::supervisor::program::{Home, words};
 
 /// What the program finds around it.
 #[derive(Clone, Debug)]
@@ -19,10 +19,10 @@ pub async fn ask(
     guard: &Guard,
     surroundings: &Surroundings,
     argv: &[String],
-    port: Option<u16>,
+    home: Option<&Home>,
 ) -> Result<(), String> {
     let Surroundings { env, cwd } = surroundings.clone();
-    let spec = SpawnSpec { argv: words(argv, port), env, cwd, fds: Vec::new() };
+    let spec = SpawnSpec { argv: words(argv, home), env, cwd, fds: Vec::new() };
     let mut process = guard.spawn(spec).await.map_err(|error| error.to_string())?;
     let status = process.exited().await;
     if status.is_success() { Ok(()) } else { Err(status.to_string()) }

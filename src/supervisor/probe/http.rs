@@ -3,13 +3,14 @@
 use std::io;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+
+use super::dial::Endpoint;
 
 /// A longer first line is none of HTTP.
 const LINE_BYTES_MAX: u64 = 4_096;
 
-pub async fn ask(address: &str, path: &str) -> Result<(), String> {
-    let line = first_line(address, path).await.map_err(|error| error.to_string())?;
+pub async fn ask(endpoint: &Endpoint, path: &str) -> Result<(), String> {
+    let line = first_line(endpoint, path).await.map_err(|error| error.to_string())?;
     match status(&line) {
         Some(200..=399) => Ok(()),
         Some(_) => Err(line.trim_end().to_owned()),
@@ -17,10 +18,10 @@ pub async fn ask(address: &str, path: &str) -> Result<(), String> {
     }
 }
 
-async fn first_line(address: &str, path: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn first_line(endpoint: &Endpoint, path: &str) -> io::Result<String> {
+    let (mut stream, host) = (endpoint.dial().await?, endpoint.host());
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: msx\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: msx\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
     let mut line = Vec::new();

@@ -1,12 +1,13 @@
 //! Asks a program how it is, for as long as it runs: until it has started, then whether it is ready and whether it
 //! lives. What follows from the answers is not decided here.
 
+mod dial;
 mod exec;
 mod http;
 mod owner;
 mod pace;
-mod tcp;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +16,12 @@ use tokio::time::{sleep, timeout};
 
 use super::event::{Event, Health};
 use super::logs::Lines;
+use super::program::Home;
 use crate::config::command::{Check, CommandSpec, Probe, Serving, Target};
 use crate::config::spec::ServiceSpec;
 use crate::guard::Guard;
 use crate::model::{InstanceId, Upstream};
+use dial::Endpoint;
 pub use exec::Surroundings;
 use owner::Listening;
 pub use owner::holder;
@@ -33,7 +36,8 @@ const LIVE_EVERY: Duration = Duration::from_secs(10);
 /// What is to be asked of a program, and of whom.
 pub struct Inquiry {
     pub spec: Arc<ServiceSpec>,
-    pub port: Option<u16>,
+    /// Where it is to take connections.
+    pub home: Option<Home>,
     pub surroundings: Surroundings,
 }
 
@@ -90,14 +94,23 @@ impl Prober {
 
     /// Where it takes connections, once it does. The listening socket must be its own: a stranger's answers nothing.
     async fn upstream(&self, command: &CommandSpec) -> Result<Option<Upstream>, String> {
-        let Some(port) = self.inquiry.port else { return Ok(None) };
-        if command.serving == Serving::Socket {
-            return Ok(Some(Upstream::Tcp((std::net::Ipv4Addr::LOCALHOST, port).into())));
-        }
-        match owner::look(self.pid, port).await {
-            Listening::Own(address) => Ok(Some(Upstream::Tcp(address))),
-            Listening::Nobody => Err(format!("nothing listens on its port {port}")),
-            Listening::Stranger(who) => Err(format!("its port {port} belongs to {who}")),
+        match &self.inquiry.home {
+            None => Ok(None),
+            Some(Home::Port(port)) if command.serving == Serving::Handed => {
+                Ok(Some(Upstream::Tcp((Ipv4Addr::LOCALHOST, *port).into())))
+            }
+            Some(Home::Port(port)) => match owner::look(self.pid, *port).await {
+                Listening::Own(address) => Ok(Some(Upstream::Tcp(address))),
+                Listening::Nobody => Err(format!("nothing listens on its port {port}")),
+                Listening::Stranger(who) => Err(format!("its port {port} belongs to {who}")),
+            },
+            // Nobody else knows the path, in a folder that is the user's alone.
+            Some(Home::Path(path)) => {
+                let upstream = Upstream::Unix(path.clone());
+                let dialled = dial::ask(&Endpoint::Own(upstream.clone())).await;
+                dialled.map_err(|why| format!("nothing listens on its socket {}: {why}", path.display()))?;
+                Ok(Some(upstream))
+            }
         }
     }
 
@@ -138,22 +151,19 @@ impl Prober {
 
     /// One question, and why the answer is not the right one.
     async fn ask(&self, check: &Check, bound: Duration, upstream: Option<&Upstream>) -> Result<(), String> {
-        let address = |target: &Target| match (target, upstream) {
-            (Target::At(address), _) => address.clone(),
-            (Target::Own, Some(upstream)) => upstream.to_string(),
-            (Target::Own, None) => String::new(),
-        };
         let (what, outcome) = match check {
             Check::Tcp(target) => {
-                let address = address(target);
-                (format!("tcp {address}"), timeout(bound, tcp::ask(&address)).await)
+                let endpoint = Endpoint::of(target, upstream);
+                (format!("tcp {}", endpoint.host()), timeout(bound, dial::ask(&endpoint)).await)
             }
             Check::Http { target, path } => {
-                let address = address(target);
-                (format!("GET http://{address}{path}"), timeout(bound, http::ask(&address, path)).await)
+                let endpoint = Endpoint::of(target, upstream);
+                let what = format!("GET http://{}{path}", endpoint.host());
+                (what, timeout(bound, http::ask(&endpoint, path)).await)
             }
             Check::Exec(argv) => {
-                let asked = exec::ask(&self.guard, &self.inquiry.surroundings, argv, self.inquiry.port);
+                let asked =
+                    exec::ask(&self.guard, &self.inquiry.surroundings, argv, self.inquiry.home.as_ref());
                 (format!("`{}`", argv.join(" ")), timeout(bound, asked).await)
             }
             Check::Log(text) => return self.lines.has_printed(text),

@@ -165,6 +165,7 @@ impl Hub {
                 node: None,
                 env: vec![("PYTHONPATH".into(), project.path().into())],
                 project: project.path().to_owned(),
+                sockets: project.path().join("s"),
             },
             guard: guard.clone(),
             registry: registry.clone(),

@@ -105,6 +105,49 @@ fn a_program_may_be_handed_its_socket() {
     assert_eq!(format!("127.0.0.1:{}", page.body), address);
 }
 
+/// A server on a Unix socket, which leaves its file behind.
+const ON_SOCKET: &str = r#"
+import os, sys
+from http.server import BaseHTTPRequestHandler
+from socketserver import UnixStreamServer
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = sys.argv[1].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+assert os.environ["SOCKET"] == sys.argv[1]
+UnixStreamServer(sys.argv[1], Page).serve_forever()
+"#;
+
+#[test]
+fn a_program_may_serve_on_a_unix_socket() {
+    let sandbox = project(
+        "[services.web]\ncommand = [\"python3\", \"server.py\", \"$SOCKET\"]\nready = { http = \"/\" }\n",
+    )
+    .file("server.py", ON_SOCKET);
+    let hub = Hub::up(&sandbox, &[]);
+    let address = upstream(&instance(&hub, "web"));
+    let path = std::path::PathBuf::from(address.strip_prefix("unix:").unwrap());
+    assert!(path.exists());
+    let page = get(hub.service("web")["address"].as_str().unwrap(), "/");
+    assert_eq!((page.status, page.body), (200, path.display().to_string()), "through its front");
+    kill(hub.pids("web")[0], 9);
+    wait_for("another socket", || {
+        Some(instance(&hub, "web")).filter(|web| web["state"] == "ready" && upstream(web) != address)
+    });
+    wait_for("the old one to be gone", || (!path.exists()).then_some(()));
+    let last = upstream(&instance(&hub, "web"));
+    hub.msx(&["down"]);
+    assert!(!std::path::Path::new(last.strip_prefix("unix:").unwrap()).exists());
+}
+
 #[test]
 fn a_program_cannot_be_called() {
     let sandbox = project(&format!("{PYTHON}[services.tick]\ncommand = [\"sleep\", \"1000\"]\n"));
