@@ -53,6 +53,13 @@ def comparison(rows: list[Row]) -> str:
     return table(head, lines)
 
 
+def proxies(rows: list[Row]) -> str:
+    """What it costs to pass a request on."""
+    head = ("connections", "proxy", "requests/s", "p50", "p99", "CPU/request", "rounds", "errors")
+    lines = [(row.connections, row.target.server, f"{row.median('rate'):,.0f}", *_tail(row)) for row in rows]
+    return table(head, lines)
+
+
 def _tail(row: Row) -> tuple[str, str, str, str, int]:
     p50, p99 = _time(row.median("p50_us")), _time(row.median("p99_us"))
     return p50, p99, _time(row.median("cpu_us")), row.spread, row.errors
@@ -73,10 +80,28 @@ def page(command: str, method: str, msx: str, body: list[str]) -> str:
     listed = [
         ("command", f"`{command}`"),
         *facts(msx, VENV, RIVALS),
-        ("load", f"{_output('wrk', '--version').split(' [')[0]}, one thread, on the same cores as the servers"),
+        ("load", _load()),
     ]
     lines = "\n".join(f"- {name}: {value}" for name, value in listed)
     return "\n\n".join(["# Measured", lines, method, *body, "How to read this: `benches/README.md`."]) + "\n"
+
+
+def page_of_proxies(command: str, method: str, msx: str, rivals: Sequence[str], body: list[str]) -> str:
+    listed = [("command", f"`{command}`"), *_place(msx), ("rivals", ", ".join(rivals)), ("load", _load())]
+    lines = "\n".join(f"- {name}: {value}" for name, value in listed)
+    return "\n\n".join(["# Measured: the front of a program", lines, method, *body]) + "\n"
+
+
+def _load() -> str:
+    return f"{_output('wrk', '--version').split(' [')[0]}, one thread, on the same cores as the servers"
+
+
+def _place(msx: str) -> list[tuple[str, str]]:
+    return [
+        ("date", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"),
+        ("machine", f"{machine.cpu_model()}, {machine.cores()} cores, Linux {os.uname().release}"),
+        ("msx", msx),
+    ]
 
 
 def facts(msx: str, venv: Path, rivals: Sequence[str]) -> list[tuple[str, str]]:
@@ -84,9 +109,7 @@ def facts(msx: str, venv: Path, rivals: Sequence[str]) -> list[tuple[str, str]]:
     packages = {d.metadata["Name"].lower(): d.version for d in metadata.distributions(path=[_site_packages(venv)])}
     python = _output(str(venv / "bin/python"), "--version")
     return [
-        ("date", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"),
-        ("machine", f"{machine.cpu_model()}, {machine.cores()} cores, Linux {os.uname().release}"),
-        ("msx", msx),
+        *_place(msx),
         ("rivals", ", ".join(f"{name} {packages[name.lower()]}" for name in rivals)),
         ("Python", f"{python.removeprefix('Python ')}, the same for all"),
     ]
@@ -99,6 +122,10 @@ def msx_version(binary: str) -> str:
 
 def _site_packages(venv: Path) -> str:
     return str(next((venv / "lib").glob("python*/site-packages")))
+
+
+def version(*argv: str) -> str:
+    return _output(*argv)
 
 
 def _output(*argv: str) -> str:

@@ -40,19 +40,19 @@ def _gunicorn(app: str, port: int, threads: int) -> list[str]:
 
 @contextmanager
 def flask_noop() -> Iterator[list[Target]]:
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/noop"
-    with _running(_gunicorn("flask_noop:app", port, threads=2), url, 1) as pid:
+    with running(_gunicorn("flask_noop:app", port, threads=2), url, 1) as pid:
         yield [Target("no-op", "Flask, gunicorn gthread 1 × 2", url, 1, [pid])]
 
 
 @contextmanager
 def starlette_noop() -> Iterator[list[Target]]:
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/noop"
     # The access log is off: none of the others writes one.
     argv = [str(VENV / "bin/uvicorn"), "starlette_noop:app", "--port", str(port), "--workers", "1", "--no-access-log"]
-    with _running(argv, url, 1) as pid:
+    with running(argv, url, 1) as pid:
         yield [Target("no-op", "Starlette, uvicorn 1 worker", url, 1, [pid])]
 
 
@@ -62,11 +62,11 @@ def flask_chain(*, session: bool, threads: int) -> Iterator[list[Target]]:
     pids = []
     with ExitStack() as stack:
         for answer in (1, 2, 3):
-            port = _free_port()
+            port = free_port()
             env = {"NEXT_URL": url, "SESSION": "1" if session else "0"}
             url = f"http://127.0.0.1:{port}/link"
             argv = _gunicorn("flask_chain:app", port, threads)
-            pids.append(stack.enter_context(_running(argv, url, answer, env)))
+            pids.append(stack.enter_context(running(argv, url, answer, env)))
         client = "requests.Session per thread" if session else "requests.post"
         yield [Target("chain of three", f"Flask × 3, 1 × {threads}, {client}", url, 3, pids)]
 
@@ -130,7 +130,7 @@ class Msx:
 
 
 @contextmanager
-def _running(argv: list[str], url: str, answer: object, env: dict[str, str] | None = None) -> Iterator[int]:
+def running(argv: list[str], url: str, answer: object, env: dict[str, str] | None = None) -> Iterator[int]:
     """The server's pid while it runs, from its first right answer on; afterwards its whole group is gone."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -196,6 +196,6 @@ def _ask(url: str) -> tuple[int, object]:
     return response.status, json.loads(body) if response.status == 200 else body
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
