@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -24,7 +25,7 @@ use crate::protocol::control::{
 };
 use crate::protocol::error::RemoteError;
 use crate::protocol::signature::Signature;
-use crate::registry::{NameError, Registry, TooMany};
+use crate::registry::{NameError, Registry, ServiceEntry, TooMany};
 use crate::shard::Shard;
 use crate::supervisor::{Failure, RestartError};
 

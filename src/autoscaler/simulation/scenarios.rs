@@ -52,14 +52,13 @@ pub struct Bounds {
 impl Scenario {
     /// Calls that sleep for half a second each, two at once in an instance that starts in half a second.
     fn new(name: &str, title: &str, load: Load, need: u32) -> Self {
-        let scale =
-            ScalePolicy {
-                utilization: 0.7,
-                cpu: 0.8,
-                machine: 0.9,
-                down_after: Duration::from_secs(60),
-                idle_to_zero: None,
-            };
+        let scale = ScalePolicy {
+            utilization: 0.7,
+            cpu: 0.8,
+            machine: 0.9,
+            down_after: Duration::from_secs(60),
+            idle_to_zero: None,
+        };
         Self {
             name: name.to_owned(),
             title: title.to_owned(),

@@ -12,10 +12,8 @@ impl Dispatcher {
         assert!(!self.instances.iter().any(Instance::can_resume), "no resume waits beside a free slot");
         let is_bound = self.first().is_none() || self.least_running().is_none();
         assert!(is_bound, "no call waits beside a free slot");
-        let is_ahead = self.queue.is_empty()
-            || self.is_held()
-            || !self.pace.allows()
-            || self.shortest_lane().is_none();
+        let is_ahead =
+            self.queue.is_empty() || self.is_held() || !self.pace.allows() || self.shortest_lane().is_none();
         assert!(is_ahead, "no short call waits beside a lane that would take it");
     }
 
