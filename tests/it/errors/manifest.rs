@@ -133,13 +133,13 @@ nightly = { call = \"report\", cron = \"0 3 * * *\" }
             calls
 
       × `durability = "fsync"` is not built yet
-        ╭─[services.toml:8:14]
-      7 │ [services.a]
-      8 │ durability = "fsync"
-        ·              ───┬───
-        ·                 ╰── not built yet
-      9 │ limits = { memory = "512M" }
-        ╰────
+       ╭─[services.toml:8:14]
+     7 │ [services.a]
+     8 │ durability = "fsync"
+       ·              ───┬───
+       ·                 ╰── not built yet
+     9 │ limits = { memory = "512M" }
+       ╰────
       help: remove it: there is no journal yet, and calls end with the hub (`durability = "none"`)
 
       × `limits` is not built yet
