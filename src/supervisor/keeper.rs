@@ -59,12 +59,15 @@ impl Keeper {
         let signaller = process.signaller();
         let inquiry = self.inquiry.take();
         let home = inquiry.as_ref().and_then(|inquiry| inquiry.home.clone());
-        let mut probing = pin!(self.probe(inquiry, process.pid, pump.lines().clone()));
-        let status = loop {
-            tokio::select! {
-                status = process.exited() => break status,
-                () = &mut probing => (),
-                signal = next(&mut self.signals) => signaller.signal(signal),
+        let status = {
+            // Ends with the process, and with it a program that a probe is running.
+            let mut probing = pin!(self.probe(inquiry, process.pid, pump.lines().clone()));
+            loop {
+                tokio::select! {
+                    status = process.exited() => break status,
+                    () = &mut probing => (),
+                    signal = next(&mut self.signals) => signaller.signal(signal),
+                }
             }
         };
         let log = last_lines(&pump).await;

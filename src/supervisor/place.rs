@@ -166,7 +166,7 @@ impl Place {
         let fall = self.explained(fall);
         out.push(Effect::Gone { instance: self.id, reason: fall.status.clone() });
         let ready_for = self.ready_at.map(|at| now.saturating_duration_since(at));
-        self.is_excused |= fall.is_excused;
+        self.is_excused |= fall.is_excused && self.ready_at.is_none();
         let last_word = terms.manner.verdict(fall.is_success).filter(|_| !self.is_excused);
         let verdict = last_word.unwrap_or_else(|| self.past.exited(now, ready_for, jitter));
         self.apply(now, Event::Exited(verdict), terms, out);

@@ -39,32 +39,32 @@ fn settings_with_their_places() {
     modules = ["a", "b"]  # services.toml:5
 
     [services."m.a"]
-    server = "native"                 # default
-    threads = 3                       # services.toml:7
-    instances.min = 1                 # default
-    instances.max = 4                 # services.toml:10
-    scale.utilization = 0.7           # default
-    scale.cpu = 0.8                   # default
-    scale.machine = 0.9               # default
-    scale.down_after = "60s"          # default
-    max_parked = 256                  # default
-    queue.max = 1024                  # default
-    queue.timeout = "10s"             # default
-    run_timeout = "30s"               # default
-    retries.max = 0                   # default
-    retries.backoff = "100ms"         # default
-    idempotent = false                # default
-    on_nondeterminism = "fail"        # default
-    durability = "none"               # default
-    expose = true                     # default
-    listen = "127.0.0.1:8001"         # services.toml:14
-    depends_on = { "m.b" = "ready" }  # services.toml:11
-    env.API_TOKEN = "***"             # services.toml:8
-    env.LEVEL = "debug"               # services.toml:12
-    env_file = ".env"                 # services.toml:13
-    cwd = "."                         # default
-    stop.signal = "TERM"              # default
-    stop.grace = "10s"                # default
+    server = "native"           # default
+    threads = 3                 # services.toml:7
+    instances.min = 1           # default
+    instances.max = 4           # services.toml:10
+    scale.utilization = 0.7     # default
+    scale.cpu = 0.8             # default
+    scale.machine = 0.9         # default
+    scale.down_after = "60s"    # default
+    max_parked = 256            # default
+    queue.max = 1024            # default
+    queue.timeout = "10s"       # default
+    run_timeout = "30s"         # default
+    retries.max = 0             # default
+    retries.backoff = "100ms"   # default
+    idempotent = false          # default
+    on_nondeterminism = "fail"  # default
+    durability = "none"         # default
+    expose = true               # default
+    listen = "127.0.0.1:8001"   # services.toml:14
+    depends_on = ["m.b"]        # services.toml:11
+    env.API_TOKEN = "***"       # services.toml:8
+    env.LEVEL = "debug"         # services.toml:12
+    env_file = ".env"           # services.toml:13
+    cwd = "."                   # default
+    stop.signal = "TERM"        # default
+    stop.grace = "10s"          # default
 
     [services."m.b"]
     server = "native"           # default

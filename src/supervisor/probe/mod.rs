@@ -27,6 +27,8 @@ use owner::Listening;
 pub use owner::holder;
 use pace::{Streak, pause};
 
+/// Of which nothing can be asked, that has started when it has run for so long: what cannot start ends sooner.
+const SETTLED: Duration = Duration::from_millis(300);
 /// How long an attempt may take, unless its probe says otherwise.
 const ATTEMPT_BOUND: Duration = Duration::from_secs(5);
 /// Between two attempts of a probe that does not say.
@@ -86,8 +88,14 @@ impl Prober {
         probe: Option<&Probe>,
     ) -> Result<Option<Upstream>, String> {
         let upstream = self.upstream(command).await?;
-        if let Some(probe) = probe {
-            self.ask(&probe.check, ATTEMPT_BOUND, upstream.as_ref()).await?;
+        match probe {
+            Some(probe) => {
+                // The timeout of `startup` is that of the whole start.
+                let own = probe.timeout.filter(|_| command.startup.is_none());
+                self.ask(&probe.check, own.unwrap_or(ATTEMPT_BOUND), upstream.as_ref()).await?;
+            }
+            None if upstream.is_none() => sleep(SETTLED).await,
+            None => (),
         }
         Ok(upstream)
     }

@@ -41,16 +41,17 @@ fn one_that_hangs_is_restarted_by_its_live_probe() {
 fn a_start_that_fails_its_probe_in_time_says_what_was_found() {
     let sandbox = project(
         "[services.web]\ncommand = [\"python3\", \"-m\", \"http.server\", \"$PORT\"]\n\
-         startup = { http = \"/none\", timeout = \"1s\" }\n",
+         startup = { http = \"/none\", timeout = \"2s\" }\n",
     );
-    let output = sandbox.msx(&["up", "-d", "--wait"]).output().unwrap();
-    let _hub = Hub { sandbox: &sandbox };
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        error.contains("web-1 did not stay up: not started within 1 s: GET http://127.0.0.1:"),
-        "{error}"
-    );
-    assert!(error.contains("/none: HTTP/1.0 404 File not found (killed by SIGKILL)"), "{error}");
+    let output = sandbox.msx(&["up", "-d"]).output().unwrap();
+    let hub = Hub { sandbox: &sandbox };
+    assert!(output.status.success());
+    // On a busy machine a start may not come as far as listening.
+    wait_for("a start that came as far as its probe", || {
+        let reason = instance(&hub, "web")["reason"].as_str()?.to_owned();
+        let is_about_page = reason.contains("/none: HTTP/1.0 404 File not found (killed by SIGKILL)");
+        (is_about_page && reason.starts_with("not started within 2 s: GET http://127.0.0.1:")).then_some(())
+    });
 }
 
 #[test]

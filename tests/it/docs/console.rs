@@ -65,6 +65,7 @@ impl<'a> Console<'a> {
             ["msx", args @ ..] => self.msx(args, &env),
             ["python" | "python3", args @ ..] => self.python(args, &env),
             ["pytest", args @ ..] => self.pytest(args),
+            ["rm" | "touch", ..] => ended(&mut self.sandbox.shell(&line)),
             ["curl", args @ ..] => (0, self.curl(args)),
             _ => panic!("the pages' console does not know `{line}`"),
         };

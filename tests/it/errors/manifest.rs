@@ -109,12 +109,8 @@ fn keys_that_are_not_built_yet() {
 tokens = \"env:MSX_TOKENS\"
 
 [services.a]
-startup = { max = 3 }
 durability = \"fsync\"
 limits = { memory = \"512M\" }
-
-[services.web]
-command = [\"python\", \"-m\", \"http.server\", \"$PORT\"]
 
 [schedule]
 nightly = { call = \"report\", cron = \"0 3 * * *\" }
@@ -136,53 +132,33 @@ nightly = { call = \"report\", cron = \"0 3 * * *\" }
       help: remove it: the gateway listens on loopback only; let a reverse proxy in front check who
             calls
 
-      × `startup` is not built yet
-       ╭─[services.toml:8:1]
-     7 │ [services.a]
-     8 │ startup = { max = 3 }
-       · ───┬───
-       ·    ╰── not built yet
-     9 │ durability = "fsync"
-       ╰────
-      help: remove it: a service is ready when its module is imported and its on_start hooks have run
-
       × `durability = "fsync"` is not built yet
-        ╭─[services.toml:9:14]
-      8 │ startup = { max = 3 }
-      9 │ durability = "fsync"
-        ·              ───┬───
-        ·                 ╰── not built yet
-     10 │ limits = { memory = "512M" }
-        ╰────
+       ╭─[services.toml:8:14]
+     7 │ [services.a]
+     8 │ durability = "fsync"
+       ·              ───┬───
+       ·                 ╰── not built yet
+     9 │ limits = { memory = "512M" }
+       ╰────
       help: remove it: there is no journal yet, and calls end with the hub (`durability = "none"`)
 
       × `limits` is not built yet
-        ╭─[services.toml:10:1]
-      9 │ durability = "fsync"
-     10 │ limits = { memory = "512M" }
+        ╭─[services.toml:9:1]
+      8 │ durability = "fsync"
+      9 │ limits = { memory = "512M" }
         · ───┬──
         ·    ╰── not built yet
-     11 │
+     10 │
         ╰────
       help: remove it: set limits around msx itself, with ulimit or systemd
 
-      × `command` is not built yet
-        ╭─[services.toml:13:1]
-     12 │ [services.web]
-     13 │ command = ["python", "-m", "http.server", "$PORT"]
-        · ───┬───
-        ·    ╰── not built yet
-     14 │
-        ╰────
-      help: remove this service: only Python functions are run so far; start the program beside msx
-
       × `[schedule]` is not built yet
-        ╭─[services.toml:15:2]
-     14 │
-     15 │ [schedule]
+        ╭─[services.toml:11:2]
+     10 │
+     11 │ [schedule]
         ·  ────┬───
         ·      ╰── not built yet
-     16 │ nightly = { call = "report", cron = "0 3 * * *" }
+     12 │ nightly = { call = "report", cron = "0 3 * * *" }
         ╰────
       help: remove it: let cron or a systemd timer run `msx call`
     "#);

@@ -46,11 +46,14 @@ class InstanceInfo(TypedDict):
     id: str
     """Like `a-1`."""
     state: str
-    """As `msx ps` shows it: `starting`, `ready`, `draining`, `backoff`, `crashloop` or `stopped`."""
+    """As `msx ps` shows it: `starting`, `ready`, `draining`, `backoff`, `crashloop` or `stopped`.
+    Of a program also `running`, `unready`, `completed` or `failed`."""
     pid: int | None
     """`None` while it has no process."""
     restarts: int
     """How many processes in this place ended unasked."""
+    address: str | None
+    """Where a program takes connections, `127.0.0.1:20000` or `unix:/path`; `None` of a function."""
 
 
 class Readiness(TypedDict):
