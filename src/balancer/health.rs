@@ -10,7 +10,7 @@ const EJECTION: Duration = Duration::from_secs(30);
 const EJECTION_MAX: Duration = Duration::from_secs(300);
 /// Ejections in a row after which its process is replaced: it did not heal by itself.
 const EJECTIONS_MAX: u32 = 2;
-/// How long nothing is sent to an address that took no connection; doubles. A process that was killed is known to be
+/// How long nothing is sent to an instance that broke off, or whose address took no connection; then it doubles. A process that was killed is known to be
 /// gone well within it, and one whose server starts again is not kept waiting.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -37,13 +37,15 @@ pub enum Verdict {
 }
 
 impl Health {
-    /// It has sent the head of a response.
+    /// It has sent the head of a response. A pause goes on: the response may be older than what led to it.
     pub fn answered(&mut self) {
-        *self = Self { is_warm: true, ..Self::default() };
+        *self = Self { is_warm: true, paused_until: self.paused_until, ..Self::default() };
     }
 
     /// It took a request and broke off, or did not answer in time. The last instance that takes requests is not ejected.
     pub fn failed(&mut self, now: Instant, is_last: bool) -> Verdict {
+        // A process that dies closes its connections before the socket that it listens on: what is sent now might be lost.
+        self.pause(now + PAUSE);
         self.failures += 1;
         if self.failures < FAILURES_MAX || is_last {
             return Verdict::GoesOn;
@@ -58,7 +60,11 @@ impl Health {
     pub fn refused(&mut self, now: Instant) {
         let pause = PAUSE.saturating_mul(1 << self.pauses.min(10)).min(PAUSE_MAX);
         self.pauses += 1;
-        self.paused_until = Some(now + pause);
+        self.pause(now + pause);
+    }
+
+    fn pause(&mut self, until: Instant) {
+        self.paused_until = self.paused_until.max(Some(until));
     }
 
     /// Lets it in again when its time is over.
@@ -74,7 +80,11 @@ impl Health {
     }
 
     pub fn is_in(&self) -> bool {
-        self.ejected_until.is_none() && self.paused_until.is_none()
+        !self.is_ejected() && self.paused_until.is_none()
+    }
+
+    pub fn is_ejected(&self) -> bool {
+        self.ejected_until.is_some()
     }
 
     /// How many of its slots may be used.
@@ -119,7 +129,7 @@ mod tests {
         }
         assert!(!is_in(&mut health, seconds(299)) && is_in(&mut health, seconds(300)));
         health.answered();
-        assert!(health.is_in());
+        assert!(!health.is_ejected());
         assert_eq!(fail(&mut health, start, 5), Verdict::Ejected);
         assert!(!is_in(&mut health, seconds(29)) && is_in(&mut health, seconds(30)));
     }
@@ -140,7 +150,7 @@ mod tests {
             fail(&mut health, now, 4);
             health.answered();
         }
-        assert!(health.is_in());
+        assert!(!health.is_ejected() && !is_in(&mut health, now) && is_in(&mut health, now + PAUSE));
     }
 
     #[test]

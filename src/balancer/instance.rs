@@ -160,6 +160,11 @@ impl Instance {
         self.health.as_ref().is_none_or(is_fit)
     }
 
+    /// Whether it is not left alone for long.
+    pub fn takes_requests(&self) -> bool {
+        self.intake == Intake::Ready && self.health.as_ref().is_none_or(|health| !health.is_ejected())
+    }
+
     /// Whether requests may be sent to it now or as soon as it has a free slot.
     pub fn is_in(&self) -> bool {
         self.intake == Intake::Ready && self.health.as_ref().is_none_or(Health::is_in)

@@ -200,12 +200,8 @@ impl Core {
             let why = "it was ejected twice, each time for five requests in a row that it failed".to_owned();
             out.push(Effect::Unresponsive { instance: id, why });
         }
-        let goes = again && service.dispatcher.has_other(id) && service.budget.take(now);
-        if goes {
-            // So that it is another instance that it goes to.
-            service.dispatcher.refused(id, now);
-        }
-        goes
+        // It is another one that it goes to: this one gets nothing for a moment.
+        again && service.dispatcher.has_other(id) && service.budget.take(now)
     }
 
     pub(super) fn refuse_request(&mut self, key: CallKey, refusal: Refusal, out: &mut Vec<Effect>) {

@@ -44,9 +44,9 @@ impl Dispatcher {
         self.put_back(rank, request, since);
     }
 
-    /// Whether another instance takes requests, or will as soon as it has a free slot.
+    /// Whether another instance takes requests, or will in a moment.
     pub fn has_other(&self, id: InstanceId) -> bool {
-        self.instances.iter().any(|instance| instance.id != id && instance.is_in())
+        self.instances.iter().any(|instance| instance.id != id && instance.takes_requests())
     }
 
     /// Lets those in again whose time is over. If there is none, those that were ejected, too: the last one is never out.
@@ -56,7 +56,7 @@ impl Dispatcher {
             return;
         }
         self.healths().for_each(|health| health.look(now));
-        if !self.instances.iter().any(Instance::is_in) {
+        if !self.instances.iter().any(Instance::takes_requests) {
             self.healths().for_each(Health::readmit);
         }
     }
