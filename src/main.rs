@@ -18,7 +18,10 @@ mod project;
 mod protocol;
 mod python;
 mod registry;
+mod runtime;
 mod shard;
+#[cfg(test)]
+mod simulation;
 mod supervisor;
 mod sys;
 mod worker;

@@ -6,11 +6,11 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 
 from . import machine, report
 from .calls import KINDS, Row
-from .paths import RAY_VENV
 from .sides import Failed, MsxSide, RaySide
 
 # A measurement is sized by trials, the last of which takes at least this part of it.
@@ -156,10 +156,10 @@ class Table:
         return f"Other programs, the idle side among them, used {used}."
 
 
-def page(command: str, binary: str, options: argparse.Namespace, table: Table) -> str:
+def page(command: str, binary: str, venv: Path, options: argparse.Namespace, table: Table) -> str:
     facts = [
         ("command", f"`{command}`"),
-        *report.facts(report.msx_version(binary), RAY_VENV, ("ray", "uvloop")),
+        *report.facts(report.msx_version(binary), venv, ("uvloop",) if options.no_ray else ("ray", "uvloop")),
     ]
     method = (
         f"{options.rounds} round(s), each case in turn for about {options.seconds:g} s after a warm-up. Times are µs per call, the median "

@@ -23,23 +23,24 @@ def wrk() -> str:
     return found
 
 
-def environment(venv: Path = VENV, requirements: Path = REQUIREMENTS) -> None:
-    """Makes benches/.venv, once per set of requirements and interpreter."""
+def environment(venv: Path = VENV, requirements: Path = REQUIREMENTS) -> Path:
+    """Makes benches/.venv, once per set of requirements and interpreter, and returns it."""
     if sys.version_info < (3, 10):
         raise BenchError(f"this is Python {sys.version.split()[0]}; run it with Python 3.10 or newer")
     wanted = hashlib.sha256(f"{sys.version}{requirements.read_text()}".encode()).hexdigest()
     mark = venv / "made-for"
     if mark.exists() and mark.read_text() == wanted:
-        return
+        return venv
     shutil.rmtree(venv, ignore_errors=True)
     _step(f"making benches/{venv.name}", [sys.executable, "-m", "venv", str(venv)])
     pip = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _step("installing the rivals", [*pip, "--requirement", str(requirements)])
     mark.write_text(wanted)
+    return venv
 
 
-def ray() -> None:
-    environment(RAY_VENV, RAY_REQUIREMENTS)
+def ray() -> Path:
+    return environment(RAY_VENV, RAY_REQUIREMENTS)
 
 
 def msx() -> Path:

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from . import machine
@@ -96,11 +96,14 @@ class Msx:
         self._down()
 
     def target(self, case: str, service: str, answer: object, server: str = "msx, 1 instance") -> Target:
-        gateway = re.search(r'^listen = "(.+)"', (self._project / "services.toml").read_text(), re.MULTILINE)
-        assert gateway, "services.toml names the gateway's address"
-        url = f"http://{gateway[1]}/call/{service}"
+        url = f"{self.ps()['hub']['gateway']}call/{service}"
         _await(url, answer, lambda: None)
         return Target(case, server, url, answer, [self.pid])
+
+    def ps(self) -> dict[str, Any]:
+        done = subprocess.run(self.verb("ps", "--json"), timeout=START_S, check=True, capture_output=True, text=True)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
     def _up(self) -> None:
         env = environment(self._env, proxies=True)

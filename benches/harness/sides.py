@@ -33,8 +33,9 @@ class MsxSide:
     name = "msx"
     broken = ""
 
-    def __init__(self, binary: Path, *, replayed: bool = False) -> None:
+    def __init__(self, binary: Path, venv: Path, *, replayed: bool = False) -> None:
         self._binary = binary
+        self._venv = venv
         self._replayed = replayed
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -45,7 +46,7 @@ class MsxSide:
         project = Path(self._folder.name).resolve() / "calls"
         shutil.copytree(CALLS, project, ignore=shutil.ignore_patterns(".msx", "__pycache__"))
         env = {"MSX_REPLAY": "always"} if self._replayed else {}
-        self._hub = servers.Msx(self._binary, project, {"VIRTUAL_ENV": str(RAY_VENV), **env})
+        self._hub = servers.Msx(self._binary, project, {"VIRTUAL_ENV": str(self._venv), **env})
         try:
             self._hub.__enter__()
         except BaseException:
@@ -76,7 +77,7 @@ class MsxSide:
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds of the hub, of the callers' instances, and of those that are called."""
-        services = json.loads(self._output("ps", "--json"))["services"]
+        services = self._hub.ps()["services"]
         pids: dict[str, list[int]] = {"hub": [self._hub.pid], "callers": [], "called": []}
         for service in services:
             role = "callers" if service["name"].startswith(CALLERS) else "called"
@@ -85,10 +86,6 @@ class MsxSide:
 
     def restart(self) -> None:
         """A call that timed out is cancelled with its children; the hub goes on."""
-
-    def _output(self, *verb: str) -> str:
-        done = subprocess.run(self._hub.verb(*verb), timeout=30, check=True, capture_output=True, text=True)
-        return done.stdout
 
 
 class RaySide:

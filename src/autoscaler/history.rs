@@ -15,6 +15,13 @@ const FLAP_WINDOW_MAX: Duration = Duration::from_secs(600);
 const SAMPLE_SPACING: Duration = Duration::from_millis(500);
 /// Fewer calls than this in the fast window are too few to compare throughputs.
 const COMPARABLE_CALLS: f64 = 10.0;
+/// When load jumps, the throughput of a saturated service is that of the last moments.
+const LAST_MOMENTS: Duration = Duration::from_secs(2);
+/// Fewer calls than this in the last moments are too few to tell.
+const TELLING_CALLS: u64 = 30;
+/// Standard deviations that may be chance: in how long calls are, and, looked at again and again, in how many end.
+const CHANCE_LONGER: f64 = 1.5;
+const CHANCE_MORE: f64 = 3.0;
 
 /// Memory of one service, owned by whoever calls `plan`. A new one watches for a whole `down_after` before it lets
 /// the service go down.
@@ -28,6 +35,8 @@ pub struct History {
     /// Ups soon after a down that are not forgotten yet: each doubles the window.
     flaps: u32,
     last_flap: Option<Instant>,
+    /// Since when nothing has waited for a slot.
+    queue_empty_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -43,8 +52,20 @@ struct Sample {
 #[derive(Debug)]
 struct Up {
     at: Instant,
-    throughput: f64,
-    work_s: f64,
+    throughput: Throughput,
+    /// Calls that take more than this are longer than those before it.
+    longer_s: f64,
+    /// How many instances there were when the throughput was measured.
+    from: u32,
+    /// It was only a try: the step before had brought nothing.
+    is_try: bool,
+}
+
+/// Calls that ended per second, and over which time that was seen.
+#[derive(Clone, Copy, Debug)]
+struct Throughput {
+    per_s: f64,
+    over_s: f64,
 }
 
 /// What the samples say now.
@@ -56,8 +77,8 @@ pub(super) struct Load {
     /// Calls offered per second over the fast window and over `down_after`, sheds included.
     pub offered_fast: f64,
     pub offered_slow: f64,
-    /// Calls completed per second over the fast window.
-    pub throughput: f64,
+    /// What of the fast rate is no chance.
+    pub offered_surely: f64,
 }
 
 impl History {
@@ -79,7 +100,21 @@ impl History {
             last.completed += observed.completions;
             last.offered += observed.offered;
         }
+        self.forget_up(now, observed);
         self.load(now, down_after)
+    }
+
+    /// Once nothing has waited for a while the last step up was enough, and how long calls are from now on is their own
+    /// affair.
+    fn forget_up(&mut self, now: Instant, observed: &Observed) {
+        if observed.queued > 0 {
+            self.queue_empty_since = None;
+            return;
+        }
+        let since = *self.queue_empty_since.get_or_insert(now);
+        if now - since >= FAST_WINDOW {
+            self.last_up = None;
+        }
     }
 
     fn load(&self, now: Instant, down_after: Duration) -> Load {
@@ -88,13 +123,13 @@ impl History {
         let busy_s: f64 = work().map(|sample| sample.busy_s).sum();
         let fast_s = FAST_WINDOW.as_secs_f64();
         let offered = |window| self.within(now, window).map(|sample| sample.offered).sum::<u64>() as f64;
-        let throughput = self.within(now, FAST_WINDOW).map(|sample| sample.completed).sum::<u64>() as f64;
+        let fast = offered(FAST_WINDOW);
         Load {
             work_s: (busy_s / completed.max(1) as f64).max(1e-6),
             completed,
-            offered_fast: offered(FAST_WINDOW) / fast_s,
+            offered_fast: fast / fast_s,
+            offered_surely: (fast - 2.0 * fast.sqrt()).max(0.0) / fast_s,
             offered_slow: offered(down_after) / down_after.as_secs_f64(),
-            throughput: throughput / fast_s,
         }
     }
 
@@ -137,10 +172,32 @@ impl History {
             self.flaps += u32::from(self.window(down_after) < FLAP_WINDOW_MAX);
             self.last_flap = Some(now);
         }
-        // A step that is only a try is measured against how long calls were before it all began.
-        let tried = self.fruitless_since(now, observed, load).and(self.last_up.as_ref());
-        let work_s = tried.map_or(load.work_s, |up| up.work_s);
-        self.last_up = Some(Up { at: now, throughput: load.throughput, work_s });
+        let is_try = self.fruitless(now, observed, load).is_some();
+        let (throughput, from) = (self.throughput(now, observed), observed.ready + observed.starting);
+        let longer_s = load.work_s * (1.05 + CHANCE_LONGER / (load.completed.max(1) as f64).sqrt());
+        self.last_up = Some(match self.last_up.take() {
+            None => Up { at: now, throughput, longer_s, from, is_try },
+            // Small steps show only together.
+            Some(up) if is_try && up.is_try => Up { at: now, ..up },
+            // A series of steps is measured against how long calls were before it all began.
+            Some(up) => Up { at: now, throughput, longer_s: up.longer_s.min(longer_s), from, is_try },
+        });
+    }
+
+    /// Since the last step up as far as that is known, or in the last moments, if that was more.
+    fn throughput(&self, now: Instant, observed: &Observed) -> Throughput {
+        let since_up = self.last_up.as_ref().map_or(FAST_WINDOW, |up| since_ready(now, up, observed));
+        let per_s = |window: Duration| Throughput {
+            per_s: self.completed_within(now, window) as f64 / window.as_secs_f64(),
+            over_s: window.as_secs_f64(),
+        };
+        let (long, last) = (per_s(since_up.max(FAST_WINDOW)), per_s(LAST_MOMENTS));
+        let is_telling = self.completed_within(now, LAST_MOMENTS) >= TELLING_CALLS;
+        if is_telling && last.per_s > long.per_s { last } else { long }
+    }
+
+    fn completed_within(&self, now: Instant, window: Duration) -> u64 {
+        self.within(now, window).map(|sample| sample.completed).sum()
     }
 
     pub(super) fn stepped_down(&mut self, now: Instant) {
@@ -155,26 +212,51 @@ impl History {
         }
     }
 
-    /// When the last step up was, if it made calls longer instead of more: what they share (the machine, a database)
+    /// The last step up, if it made calls longer instead of more: what they share (the machine, a database)
     /// is the limit, and each further instance would only make them longer still, and so seem to be needed. While it
     /// is too early to tell, longer calls are reason enough to wait. Without a queue the instances do not decide how
     /// many calls run at once, and so do no harm.
-    pub(super) fn fruitless_since(&self, now: Instant, observed: &Observed, load: &Load) -> Option<Instant> {
-        let up = self.last_up.as_ref().filter(|_| observed.queued > 0)?;
-        let comparable = up.throughput * FAST_WINDOW.as_secs_f64() >= COMPARABLE_CALLS;
-        let longer = load.work_s > 1.05 * up.work_s;
-        (comparable && longer && !self.more_since(now, up, observed)).then_some(up.at)
+    fn fruitless(&self, now: Instant, observed: &Observed, load: &Load) -> Option<&Up> {
+        let up = self.last_up.as_ref()?;
+        let comparable = up.throughput.per_s * FAST_WINDOW.as_secs_f64() >= COMPARABLE_CALLS;
+        let longer = load.work_s > up.longer_s;
+        (comparable && longer && !self.more_since(now, up, observed)).then_some(up)
+    }
+
+    /// To how many a service may go whose last step up brought nothing. Once in a while it is tried again with a tenth
+    /// more: the reason may be gone. Had it gone, twice as many would show it.
+    pub(super) fn fruitless_limit(
+        &self,
+        now: Instant,
+        down_after: Duration,
+        observed: &Observed,
+        load: &Load,
+    ) -> Option<u32> {
+        let up = self.fruitless(now, observed, load)?;
+        let n = observed.ready + observed.starting;
+        if now - up.at < down_after {
+            return Some(n);
+        }
+        let most = if up.is_try { up.from.saturating_mul(2) } else { u32::MAX };
+        Some(n.saturating_add(n.div_ceil(10)).min(most).max(n))
     }
 
     /// Whether clearly more calls end since the step than before it: 5 % more, and more than chance explains. A small
     /// gain shows only over a long time, one after an outage only in the last seconds.
     fn more_since(&self, now: Instant, up: &Up, observed: &Observed) -> bool {
-        let since_ready = (now - up.at).saturating_sub(observed.start_time()).min(WORK_WINDOW);
         let more_within = |window: Duration| {
-            let before = up.throughput * window.as_secs_f64();
-            let ended: u64 = self.within(now, window).map(|sample| sample.completed).sum();
-            ended as f64 > 1.05 * before + 2.0 * before.sqrt()
+            let (before, window_s) = (up.throughput, window.as_secs_f64());
+            let expected = before.per_s * window_s;
+            let chance = CHANCE_MORE * (expected * (1.0 + window_s / before.over_s)).sqrt();
+            self.completed_within(now, window) as f64 > 1.05 * expected + chance
         };
+        let since_ready = since_ready(now, up, observed);
         since_ready >= FAST_WINDOW && (more_within(since_ready) || more_within(FAST_WINDOW))
     }
+}
+
+/// How long what the step started has been ready, in the whole seconds that samples are of.
+fn since_ready(now: Instant, up: &Up, observed: &Observed) -> Duration {
+    let since = (now - up.at).saturating_sub(observed.start_time()).min(WORK_WINDOW);
+    Duration::from_secs(since.as_secs())
 }

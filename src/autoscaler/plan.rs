@@ -16,6 +16,8 @@ const CORES_PER_INSTANCE: f64 = 1.0;
 const IDLE_CORES: f64 = 0.1;
 /// Share of the free memory that new instances may take: they grow, and the page cache is of use too.
 const MEMORY_SHARE: f64 = 0.8;
+/// So much more than there is must be needed before any is started: what is measured moves a little.
+const TOLERANCE: f64 = 1.1;
 /// How long a start takes while none has been measured.
 const START_TIME: Duration = Duration::from_secs(1);
 
@@ -100,6 +102,21 @@ struct Bound {
     why: String,
 }
 
+/// How many are needed, before and after it is made a whole number.
+struct Need {
+    exactly: f64,
+    instances: u32,
+    why: String,
+}
+
+impl Need {
+    /// The sentence ends with the number.
+    fn new(exactly: f64, what: &str) -> Self {
+        let instances = exactly.ceil() as u32;
+        Self { exactly, instances, why: format!("{what} needs {instances}") }
+    }
+}
+
 /// Decides for one service. `state` belongs to that service alone.
 pub fn plan(now: Instant, policy: &Policy, state: &mut History, observed: &Observed) -> Decision {
     let n = observed.ready + observed.starting;
@@ -140,7 +157,7 @@ fn decide(
     if n > max {
         return (max, format!("{max} is the maximum"));
     }
-    if f64::from(need.instances) > 1.1 * f64::from(n) {
+    if need.exactly > TOLERANCE * f64::from(n) {
         return step_up(now, policy, state, observed, load, need, ceiling);
     }
     // What `idle_to_zero` keeps for a while is one.
@@ -162,7 +179,7 @@ fn step_up(
     state: &mut History,
     observed: &Observed,
     load: &Load,
-    need: Bound,
+    need: Need,
     ceiling: Bound,
 ) -> (u32, String) {
     let n = observed.ready + observed.starting;
@@ -179,7 +196,7 @@ fn step_up(
 }
 
 /// The largest of the signals.
-fn need(policy: &Policy, observed: &Observed, load: &Load) -> Bound {
+fn need(policy: &Policy, observed: &Observed, load: &Load) -> Need {
     let cpu = cpu_need(policy, observed);
     let work = match is_known(observed, load) {
         true => offered_need(policy, observed, load),
@@ -187,10 +204,8 @@ fn need(policy: &Policy, observed: &Observed, load: &Load) -> Bound {
     };
     match observed.suspended {
         // They are no work; but without an instance they would have to begin again.
-        waiting @ 1.. if work.instances == 0 => {
-            Bound { instances: 1, why: format!("{waiting} suspended needs 1") }
-        }
-        _ if cpu.instances > work.instances => cpu,
+        waiting @ 1.. if work.instances == 0 => Need::new(1.0, &format!("{waiting} suspended")),
+        _ if cpu.exactly > work.exactly => cpu,
         _ => work,
     }
 }
@@ -202,21 +217,16 @@ fn is_known(observed: &Observed, load: &Load) -> bool {
 }
 
 /// Calls that are here now, all at once.
-fn concurrency_need(policy: &Policy, observed: &Observed) -> Bound {
+fn concurrency_need(policy: &Policy, observed: &Observed) -> Need {
     let Observed { running, queued, batch_size, slots, .. } = *observed;
     let calls = f64::from(running) + queued.div_ceil(u64::from(batch_size.max(1))) as f64;
-    let instances = (calls / (f64::from(slots.max(1)) * policy.scale.utilization)).ceil() as u32;
     let per = per_instance(policy, slots);
     let batches = if batch_size > 1 { format!(" in batches of {batch_size}") } else { String::new() };
-    Bound {
-        instances,
-        why: format!(
-            "running {running} and queue {queued}{batches}, few ended yet, / {per} needs {instances}"
-        ),
-    }
+    let what = format!("running {running} and queue {queued}{batches}, few ended yet, / {per}");
+    Need::new(calls / (f64::from(slots.max(1)) * policy.scale.utilization), &what)
 }
 
-fn offered_need(policy: &Policy, observed: &Observed, load: &Load) -> Bound {
+fn offered_need(policy: &Policy, observed: &Observed, load: &Load) -> Need {
     let slots = f64::from(observed.slots.max(1));
     let usable = slots * policy.scale.utilization;
     let start_s = observed.start_time().as_secs_f64();
@@ -225,27 +235,22 @@ fn offered_need(policy: &Policy, observed: &Observed, load: &Load) -> Bound {
     // What will still wait when an instance that starts now is ready.
     let spare = (n * slots / load.work_s - load.offered_fast).max(0.0);
     let excess = (observed.queued as f64 - spare * start_s).max(0.0);
-    let stable = load.offered_slow * load.work_s / usable;
+    // What has been offered for long, and still is, or a jump that is no chance.
+    let offered = load.offered_slow.min(load.offered_fast).max(load.offered_surely);
     let backlog = (load.offered_fast * load.work_s + excess * load.work_s / start_s.max(1.0)) / slots;
-    let panic = (load.offered_fast * load.work_s / usable).max(backlog);
-
-    let offered = if stable > panic { load.offered_slow } else { load.offered_fast };
-    let instances = stable.max(panic).ceil() as u32;
     let queue = match observed.queued {
         0 => String::new(),
         queued => format!("queue {queued}, "),
     };
     let (work, per) = (duration(load.work_s), per_instance(policy, observed.slots));
-    Bound {
-        instances, why: format!("{queue}offered {}/s × {work} / {per} needs {instances}", rate(offered))
-    }
+    let what = format!("{queue}offered {}/s × {work} / {per}", rate(offered));
+    Need::new((offered * load.work_s / usable).max(backlog), &what)
 }
 
-fn cpu_need(policy: &Policy, observed: &Observed) -> Bound {
+fn cpu_need(policy: &Policy, observed: &Observed) -> Need {
     let used = observed.cores_used_by_ready.filter(|used| *used >= IDLE_CORES).unwrap_or(0.0);
-    let instances = (used / (policy.scale.cpu * CORES_PER_INSTANCE)).ceil() as u32;
-    let share = percent(policy.scale.cpu);
-    Bound { instances, why: format!("{used:.1} cores used, at {share} of one each, needs {instances}") }
+    let what = format!("{used:.1} cores used, at {} of one each,", percent(policy.scale.cpu));
+    Need::new(used / (policy.scale.cpu * CORES_PER_INSTANCE), &what)
 }
 
 /// The nearest of the limits upwards, but for the size of one step.
@@ -264,7 +269,6 @@ fn ceiling(now: Instant, policy: &Policy, state: &History, observed: &Observed, 
     nearest
 }
 
-/// Once in a while it is tried again with a tenth more: the reason may be gone.
 fn fruitless_limit(
     now: Instant,
     policy: &Policy,
@@ -272,11 +276,9 @@ fn fruitless_limit(
     observed: &Observed,
     load: &Load,
 ) -> Option<Bound> {
-    let since = state.fruitless_since(now, observed, load)?;
-    let n = observed.ready + observed.starting;
-    let again = now - since >= policy.down_after();
+    let instances = state.fruitless_limit(now, policy.down_after(), observed, load)?;
     let why = format!("the last step up made calls longer ({}), not more", duration(load.work_s));
-    Some(Bound { instances: if again { n + n.div_ceil(10) } else { n }, why })
+    Some(Bound { instances, why })
 }
 
 /// Those that start have not taken their memory yet.

@@ -15,6 +15,9 @@ use super::pace::{AHEAD_MAX, Pace};
 use crate::config::spec::BatchPolicy;
 use crate::model::{CallKey, InstanceId, WorkerKind};
 
+/// How long a root call waits, at least, while the service has no ready instance at all.
+const COLD_WAIT: Duration = Duration::from_secs(60);
+
 /// What a call in the queue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
@@ -45,7 +48,7 @@ impl Rank {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Begin, or begin again, on this lane.
-    Run { opens_lane: bool },
+    Run { opens_lane: bool, rank: Rank },
     /// Begin on this lane as soon as the calls there are done; it still belongs to the queue.
     RunNext(Rank),
     /// Go on where it is parked.
@@ -69,6 +72,8 @@ pub struct Dispatcher {
     roots: VecDeque<(Rank, Instant)>,
     roots_waiting: u32,
     instances: Vec<Instance>,
+    /// Since when there has always been a ready instance.
+    warm_since: Option<Instant>,
     arrivals: u64,
     dispatches: u64,
     /// Its calls are run in batches.
@@ -125,8 +130,12 @@ impl Dispatcher {
     /// A call that was sent ahead, and has not begun, is back in its place.
     pub fn put_back(&mut self, rank: Rank, call: CallKey, accepted: Instant) {
         self.queue.insert(rank, call);
-        if rank.is_new_root() {
-            self.roots_waiting += 1;
+        if !rank.is_new_root() {
+            return;
+        }
+        self.roots_waiting += 1;
+        // One that left from behind others may still be listed.
+        if self.roots.iter().all(|(listed, _)| *listed != rank) {
             let at = self.roots.partition_point(|(_, since)| *since < accepted);
             self.roots.insert(at, (rank, accepted));
         }
@@ -164,10 +173,22 @@ impl Dispatcher {
         self.roots_waiting
     }
 
-    /// Takes out the oldest root call if it has waited longer than `bound`.
-    pub fn pop_overdue_root(&mut self, now: Instant, bound: Duration) -> Option<CallKey> {
+    /// How long a root call waits now, where the queue has this timeout.
+    pub fn wait_bound(&self, timeout: Duration) -> Duration {
+        if self.warm_since.is_some() { timeout } else { timeout.max(COLD_WAIT) }
+    }
+
+    /// Looks whether there is a ready instance; what is overdue depends on it.
+    pub fn look_for_ready(&mut self, now: Instant) {
+        self.warm_since = self.has_ready().then(|| self.warm_since.unwrap_or(now));
+    }
+
+    /// Takes out the oldest root call if it has waited too long. What it waited while there was no ready instance does
+    /// not count any more when there is one: else the first that is ready would find its queue refused.
+    pub fn pop_overdue_root(&mut self, now: Instant, timeout: Duration) -> Option<CallKey> {
         let (rank, since) = *self.roots.front()?;
-        if now.saturating_duration_since(since) < bound {
+        let since = self.warm_since.map_or(since, |warm| warm.max(since));
+        if now.saturating_duration_since(since) < self.wait_bound(timeout) {
             return None;
         }
         self.remove(rank)
@@ -210,12 +231,14 @@ impl Dispatcher {
 
     /// Binds the next call that can run now; resumes go ahead of everything.
     pub fn next(&mut self, now: Instant) -> Option<Bound> {
-        let (at, bound) = self.next_resume().or_else(|| self.next_run()).or_else(|| self.next_ahead(now))?;
+        let (at, bound) = self.next_resume().or_else(|| self.next_run()).or_else(|| self.next_ahead())?;
         self.dispatches += 1;
         let instance = &mut self.instances[at];
         instance.last_used = self.dispatches;
-        if !matches!(bound.work, Work::RunNext(_)) {
-            instance.run(bound.call, bound.lane, now);
+        match bound.work {
+            Work::Run { rank, .. } => instance.run(bound.call, bound.lane, Some(rank), now),
+            Work::Resume => instance.run(bound.call, bound.lane, None, now),
+            Work::RunNext(_) => (),
         }
         Some(bound)
     }
@@ -241,12 +264,12 @@ impl Dispatcher {
         self.left(rank);
         let instance = &mut self.instances[at];
         let (lane, opens_lane) = instance.take_lane();
-        Some((at, Bound { call, instance: instance.id, lane, work: Work::Run { opens_lane } }))
+        Some((at, Bound { call, instance: instance.id, lane, work: Work::Run { opens_lane, rank } }))
     }
 
     /// No slot is free, but calls are short: the next one goes to the lane that has the fewest behind its call.
-    fn next_ahead(&mut self, now: Instant) -> Option<(usize, Bound)> {
-        if self.queue.is_empty() || self.gather.is_some() || self.is_held() || !self.pace.allows(now) {
+    fn next_ahead(&mut self) -> Option<(usize, Bound)> {
+        if self.queue.is_empty() || self.gather.is_some() || self.is_held() || !self.pace.allows() {
             return None;
         }
         let (at, position) = self.shortest_lane()?;
@@ -370,7 +393,7 @@ impl Dispatcher {
             }
         }
         if !late.is_empty() {
-            self.pace.turned_long(now);
+            self.pace.turned_long();
         }
         late
     }

@@ -20,7 +20,8 @@ pub struct Running {
     pub interrupted: Option<Interrupted>,
     /// Which of its lane's messages made it run.
     pub ordinal: u64,
-    /// Its place in the queue, if it was sent ahead: it may still come back.
+    /// Its place in the queue, unless it goes on here: it may still come back, for its lane can be busy with the end of
+    /// the call before.
     pub rank: Option<Rank>,
     /// Calls that the lane has in hand behind this one, in their order.
     pub ahead: VecDeque<Ahead>,
@@ -193,7 +194,7 @@ impl Instance {
     }
 
     /// A call gets a slot, and what makes it run goes out on its lane.
-    pub fn run(&mut self, call: CallKey, lane: u32, now: Instant) {
+    pub fn run(&mut self, call: CallKey, lane: u32, rank: Option<Rank>, now: Instant) {
         let ordinal = self.count_told(lane);
         self.running.push(Running {
             call,
@@ -201,7 +202,7 @@ impl Instance {
             since: now,
             interrupted: None,
             ordinal,
-            rank: None,
+            rank,
             ahead: VecDeque::new(),
             is_asked_back: false,
             share: 1.0,
@@ -222,7 +223,7 @@ impl Instance {
         self.stranded.len() + self.running.iter().map(|running| running.ahead.len()).sum::<usize>()
     }
 
-    /// The worker gives back a call that was sent ahead. Answers its place in the queue, and the call that runs in its slot
+    /// The worker gives back a call that it has not begun with. Answers its place in the queue, and the call that runs in its slot
     /// now, if the call in front had ended.
     pub fn give_back(&mut self, call: CallKey, now: Instant) -> Option<(Rank, Option<CallKey>)> {
         if let Some(running) = self.running_mut(call) {

@@ -1,6 +1,6 @@
 //! Whether the calls of a service are so short that they may be sent to a lane before it is free.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Calls that one lane may hold beyond the running one (design 5).
 pub const AHEAD_MAX: usize = 16;
@@ -10,12 +10,14 @@ const SHORT: Duration = Duration::from_micros(200);
 const RUNS_MIN: u32 = 64;
 /// Share of long runs that is too much. Not 1 %: a busy machine makes a short run wait for a processor, too, and
 /// what a wrong guess costs has a bound.
-const LONG_SHARE_MAX: f32 = 1.0 / 32.0;
+const LONG_SHARE_MAX: f32 = 1.0 / 16.0;
 /// Weight of the newest run in that share.
 const WEIGHT: f32 = 1.0 / 64.0;
-/// How long nothing is sent ahead after a call turned out long in front of others; doubles each time.
-const BAR_MIN: Duration = Duration::from_secs(1);
-const BAR_MAX: Duration = Duration::from_secs(60);
+/// Short runs that make up for a call that turned out long in front of others. Counted in runs, not in time: a machine
+/// that now and then takes the processor away makes one of many calls late, whose many others gain all the same.
+const AMENDS: u32 = 256;
+/// The most that is to be made up for.
+const DEBT_MAX: u32 = 16 * AMENDS;
 
 /// What is known of the length of a service's calls.
 #[derive(Debug, Default)]
@@ -23,8 +25,8 @@ pub struct Pace {
     /// Leaf calls that ended since the last one that was none.
     leaves: u32,
     long_share: f32,
-    bar: Duration,
-    barred_until: Option<Instant>,
+    /// Short runs to come before calls are sent ahead again.
+    debt: u32,
     #[cfg(test)]
     is_blind: bool,
 }
@@ -33,8 +35,11 @@ impl Pace {
     /// A call has returned, after the worker ran it for so long.
     pub fn ran(&mut self, run: Duration) {
         self.leaves = self.leaves.saturating_add(1);
-        let is_long = if run > SHORT { 1.0 } else { 0.0 };
-        self.long_share += (is_long - self.long_share) * WEIGHT;
+        let is_long = run > SHORT;
+        self.long_share += (f32::from(u8::from(is_long)) - self.long_share) * WEIGHT;
+        if !is_long {
+            self.debt = self.debt.saturating_sub(1);
+        }
     }
 
     /// A call has made another.
@@ -43,10 +48,8 @@ impl Pace {
     }
 
     /// A call kept others waiting behind it on its lane.
-    pub fn turned_long(&mut self, now: Instant) {
-        let is_forgiven = self.barred_until.is_none_or(|until| now >= until + BAR_MAX);
-        self.bar = if is_forgiven { BAR_MIN } else { (self.bar * 2).min(BAR_MAX) };
-        self.barred_until = Some(now + self.bar);
+    pub fn turned_long(&mut self) {
+        self.debt = (self.debt + AMENDS).min(DEBT_MAX);
     }
 
     /// Takes all calls for short, whatever happens.
@@ -56,14 +59,12 @@ impl Pace {
     }
 
     /// Whether calls may be sent ahead now.
-    pub fn allows(&self, now: Instant) -> bool {
+    pub fn allows(&self) -> bool {
         #[cfg(test)]
         if self.is_blind {
             return true;
         }
-        self.leaves >= RUNS_MIN
-            && self.long_share < LONG_SHARE_MAX
-            && self.barred_until.is_none_or(|until| now >= until)
+        self.leaves >= RUNS_MIN && self.long_share < LONG_SHARE_MAX && self.debt == 0
     }
 }
 
@@ -73,45 +74,50 @@ mod tests {
 
     fn short() -> Pace {
         let mut pace = Pace::default();
-        (0..RUNS_MIN).for_each(|_| pace.ran(Duration::from_micros(5)));
+        run(&mut pace, RUNS_MIN);
         pace
+    }
+
+    fn run(pace: &mut Pace, times: u32) {
+        (0..times).for_each(|_| pace.ran(Duration::from_micros(5)));
     }
 
     #[test]
     fn short_leaf_calls_are_known_after_some() {
-        let now = Instant::now();
         let mut pace = short();
-        assert!(pace.allows(now));
+        assert!(pace.allows());
         pace.saw_child();
-        assert!(!pace.allows(now), "it is no leaf");
-        assert!(!Pace::default().allows(now), "nothing is known");
+        assert!(!pace.allows(), "it is no leaf");
+        assert!(!Pace::default().allows(), "nothing is known");
     }
 
     #[test]
-    fn one_long_run_is_an_accident_and_two_are_not() {
-        let now = Instant::now();
+    fn some_long_runs_are_accidents_and_more_are_not() {
         let mut pace = short();
-        pace.ran(Duration::from_millis(1));
-        assert!(pace.allows(now));
-        pace.ran(Duration::from_millis(1));
-        pace.ran(Duration::from_millis(1));
-        assert!(!pace.allows(now));
-        (0..100).for_each(|_| pace.ran(Duration::from_micros(5)));
-        assert!(pace.allows(now), "it is short again");
-    }
-
-    #[test]
-    fn who_kept_others_waiting_is_barred_longer_each_time() {
-        let mut now = Instant::now();
-        let mut pace = short();
-        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            pace.turned_long(now);
-            assert!(!pace.allows(now + Duration::from_secs(seconds) - Duration::from_millis(1)));
-            now += Duration::from_secs(seconds);
-            assert!(pace.allows(now));
+        for _ in 0..3 {
+            pace.ran(Duration::from_millis(1));
         }
-        now += BAR_MAX;
-        pace.turned_long(now);
-        assert!(pace.allows(now + BAR_MIN), "it was good for long enough");
+        assert!(pace.allows());
+        for _ in 0..3 {
+            pace.ran(Duration::from_millis(1));
+        }
+        assert!(!pace.allows());
+        run(&mut pace, 100);
+        assert!(pace.allows(), "it is short again");
+    }
+
+    #[test]
+    fn who_kept_others_waiting_makes_up_for_it() {
+        let mut pace = short();
+        for times in 1..=3 {
+            (0..times).for_each(|_| pace.turned_long());
+            run(&mut pace, times * AMENDS - 1);
+            assert!(!pace.allows());
+            run(&mut pace, 1);
+            assert!(pace.allows());
+        }
+        (0..100).for_each(|_| pace.turned_long());
+        run(&mut pace, DEBT_MAX);
+        assert!(pace.allows(), "it is forgiven some day");
     }
 }

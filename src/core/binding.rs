@@ -27,7 +27,7 @@ impl Core {
         };
         self.is_on_patrol |= matches!(work, Work::RunNext(_));
         let message = match work {
-            Work::Run { opens_lane } => {
+            Work::Run { opens_lane, .. } => {
                 if opens_lane {
                     out.push(Effect::OpenLane { instance, lane });
                 }

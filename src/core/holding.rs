@@ -56,6 +56,13 @@ impl Core {
         (0..self.services.len()).for_each(|at| self.unhold(now, ServiceId(at as u32)));
     }
 
+    /// Whether nobody's time in the queue is over: who had to wait for the end of a hold waits as long again.
+    pub(super) fn is_excused(&self, now: Instant, id: ServiceId, timeout: Duration) -> bool {
+        let service = self.service(id);
+        let bound = service.dispatcher.wait_bound(timeout);
+        service.hold.is_some() || service.unheld.is_some_and(|at| now < at + bound)
+    }
+
     /// A call that is queued anew goes on if a call of this service waits for it.
     pub(super) fn let_inner_pass(&mut self, key: CallKey) {
         let Some(call) = self.calls.get(key) else { return };

@@ -6,6 +6,7 @@ mod holding;
 mod late;
 mod options;
 mod paused;
+mod queue;
 mod streams;
 
 use std::time::{Duration, Instant};

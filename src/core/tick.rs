@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{AHEAD_BOUND, Core, Effect, Reason, Refusal};
+use super::{AHEAD_BOUND, Core, Effect, Reason, Refusal, Service, ServiceSetup};
 use crate::balancer::{Instance, Intake, Running};
 use crate::calls::Fault;
 use crate::model::{CallKey, InstanceId, ServiceId};
@@ -13,8 +13,6 @@ const STACK_BOUND: Duration = Duration::from_millis(500);
 const INTERRUPT_BOUND: Duration = Duration::from_secs(1);
 /// How long a resume waits for its own instance while another has a free slot.
 const RESUME_BOUND: Duration = Duration::from_secs(1);
-/// How long a root call waits while the service has no ready instance at all.
-const COLD_QUEUE_BOUND: Duration = Duration::from_secs(60);
 
 impl Core {
     pub(super) fn on_tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
@@ -47,17 +45,14 @@ impl Core {
     }
 
     fn refuse_overdue(&mut self, now: Instant, id: ServiceId, out: &mut Vec<Effect>) {
-        let service = &self.services[id.0 as usize];
-        let warm = service.setup.queue.timeout;
-        let is_warm = service.dispatcher.has_ready();
-        let bound = if is_warm { warm } else { warm.max(COLD_QUEUE_BOUND) };
-        // Who had to wait for the end of a hold waits as long again.
-        let is_held = service.hold.is_some() || service.unheld.is_some_and(|at| now < at + bound);
-        if is_held {
+        let timeout = self.service(id).setup.queue.timeout;
+        self.dispatcher(id).look_for_ready(now);
+        if self.is_excused(now, id, timeout) {
             return;
         }
-        while let Some(key) = self.dispatcher(id).pop_overdue_root(now, bound) {
-            let (name, seconds) = (&self.service(id).setup.name, bound.as_secs_f64());
+        while let Some(key) = self.dispatcher(id).pop_overdue_root(now, timeout) {
+            let Service { setup: ServiceSetup { name, .. }, dispatcher, .. } = self.service(id);
+            let (is_warm, seconds) = (dispatcher.has_ready(), dispatcher.wait_bound(timeout).as_secs_f64());
             let message = match is_warm {
                 true => format!(
                     "no slot of {name} became free within {seconds} s; more instances (`msx scale`) or fewer callers would help"

@@ -155,7 +155,7 @@ impl Core {
         }
     }
 
-    /// A call that was sent ahead has not begun and will not: it waits again where it did.
+    /// A call has not begun and will not: it waits again where it did.
     fn on_given_back(&mut self, now: Instant, sender: Sender) {
         let Sender { instance, call: key, .. } = sender;
         let dispatcher = &mut self.services[instance.service.0 as usize].dispatcher;
@@ -233,6 +233,8 @@ impl Core {
                 if let Some(message) = self.resume_message(key) {
                     self.dispatcher(instance.service).count_resumed(instance, key);
                     out.push(Effect::Send { instance, lane, message });
+                    // Its lane has nothing behind it any more.
+                    self.touch(instance.service);
                 }
                 return;
             }

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::config::{Diagnostics, Manifest, Written, suggest};
 use crate::failure::{Failure, FailureKind};
-use crate::python::{self, Discovery, ModuleError, PythonError, Setting};
+use crate::python;
+use crate::runtime::{Discovery, ModuleError, Setting, SetupError};
 
 /// Width of a report, which may be written to a file.
 const WIDTH: usize = 100;
@@ -191,8 +192,8 @@ pub fn unreadable_manifest(file: &Path, error: &io::Error) -> Failure {
     }
 }
 
-/// What keeps Python from being made ready; at its line if the manifest says so.
-pub fn of_python(manifest: &Manifest, error: PythonError) -> Failure {
+/// What keeps Python or Node.js from being made ready; at its line if the manifest says so.
+pub fn of_setup(manifest: &Manifest, error: SetupError) -> Failure {
     let written = error.setting.map(|setting| match setting {
         Setting::Interpreter => Written::Interpreter,
         Setting::Requirements => Written::Requirements,
@@ -216,9 +217,9 @@ pub fn of_address(manifest: &Manifest, address: SocketAddr, message: &str, help:
     Failure { kind: FailureKind::Failed, message, ..problems.into() }
 }
 
-impl From<PythonError> for Failure {
-    fn from(error: PythonError) -> Self {
-        let PythonError { message, help, detail, .. } = error;
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        let SetupError { message, help, detail, .. } = error;
         Self { kind: FailureKind::Failed, message, help, detail }
     }
 }

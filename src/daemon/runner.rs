@@ -1,4 +1,4 @@
-//! Runs the helper programs of the Python room through the guard, like everything that msx starts.
+//! Runs the helper programs of the runtimes through the guard, like everything that msx starts.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,7 +9,7 @@ use nix::unistd::pipe2;
 use tokio::net::unix::pipe;
 
 use crate::guard::{ExitStatus, Guard, SpawnSpec};
-use crate::python::{Command, Finished, Runner, Tail};
+use crate::runtime::{Command, Finished, Runner, Tail};
 
 /// A runner whose programs are children of the guard; dropping a run ends its group.
 pub fn runner(guard: Guard) -> Arc<Runner> {

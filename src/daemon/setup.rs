@@ -13,7 +13,8 @@ use crate::node;
 use crate::project::{MANIFEST, Project};
 use crate::protocol::progress::Progress;
 use crate::protocol::signature::Signature;
-use crate::python::{self, Candidate, Discovery, Environment, Runner};
+use crate::python::{self, Candidate, Environment};
+use crate::runtime::{Discovery, Runner};
 
 /// Nobody who names a folder means to start a process for each of so many functions.
 const STARTED_UNASKED_MAX: usize = 16;
@@ -146,7 +147,7 @@ async fn find_in_node(
     let interpreter = manifest.node.interpreter.value.as_deref();
     let request = node::Request { project: root, state: &state, cache: &cache()?, interpreter };
     let environment =
-        node::prepare(&request, run).await.map_err(|error| mistakes::of_python(manifest, error))?;
+        node::prepare(&request, run).await.map_err(|error| mistakes::of_setup(manifest, error))?;
     let found = node::discover(&environment, &scripts, run, root).await?;
     mistakes::check_node_modules(manifest, &found, discovery)?;
     discovery.services.extend(found.services);
@@ -217,7 +218,7 @@ async fn prepare(
         path: &path,
     };
     let progress = |progress| report(progress);
-    python::prepare(&request, run, &progress).await.map_err(|error| mistakes::of_python(manifest, error))
+    python::prepare(&request, run, &progress).await.map_err(|error| mistakes::of_setup(manifest, error))
 }
 
 /// `$XDG_CACHE_HOME/msx`, else `~/.cache/msx`.

@@ -1,17 +1,10 @@
-//! Which services the modules of `[node]` export: a helper process imports them, like those of Python.
+//! Which services the modules of `[node]` export: a helper process imports them.
 
-use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
 
 use super::Environment;
 use crate::model::Language;
-use crate::python::{Answer, Command, Discovery, Host, Purpose, PythonError, Runner, bounded};
-
-/// Importing large packages takes seconds; a module that does its work on import would take forever.
-const DISCOVERY_BOUND: Duration = Duration::from_secs(60);
-const HELP: &str = "a module must only define things when it is imported: put what it does into a function, \
-                    or into `onStart(…)`";
+use crate::runtime::{self, Discovery, Host, Importer, Runner, SetupError};
 
 /// Imports the modules, which are files below `cwd`, and returns the services that they export.
 pub async fn discover(
@@ -19,33 +12,17 @@ pub async fn discover(
     modules: &[String],
     run: &Runner,
     cwd: &Path,
-) -> Result<Discovery, PythonError> {
-    let answer = Answer::new(&environment.scratch)?;
-    let command = Command {
-        argv: argv(environment, modules, &answer.0),
+) -> Result<Discovery, SetupError> {
+    let importer = Importer {
+        language: Language::Node,
+        argv: vec![environment.interpreter.clone().into(), environment.sdk.join("discover.mjs").into()],
         env: Host::of_this_process().environment(&[]),
-        cwd: cwd.to_owned(),
-        lines: None,
+        cwd,
+        modules,
+        scratch: &environment.scratch,
+        doing: "import the modules of [node]",
+        help: "a module must only define things when it is imported: put what it does into a function, \
+               or into `onStart(…)`",
     };
-    let doing = "import the modules of [node]";
-    let finished = bounded(run, command, &Purpose { doing, bound: DISCOVERY_BOUND, help: HELP }).await?;
-    if !finished.status_ok || !answer.0.exists() {
-        let message = format!(
-            "the process that imports `{}` ended early, with {}",
-            modules.join("`, `"),
-            finished.status
-        );
-        return Err(PythonError::new(message, HELP).with_detail(&finished.last_words()));
-    }
-    let mut found = answer.read().map_err(|error| error.with_detail(&finished.last_words()))?;
-    found.services.iter_mut().for_each(|service| service.language = Language::Node);
-    Ok(found)
-}
-
-fn argv(environment: &Environment, modules: &[String], answer: &Path) -> Vec<OsString> {
-    let discover = environment.sdk.join("discover.mjs");
-    let mut argv: Vec<OsString> = vec![environment.interpreter.clone().into(), discover.into()];
-    argv.extend(["--out".into(), answer.into()]);
-    argv.extend(modules.iter().map(OsString::from));
-    argv
+    runtime::discover(importer, run, async || None).await
 }

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::python::{Command, Host, Purpose, PythonError, Runner, Setting, bounded};
+use crate::runtime::{Command, Host, Purpose, Runner, Setting, SetupError, bounded};
 
 pub use discover::discover;
 
@@ -44,7 +44,7 @@ pub struct Environment {
 }
 
 /// Chooses Node.js and writes the SDK.
-pub async fn prepare(request: &Request<'_>, run: &Runner) -> Result<Environment, PythonError> {
+pub async fn prepare(request: &Request<'_>, run: &Runner) -> Result<Environment, SetupError> {
     let host = Host::of_this_process();
     let interpreter = choose(request, &host)?;
     check_version(request, &interpreter, &host, run).await?;
@@ -52,7 +52,7 @@ pub async fn prepare(request: &Request<'_>, run: &Runner) -> Result<Environment,
     Ok(Environment { interpreter, sdk, scratch: request.state.join("tmp") })
 }
 
-fn choose(request: &Request<'_>, host: &Host) -> Result<PathBuf, PythonError> {
+fn choose(request: &Request<'_>, host: &Host) -> Result<PathBuf, SetupError> {
     let found = match request.interpreter {
         Some(path) if path.contains('/') => Some(request.project.join(path).components().collect()),
         Some(command) => host.find(command),
@@ -61,13 +61,13 @@ fn choose(request: &Request<'_>, host: &Host) -> Result<PathBuf, PythonError> {
     found.ok_or_else(|| missing(request))
 }
 
-fn missing(request: &Request<'_>) -> PythonError {
+fn missing(request: &Request<'_>) -> SetupError {
     let name = request.interpreter.unwrap_or("node");
     let message = format!("the services of `[node]` need Node.js, and there is no `{name}` on PATH");
     let (major, minor) = OLDEST;
     let help =
         format!("install Node.js {major}.{minor} or newer from nodejs.org or your distribution, or {NAMING}");
-    PythonError::new(message, help).about(Setting::NodeInterpreter)
+    SetupError::new(message, help).about(Setting::NodeInterpreter)
 }
 
 async fn check_version(
@@ -75,7 +75,7 @@ async fn check_version(
     interpreter: &Path,
     host: &Host,
     run: &Runner,
-) -> Result<(), PythonError> {
+) -> Result<(), SetupError> {
     let command = Command {
         argv: vec![interpreter.into(), OsString::from("--version")],
         env: host.environment(&[]),
@@ -91,11 +91,11 @@ async fn check_version(
     let (major, minor) = OLDEST;
     let error = match version(&answer) {
         Some(found) if finished.status_ok && found >= OLDEST => return Ok(()),
-        Some(_) if finished.status_ok => PythonError::new(
+        Some(_) if finished.status_ok => SetupError::new(
             format!("`{shown}` is Node.js {answer}, and msx needs {major}.{minor} or newer"),
             format!("install a newer one, or {NAMING}"),
         ),
-        _ => PythonError::new(
+        _ => SetupError::new(
             format!("`{shown} --version` ended with {} and told no version of Node.js", finished.status),
             NAMING,
         )

@@ -7,10 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Context;
-use super::error::PythonError;
-use super::host::Missing;
 use super::interpreter::Found;
-use super::run::{Command, Finished, Purpose, bounded};
+use super::machine::{Missing, how_to_install, isolated};
+use crate::runtime::{Command, Finished, Purpose, SetupError, bounded};
 
 /// Large packages over a slow line take minutes; more means that something hangs.
 const INSTALL_BOUND: Duration = Duration::from_secs(10 * 60);
@@ -43,12 +42,7 @@ pub(super) struct Job<'a> {
 
 impl Installer {
     /// uv, else pip, else an error that says how to get one of them.
-    pub fn find(
-        context: &Context<'_>,
-        found: &Found,
-        has_pip: bool,
-        what: &str,
-    ) -> Result<Self, PythonError> {
+    pub fn find(context: &Context<'_>, found: &Found, has_pip: bool, what: &str) -> Result<Self, SetupError> {
         match context.host.find("uv") {
             Some(uv) => Ok(Self::Uv(uv)),
             None if has_pip => Ok(Self::Pip),
@@ -69,7 +63,7 @@ impl Installer {
         context: &Context<'_>,
         python: &Path,
         folder: &Path,
-    ) -> Result<(), PythonError> {
+    ) -> Result<(), SetupError> {
         let argv: Vec<&OsStr> = match self {
             Self::Uv(uv) => {
                 vec![uv.as_ref(), "venv".as_ref(), "--python".as_ref(), python.as_ref(), folder.as_ref()]
@@ -78,7 +72,7 @@ impl Installer {
         };
         let command = Command {
             argv: argv.into_iter().map(OsString::from).collect(),
-            env: context.host.environment(&[]),
+            env: isolated(&context.host, &[]),
             cwd: context.request.state.to_owned(),
             lines: None,
         };
@@ -91,11 +85,11 @@ impl Installer {
         let message =
             format!("could not make a virtual environment in `{}`: {}", folder.display(), finished.status);
         let help = format!("the words of {} say why", self.name());
-        Err(PythonError::new(message, help).with_detail(&finished.last_words()))
+        Err(SetupError::new(message, help).with_detail(&finished.last_words()))
     }
 
     /// Installs the packages, counting them for the person who waits.
-    pub async fn install(&self, context: &Context<'_>, job: &Job<'_>) -> Result<(), PythonError> {
+    pub async fn install(&self, context: &Context<'_>, job: &Job<'_>) -> Result<(), SetupError> {
         let (lines, mut seen) = mpsc::channel(LINES_MAX);
         let command = self.command(context, job, lines);
         let doing = format!("install {}", job.what);
@@ -138,26 +132,26 @@ impl Installer {
         // Settings of the person's own pip that contradict a folder or an environment given here; and no module
         // of the project may take the place of one of pip's.
         let changes = [("PIP_USER", "0"), ("PIP_REQUIRE_VIRTUALENV", "0"), ("PYTHONSAFEPATH", "1")];
-        let env = context.host.environment(&changes.map(|(name, value)| (name, OsStr::new(value))));
+        let env = isolated(&context.host, &changes.map(|(name, value)| (name, OsStr::new(value))));
         Command { argv, env, cwd: job.cwd.to_owned(), lines: Some(lines) }
     }
 
-    fn failed(&self, job: &Job<'_>, finished: &Finished) -> PythonError {
+    fn failed(&self, job: &Job<'_>, finished: &Finished) -> SetupError {
         let message =
             format!("could not install {}: {} ended with {}", job.what, self.name(), finished.status);
-        PythonError::new(message, job.help).with_detail(&finished.last_words())
+        SetupError::new(message, job.help).with_detail(&finished.last_words())
     }
 }
 
-fn no_installer(context: &Context<'_>, found: &Found, what: &str) -> PythonError {
+fn no_installer(context: &Context<'_>, found: &Found, what: &str) -> SetupError {
     let python = found.interpreter.path.display();
     let message = format!("could not install {what}: `{python}` has no pip, and uv is not on PATH");
     let help = if found.in_venv {
         format!("put pip into that virtual environment (`{python} -m ensurepip`), or install uv")
     } else {
-        format!("install pip ({}) or uv", context.host.how_to_install(Missing::Pip))
+        format!("install pip ({}) or uv", how_to_install(&context.host, Missing::Pip))
     };
-    PythonError::new(message, help)
+    SetupError::new(message, help)
 }
 
 /// What the lines of pip or uv have told so far; a total of 0 is unknown.

@@ -10,9 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
-use super::error::{PythonError, Setting};
-use super::host::{Missing, is_executable};
-use super::run::{Command, Purpose, bounded};
+use super::machine::{Missing, how_to_install, isolated, python_vars};
+use crate::runtime::{Command, Purpose, Setting, SetupError, bounded, is_executable};
 
 /// The oldest Python that the SDK runs on.
 const OLDEST: (u32, u32) = (3, 10);
@@ -75,7 +74,7 @@ struct Probe {
 }
 
 /// Chooses the project's interpreter and makes sure that it is new enough.
-pub(super) async fn choose(context: &Context<'_>) -> Result<Found, PythonError> {
+pub(super) async fn choose(context: &Context<'_>) -> Result<Found, SetupError> {
     let (path, chosen_by) = pick(context)?;
     let probe = ask_new_enough(context, &path, chosen_by).await;
     let probe = probe.map_err(|error| match chosen_by {
@@ -89,7 +88,7 @@ pub(super) async fn choose(context: &Context<'_>) -> Result<Found, PythonError> 
     Ok(found(path, chosen_by, probe))
 }
 
-async fn ask_new_enough(context: &Context<'_>, path: &Path, chosen_by: &str) -> Result<Probe, PythonError> {
+async fn ask_new_enough(context: &Context<'_>, path: &Path, chosen_by: &str) -> Result<Probe, SetupError> {
     let probe = ask(context, path, chosen_by).await?;
     match (probe.version.0, probe.version.1) < OLDEST {
         true => Err(too_old(context, path, chosen_by, probe.version)),
@@ -102,7 +101,7 @@ pub(super) async fn inspect(
     context: &Context<'_>,
     path: &Path,
     base: &Interpreter,
-) -> Result<Found, PythonError> {
+) -> Result<Found, SetupError> {
     let probe = ask(context, path, base.chosen_by).await?;
     Ok(found(path.to_owned(), base.chosen_by, probe))
 }
@@ -125,7 +124,7 @@ fn abi(probe: &Probe) -> String {
 }
 
 /// Manifest, then `$VIRTUAL_ENV`, then `.venv`, then PATH.
-fn pick(context: &Context<'_>) -> Result<(PathBuf, &'static str), PythonError> {
+fn pick(context: &Context<'_>) -> Result<(PathBuf, &'static str), SetupError> {
     if let Some(named) = context.request.interpreter {
         return pick_named(context, named).map(|path| (path, MANIFEST));
     }
@@ -140,7 +139,7 @@ fn pick(context: &Context<'_>) -> Result<(PathBuf, &'static str), PythonError> {
 }
 
 /// A bare name is a command on PATH, anything else a path relative to the project.
-fn pick_named(context: &Context<'_>, named: &str) -> Result<PathBuf, PythonError> {
+fn pick_named(context: &Context<'_>, named: &str) -> Result<PathBuf, SetupError> {
     let found = if named.contains('/') {
         Some(context.request.project.join(named)).filter(|path| is_executable(path))
     } else {
@@ -149,7 +148,7 @@ fn pick_named(context: &Context<'_>, named: &str) -> Result<PathBuf, PythonError
     found.ok_or_else(|| named_is_missing(context, named).about(Setting::Interpreter))
 }
 
-fn pick_in_venv(folder: &Path, which: &str) -> Result<PathBuf, PythonError> {
+fn pick_in_venv(folder: &Path, which: &str) -> Result<PathBuf, SetupError> {
     let python = folder.join("bin/python");
     if is_executable(&python) {
         return Ok(python);
@@ -160,12 +159,12 @@ fn pick_in_venv(folder: &Path, which: &str) -> Result<PathBuf, PythonError> {
         ".venv" => "create it anew (`python3 -m venv --clear .venv`), or remove it",
         _ => "leave it (`deactivate`), or create it anew (`python3 -m venv --clear \"$VIRTUAL_ENV\"`)",
     };
-    Err(PythonError::new(message, help))
+    Err(SetupError::new(message, help))
 }
 
-fn none_found(context: &Context<'_>) -> PythonError {
-    let install = context.host.how_to_install(Missing::Python);
-    PythonError::new(
+fn none_found(context: &Context<'_>) -> SetupError {
+    let install = how_to_install(&context.host, Missing::Python);
+    SetupError::new(
         "no Python was found: services.toml names none, there is no active virtual environment and no .venv, \
          and no `python3` on PATH",
         format!(
@@ -176,11 +175,11 @@ fn none_found(context: &Context<'_>) -> PythonError {
     )
 }
 
-fn named_is_missing(context: &Context<'_>, named: &str) -> PythonError {
+fn named_is_missing(context: &Context<'_>, named: &str) -> SetupError {
     if !named.contains('/') {
         let message =
             format!("`[python] interpreter` in services.toml is `{named}`, and no such command is on PATH");
-        return PythonError::new(message, "install it, or give the path of another one");
+        return SetupError::new(message, "install it, or give the path of another one");
     }
     let path = context.request.project.join(named);
     let why = if path.exists() { "is not an executable file" } else { "does not exist" };
@@ -191,7 +190,7 @@ fn named_is_missing(context: &Context<'_>, named: &str) -> PythonError {
         Some(venv) => format!("create it (`python3 -m venv {}`), or name another one", venv.display()),
         None => "name another one, or remove the line to let msx choose".to_owned(),
     };
-    PythonError::new(message, help)
+    SetupError::new(message, help)
 }
 
 fn too_old(
@@ -199,7 +198,7 @@ fn too_old(
     path: &Path,
     chosen_by: &str,
     (major, minor, patch): (u32, u32, u32),
-) -> PythonError {
+) -> SetupError {
     let message = format!(
         "msx needs Python {}.{} or later, but `{}` (from {chosen_by}) is Python {major}.{minor}.{patch}",
         OLDEST.0,
@@ -219,11 +218,11 @@ fn too_old(
                 .to_owned()
         }
     };
-    PythonError::new(message, help)
+    SetupError::new(message, help)
 }
 
 /// The answer from the cache, else from the interpreter itself.
-async fn ask(context: &Context<'_>, path: &Path, chosen_by: &str) -> Result<Probe, PythonError> {
+async fn ask(context: &Context<'_>, path: &Path, chosen_by: &str) -> Result<Probe, SetupError> {
     let record = record_path(context, path);
     if let Some(probe) = recall(&record) {
         return Ok(probe);
@@ -236,10 +235,10 @@ async fn ask(context: &Context<'_>, path: &Path, chosen_by: &str) -> Result<Prob
     Ok(probe)
 }
 
-async fn run_probe(context: &Context<'_>, path: &Path, chosen_by: &str) -> Result<Probe, PythonError> {
+async fn run_probe(context: &Context<'_>, path: &Path, chosen_by: &str) -> Result<Probe, SetupError> {
     let command = Command {
         argv: vec![path.into(), "-c".into(), PROBE.into()],
-        env: context.host.environment(&[]),
+        env: isolated(&context.host, &[]),
         cwd: context.request.project.to_owned(),
         lines: None,
     };
@@ -256,12 +255,12 @@ async fn run_probe(context: &Context<'_>, path: &Path, chosen_by: &str) -> Resul
     }
 }
 
-fn not_python(path: &Path, chosen_by: &str, status: &str) -> PythonError {
+fn not_python(path: &Path, chosen_by: &str, status: &str) -> SetupError {
     let message = format!(
         "`{}` (from {chosen_by}) does not answer as a Python interpreter does: it ended with {status}",
         path.display()
     );
-    PythonError::new(
+    SetupError::new(
         message,
         "repair it, or name another one in services.toml: `[python] interpreter = \"/path/to/python3\"`",
     )
@@ -292,7 +291,7 @@ impl Stamp {
 fn record_path(context: &Context<'_>, path: &Path) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     (path, PROBE).hash(&mut hasher);
-    context.host.python_vars().for_each(|variable| variable.hash(&mut hasher));
+    python_vars(&context.host).for_each(|variable| variable.hash(&mut hasher));
     context.request.cache.join(format!("interpreters/{:016x}.json", hasher.finish()))
 }
 

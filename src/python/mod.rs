@@ -6,17 +6,13 @@
 //! hashes: nobody but the owner of those folders chooses what goes in. Programs are started by the caller's
 //! [`Runner`] only.
 
-mod cache;
 mod candidates;
 mod discover;
-pub mod embedded;
-mod error;
-mod host;
 mod install;
 mod interpreter;
+mod machine;
 mod packages;
 mod requirements;
-mod run;
 mod script;
 mod sdk;
 mod shadow;
@@ -29,13 +25,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::protocol::progress::Progress;
+use crate::runtime::{Host, Runner, SetupError};
 use requirements::Requirements;
 
 pub use candidates::{Candidate, candidates, script_file};
-pub use discover::{Answer, Discovery, ModuleError, discover};
-pub use error::{PythonError, Setting};
-pub use host::Host;
-pub use run::{Command, Finished, Purpose, Runner, Tail, bounded};
+pub use discover::discover;
 
 /// What a project asks for. Paths are absolute, or relative to the project.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +69,7 @@ pub async fn prepare(
     request: &Request<'_>,
     run: &Runner,
     progress: &dyn Fn(Progress),
-) -> Result<Environment, PythonError> {
+) -> Result<Environment, SetupError> {
     Context { request, run, progress, host: Host::of_this_process() }.prepare().await
 }
 
@@ -88,7 +82,7 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    async fn prepare(&self) -> Result<Environment, PythonError> {
+    async fn prepare(&self) -> Result<Environment, SetupError> {
         let base = interpreter::choose(self).await?;
         let requirements = Requirements::read(self.request)?;
         requirements.check_python(&base.interpreter)?;
@@ -105,12 +99,12 @@ impl Context<'_> {
         })
     }
 
-    fn python_path(&self, first: impl Iterator<Item = PathBuf>) -> Result<OsString, PythonError> {
+    fn python_path(&self, first: impl Iterator<Item = PathBuf>) -> Result<OsString, SetupError> {
         let project = self.project_folders();
         let inherited = self.host.var("PYTHONPATH").map(std::env::split_paths).into_iter().flatten();
         std::env::join_paths(first.chain(project).chain(inherited)).map_err(|error| {
             let message = format!("could not put the project's folders on PYTHONPATH: {error}");
-            PythonError::new(message, "move the project or the cache to a path without a colon")
+            SetupError::new(message, "move the project or the cache to a path without a colon")
         })
     }
 

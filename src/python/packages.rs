@@ -6,18 +6,18 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use super::Context;
-use super::cache::{self, Build};
-use super::error::PythonError;
 use super::install::{Installer, Job};
 use super::interpreter::{self, Found};
 use super::requirements::Requirements;
 use super::specifier;
+use crate::runtime::SetupError;
+use crate::runtime::cache::{self, Build};
 
 /// The versions of msgspec that the SDK works with.
 const MSGSPEC: &str = ">=0.19,<1";
 
 /// The folder with what msx needs; `None` when the interpreter has it already.
-pub(super) async fn of_msx(context: &Context<'_>, python: &Found) -> Result<Option<PathBuf>, PythonError> {
+pub(super) async fn of_msx(context: &Context<'_>, python: &Found) -> Result<Option<PathBuf>, SetupError> {
     if has_msgspec(python) {
         return Ok(None);
     }
@@ -54,7 +54,7 @@ pub(super) async fn of_project(
     context: &Context<'_>,
     base: Found,
     requirements: &Requirements,
-) -> Result<(Found, Option<PathBuf>), PythonError> {
+) -> Result<(Found, Option<PathBuf>), SetupError> {
     if requirements.is_empty() {
         return Ok((base, None));
     }
@@ -76,7 +76,7 @@ async fn build_environment(
     requirements: &Requirements,
     what: &str,
     folder: &Path,
-) -> Result<(), PythonError> {
+) -> Result<(), SetupError> {
     // A new virtual environment brings a pip of its own.
     let installer = Installer::find(context, base, base.has_pip || base.has_venv, what)?;
     let (python, site) = (python_in(folder), site_in(folder));

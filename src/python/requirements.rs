@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::Request;
 use super::candidates::Candidate;
-use super::error::{PythonError, Setting};
 use super::interpreter::Interpreter;
 use super::specifier;
+use crate::runtime::{Setting, SetupError};
 
 /// What to install, and what it asks of the interpreter.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ struct Metadata {
 
 impl Requirements {
     /// Reads all that the request names.
-    pub fn read(request: &Request<'_>) -> Result<Self, PythonError> {
+    pub fn read(request: &Request<'_>) -> Result<Self, SetupError> {
         let mut requirements = Self::default();
         if let Some(path) = request.requirements {
             let path = request.project.join(path);
@@ -72,7 +72,7 @@ impl Requirements {
     }
 
     /// Whether every source may run on this interpreter.
-    pub fn check_python(&self, interpreter: &Interpreter) -> Result<(), PythonError> {
+    pub fn check_python(&self, interpreter: &Interpreter) -> Result<(), SetupError> {
         let (major, minor, patch) = interpreter.version;
         for (source, wanted) in &self.pythons {
             match specifier::allows(wanted, &[major, minor, patch]) {
@@ -82,14 +82,14 @@ impl Requirements {
                     let message = format!(
                         "{source} has `requires-python = \"{wanted}\"`, which is no version specifier"
                     );
-                    return Err(PythonError::new(message, "write it like `>=3.10` or `>=3.10,<3.14`"));
+                    return Err(SetupError::new(message, "write it like `>=3.10` or `>=3.10,<3.14`"));
                 }
             }
         }
         Ok(())
     }
 
-    fn add_file(&mut self, project: &Path, path: &Path) -> Result<(), PythonError> {
+    fn add_file(&mut self, project: &Path, path: &Path) -> Result<(), SetupError> {
         let mut seen = BTreeSet::new();
         self.add_content(path, None, &mut seen)?;
         self.sources.push(name_of(project, path));
@@ -103,7 +103,7 @@ impl Requirements {
         path: &Path,
         included_by: Option<&Path>,
         seen: &mut BTreeSet<PathBuf>,
-    ) -> Result<(), PythonError> {
+    ) -> Result<(), SetupError> {
         if !seen.insert(path.to_owned()) {
             return Ok(());
         }
@@ -116,13 +116,13 @@ impl Requirements {
         Ok(())
     }
 
-    fn add_pyproject(&mut self, project: &Path, path: &Path) -> Result<(), PythonError> {
+    fn add_pyproject(&mut self, project: &Path, path: &Path) -> Result<(), SetupError> {
         let source = name_of(project, path);
         let parsed: PyProject =
             toml::from_str(&read(path, None)?).map_err(|error| not_toml(&source, &error))?;
         let Some(metadata) = parsed.project else {
             let help = "add the table with a list `dependencies`, or name a requirements.txt instead";
-            return Err(PythonError::new(
+            return Err(SetupError::new(
                 format!("{source} has no [project] table, where its dependencies would be"),
                 help,
             ));
@@ -131,7 +131,7 @@ impl Requirements {
             let message = format!(
                 "{source} leaves `dependencies` to its build system (`dynamic`), which msx does not run"
             );
-            return Err(PythonError::new(
+            return Err(SetupError::new(
                 message,
                 "name a requirements.txt in `[python] requirements` instead",
             ));
@@ -143,7 +143,7 @@ impl Requirements {
     }
 
     /// Merges the blocks of all scripts: they share one environment.
-    fn add_scripts(&mut self, project: &Path, scripts: &[Candidate]) -> Result<(), PythonError> {
+    fn add_scripts(&mut self, project: &Path, scripts: &[Candidate]) -> Result<(), SetupError> {
         let mut wanted: BTreeMap<String, (String, String)> = BTreeMap::new();
         for script in scripts {
             let Some(block) = &script.block else { continue };
@@ -168,7 +168,7 @@ fn merge(
     wanted: &mut BTreeMap<String, (String, String)>,
     dependency: String,
     source: &str,
-) -> Result<(), PythonError> {
+) -> Result<(), SetupError> {
     let (name, constraint) = split(&dependency);
     // Within one file, lines for one package differ in their markers: each is a key of its own.
     let Some((other, other_source)) = wanted.get(&name).filter(|(_, other)| other != source) else {
@@ -185,7 +185,7 @@ fn merge(
         return Ok(());
     }
     let message = format!("{other_source} needs `{other}`, but {source} needs `{dependency}`");
-    Err(PythonError::new(
+    Err(SetupError::new(
         message,
         "the services of one project share one environment: make the two lines agree",
     ))
@@ -216,30 +216,30 @@ fn name_of(project: &Path, path: &Path) -> String {
     path.strip_prefix(project).unwrap_or(path).display().to_string()
 }
 
-fn read(path: &Path, included_by: Option<&Path>) -> Result<String, PythonError> {
+fn read(path: &Path, included_by: Option<&Path>) -> Result<String, SetupError> {
     fs::read_to_string(path).map_err(|error| {
         let named = match included_by {
             Some(file) => format!("which `{}` includes", file.display()),
             None => "which `[python] requirements` in services.toml names".to_owned(),
         };
         let message = format!("could not read `{}`, {named}: {error}", path.display());
-        PythonError::new(message, "correct the name, or create the file")
+        SetupError::new(message, "correct the name, or create the file")
     })
 }
 
-fn not_toml(source: &str, error: &toml::de::Error) -> PythonError {
+fn not_toml(source: &str, error: &toml::de::Error) -> SetupError {
     let message = format!("could not read the dependencies in {source}");
-    PythonError::new(message, "correct the text that is shown").with_detail(error.to_string().trim_end())
+    SetupError::new(message, "correct the text that is shown").with_detail(error.to_string().trim_end())
 }
 
-fn wrong_python(source: &str, wanted: &str, interpreter: &Interpreter) -> PythonError {
+fn wrong_python(source: &str, wanted: &str, interpreter: &Interpreter) -> SetupError {
     let message = format!(
         "{source} needs Python {wanted}, but `{}` (from {}) is Python {}",
         interpreter.path.display(),
         interpreter.chosen_by,
         interpreter.version_text()
     );
-    PythonError::new(
+    SetupError::new(
         message,
         "name another one in services.toml: `[python] interpreter = \"/path/to/python3\"`",
     )

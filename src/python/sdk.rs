@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 
 use rust_embed::RustEmbed;
 
-use super::embedded;
-use super::error::PythonError;
+use crate::runtime::{SetupError, embedded};
 
 #[derive(RustEmbed)]
 #[folder = "$CARGO_MANIFEST_DIR/sdk/python/src/msx"]
 struct Sdk;
 
 /// Writes the SDK unless it is there, and returns the folder to put on `sys.path`.
-pub(super) async fn install(cache: &Path) -> Result<PathBuf, PythonError> {
+pub(super) async fn install(cache: &Path) -> Result<PathBuf, SetupError> {
     embedded::install::<Sdk>(&cache.join("sdk"), "msx", is_source).await
 }
 

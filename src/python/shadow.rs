@@ -6,20 +6,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Environment;
-use super::error::PythonError;
-use super::host::Host;
-use super::run::{Command, Purpose, Runner, bounded};
+use super::machine::isolated;
+use crate::runtime::{Command, Host, Purpose, Runner, SetupError, bounded};
 
 /// An interpreter answers in 30 ms; a slow disk needs more.
 const ANSWER_BOUND: Duration = Duration::from_secs(10);
 const NAMES: &str = "import sys; print(*sys.stdlib_module_names)";
 
 /// The error that names such files, if there are any.
-pub(super) async fn explain(environment: &Environment, run: &Runner, cwd: &Path) -> Option<PythonError> {
+pub(super) async fn explain(environment: &Environment, run: &Runner, cwd: &Path) -> Option<SetupError> {
     let command = Command {
         // Isolated: it must not meet those files itself.
         argv: vec![environment.interpreter.clone().into(), "-I".into(), "-c".into(), NAMES.into()],
-        env: Host::of_this_process().environment(&[]),
+        env: isolated(&Host::of_this_process(), &[]),
         cwd: cwd.to_owned(),
         lines: None,
     };
@@ -38,7 +37,7 @@ pub(super) async fn explain(environment: &Environment, run: &Runner, cwd: &Path)
             "the modules cannot be imported: {} has the name of a module that Python itself needs, and stands in front of it",
             listed.join(", ")
         );
-        PythonError::new(message, "give it another name")
+        SetupError::new(message, "give it another name")
     })
 }
 

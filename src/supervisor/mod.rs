@@ -28,7 +28,7 @@ pub mod logs;
 mod order;
 mod place;
 mod publish;
-mod reconcile;
+pub mod reconcile;
 mod remnant;
 mod restarts;
 mod roll;

@@ -41,7 +41,7 @@ const GUIDES: &[&str] = &[
     "testing",
     "values",
 ];
-const REFERENCES: [&str; 2] = ["performance", "protocol"];
+const REFERENCES: [&str; 3] = ["autoscaling-simulated", "performance", "protocol"];
 
 #[test]
 fn readme() {
@@ -153,7 +153,7 @@ fn every_guide_is_followed() {
 
 #[test]
 fn links_lead_somewhere() {
-    let pages = GUIDES.iter().map(|guide| PathBuf::from(format!("docs/{guide}.md")));
+    let pages = GUIDES.iter().chain(&REFERENCES).map(|guide| PathBuf::from(format!("docs/{guide}.md")));
     let pages = pages.chain(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(PathBuf::from));
     for page in pages {
         let text = fs::read_to_string(repository().join(&page)).unwrap();

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod benches;
 mod calls;
 mod cli_errors;
 mod cli_logs;
@@ -19,4 +20,5 @@ mod scaling;
 mod sdk;
 mod support;
 mod tidy;
+mod typescript;
 mod zero_config;

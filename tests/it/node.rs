@@ -7,7 +7,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::calls::{Project, checks};
+use crate::calls::{Project, checks, in_three_ways};
 use crate::faults::{call_at_gate, open, send};
 use crate::support::Sandbox;
 use crate::support::hub::{Hub, wait_for};
@@ -33,7 +33,8 @@ fn on_path() -> Option<PathBuf> {
     (version >= OLDEST).then_some(found)
 }
 
-fn from_wheel() -> PathBuf {
+/// From PyPI, with its npm.
+pub fn from_wheel() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let lock = File::create(tmp.join("node-wheel.lock")).unwrap();
     lock.lock().unwrap();
@@ -90,28 +91,12 @@ const CHECKS: &[(&str, fn(&Project))] = checks![
     the_command_line_shows_an_error_of_javascript,
 ];
 
-#[test]
-fn in_place() {
-    let sandbox = mixed();
-    let project = Project::up(&sandbox);
-    project.check(CHECKS);
-    project.check(checks![a_call_that_hangs_ends_and_leaves_its_instance]);
-}
-
-#[test]
-fn replayed_at_every_wait() {
-    let sandbox = mixed();
-    let project = Project::up_replaying(&sandbox);
-    project.check(CHECKS);
-    project.check(checks![a_replay_that_differs_is_an_error]);
-}
-
-#[test]
-fn with_room_for_two_waiting_calls() {
-    let sandbox = mixed();
-    sandbox.edit("services.toml", "max_parked = 256", "max_parked = 2");
-    Project::up(&sandbox).check(CHECKS);
-}
+in_three_ways!(
+    mixed(),
+    CHECKS,
+    in_place: checks![a_call_that_hangs_ends_and_leaves_its_instance],
+    replayed: checks![a_replay_that_differs_is_an_error]
+);
 
 fn python_and_javascript_call_each_other(project: &Project) {
     assert_eq!(project.call(&["js_fib", "9"]), 34);

@@ -49,7 +49,8 @@ pub fn environment() -> PathBuf {
     folder
 }
 
-fn run(command: &mut Command) {
+/// Runs a tool that must succeed.
+pub fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", shown(&output));
 }

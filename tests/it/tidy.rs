@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the lowest floor to the highest; a room imports from lower floors only.
-const FLOORS: [(&str, u8); 22] = [
+const FLOORS: [(&str, u8); 23] = [
     ("sys", 0),
     ("model", 0),
     ("failure", 2),
@@ -15,11 +15,12 @@ const FLOORS: [(&str, u8); 22] = [
     ("registry", 2),
     ("events", 2),
     ("guard", 2),
+    ("runtime", 2),
     ("python", 3),
+    ("node", 3),
     ("balancer", 3),
     ("supervisor", 3),
     ("worker", 3),
-    ("node", 4),
     ("calls", 4),
     ("autoscaler", 4),
     ("core", 5),

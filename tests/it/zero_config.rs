@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::hub::{Hub, marked, wait_for};
-use crate::support::{Sandbox, assert_output};
+use crate::support::{SERVICE, Sandbox, assert_output};
 
 const GREETER: &str = "\
 from msx import microservice
@@ -37,6 +37,13 @@ fn on_any_port() -> insta::internals::SettingsBindDropGuard {
     // Services start side by side.
     settings.add_filter(r"(?m)^[a-z_.0-9]+: (starting|ready) \(\d/\d\)\n", "");
     settings.add_filter(r"\(pid \d+\)", "(pid [PID])");
+    settings.bind_to_scope()
+}
+
+/// Of `msx config`, what the code or a manifest sets.
+fn without_defaults() -> insta::internals::SettingsBindDropGuard {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"(?m)^.*# default\n", "");
     settings.bind_to_scope()
 }
 
@@ -125,6 +132,7 @@ fn config_tells_where_settings_come_from() {
     stop.grace = "10s"          # default
     --- stderr
     "#);
+    let _settings = without_defaults();
     let sandbox = greeter().file(
         "services.toml",
         "[python]\npath = [\"src\"]\nmodules = [\"greeter\"]\n\n[defaults]\nrun_timeout = \"5s\"\n\n[services.greet]\nthreads = 8\n",
@@ -137,50 +145,17 @@ fn config_tells_where_settings_come_from() {
     modules = ["greeter"]  # services.toml:3
 
     [services."greeter.greet"]
-    server = "native"           # default
     threads = 8                 # services.toml:9
-    instances.min = 1           # default
     instances.max = 2           # @microservice at src/greeter.py:5
-    scale.utilization = 0.7     # default
-    scale.cpu = 0.8             # default
-    scale.machine = 0.9         # default
-    scale.down_after = "60s"    # default
-    max_parked = 256            # default
     queue.max = 9               # dev.toml:2
-    queue.timeout = "10s"       # default
     run_timeout = "5s"          # services.toml:6
-    retries.max = 0             # default
-    retries.backoff = "100ms"   # default
-    idempotent = false          # default
-    on_nondeterminism = "fail"  # default
-    durability = "none"         # default
-    expose = true               # default
-    cwd = "."                   # default
-    stop.signal = "TERM"        # default
-    stop.grace = "10s"          # default
 
     [services."greeter.agreet"]
-    server = "native"           # default
     concurrency = 7             # @microservice at src/greeter.py:9
     instances.min = 1           # @microservice at src/greeter.py:9
     instances.max = 1           # @microservice at src/greeter.py:9
-    scale.utilization = 0.7     # default
-    scale.cpu = 0.8             # default
-    scale.machine = 0.9         # default
-    scale.down_after = "60s"    # default
-    max_parked = 256            # default
-    queue.max = 1024            # default
-    queue.timeout = "10s"       # default
     run_timeout = "5s"          # services.toml:6
-    retries.max = 0             # default
-    retries.backoff = "100ms"   # default
-    idempotent = false          # default
-    on_nondeterminism = "fail"  # default
-    durability = "none"         # default
     expose = false              # @microservice at src/greeter.py:9
-    cwd = "."                   # default
-    stop.signal = "TERM"        # default
-    stop.grace = "10s"          # default
     --- stderr
     "#);
 }
@@ -226,11 +201,7 @@ fn what_a_file_needs_is_installed() {
 
 #[test]
 fn files_that_do_not_go_together() {
-    let file = |needs: &str| {
-        format!(
-            "# /// script\n# {needs}\n# ///\nfrom msx import microservice\n\n@microservice\ndef f():\n    pass\n"
-        )
-    };
+    let file = |needs: &str| format!("# /// script\n# {needs}\n# ///\n{SERVICE}");
     let sandbox = Sandbox::new()
         .file("a.py", &file("dependencies = [\"flask==2.0\"]"))
         .file("b.py", &file("dependencies = [\"Flask>=3\"]"));
@@ -270,9 +241,8 @@ fn files_that_do_not_go_together() {
 
     help: correct the text that is shown
     ");
-    let plain = "from msx import microservice\n\n@microservice\ndef f():\n    pass\n";
-    let sandbox = Sandbox::new().file("a.py", plain).file("pkg/__init__.py", "").file("pkg/a.py", plain);
-    let sandbox = sandbox.file("other/pkg/__init__.py", "").file("other/pkg/a.py", plain);
+    let sandbox = Sandbox::new().file("a.py", SERVICE).file("pkg/__init__.py", "").file("pkg/a.py", SERVICE);
+    let sandbox = sandbox.file("other/pkg/__init__.py", "").file("other/pkg/a.py", SERVICE);
     assert_output!(sandbox, ["up", "."], @r"
     exit: 1
     --- stdout

@@ -54,7 +54,7 @@ export function service<A extends unknown[] = any[], R = any>(name: string): Ser
 export function call<R = any>(name: string, ...args: unknown[]): Promise<R>;
 
 /** All results, in the order of the calls. Unlike with `Promise.all`, the caller waits once, however many there are. */
-export function gather<T extends readonly unknown[]>(calls: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }>;
+export function gather<T extends readonly unknown[] | []>(calls: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }>;
 
 /** Runs a function once: what it returned or threw is what every attempt of the call gets. */
 export function run<A extends unknown[], R>(fn: (...args: A) => R | Promise<R>, ...args: A): Promise<R>;

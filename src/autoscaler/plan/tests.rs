@@ -109,7 +109,7 @@ fn cpu_decides_where_calls_do_not_show_it() {
     let burns = |cores, ready| Observed { cores_used_by_ready: Some(cores), ..load(ready, 1, 0.1) };
     assert_eq!(service.sees(burns(0.8, 1)).desired, 1);
     assert_eq!(service.sees(burns(0.99, 1)), told(2, "1 → 2: 1.0 cores used, at 80 % of one each, needs 2"));
-    assert_eq!(service.sees(burns(3.5, 4)).desired, 5);
+    assert_eq!(service.sees(burns(3.6, 4)).desired, 5);
     let mut lazy = Service::new(0, 10);
     let decision = lazy.sees_for(11, &Observed { cores_used_by_ready: Some(0.02), ..idle(1) });
     assert_eq!(decision.desired, 0, "an idle process burns a little");

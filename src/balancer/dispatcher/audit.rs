@@ -1,12 +1,10 @@
 //! What holds of a dispatcher between any two events; the simulation of the core looks after each of its steps.
 
-use std::time::Instant;
-
 use super::{Dispatcher, Instance, Rank};
 use crate::model::CallKey;
 
 impl Dispatcher {
-    pub fn audit(&self, now: Instant) {
+    pub fn audit(&self) {
         self.instances.iter().for_each(Instance::audit);
         self.audit_roots();
         let mut passing = self.held.iter().flatten();
@@ -14,10 +12,8 @@ impl Dispatcher {
         assert!(!self.instances.iter().any(Instance::can_resume), "no resume waits beside a free slot");
         let is_bound = self.first().is_none() || self.least_running().is_none();
         assert!(is_bound, "no call waits beside a free slot");
-        let is_ahead = self.queue.is_empty()
-            || self.is_held()
-            || !self.pace.allows(now)
-            || self.shortest_lane().is_none();
+        let is_ahead =
+            self.queue.is_empty() || self.is_held() || !self.pace.allows() || self.shortest_lane().is_none();
         assert!(is_ahead, "no short call waits beside a lane that would take it");
     }
 

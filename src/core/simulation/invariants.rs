@@ -3,7 +3,6 @@
 //! anywhere without a call.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use crate::balancer::Instance;
 use crate::calls::{Call, Place, Suspension};
@@ -12,13 +11,13 @@ use crate::core::timers::Due;
 use crate::model::CallKey;
 
 /// Checks all that must hold now.
-pub fn check(core: &Core, now: Instant) {
+pub fn check(core: &Core) {
     core.calls.audit();
     core.keys.audit(&core.calls);
     core.turns.audit(&core.calls, &core.services);
     check_timers(core);
     for service in &core.services {
-        service.dispatcher.audit(now);
+        service.dispatcher.audit();
         assert_eq!(service.hold.is_some(), service.dispatcher.is_held());
         service.dispatcher.instances().iter().for_each(|instance| check_instance(core, instance));
     }

@@ -26,7 +26,6 @@ mod orders;
 mod plan;
 mod program;
 mod programs;
-mod random;
 mod seen;
 mod worker;
 mod world;
@@ -34,6 +33,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use crate::simulation::{random, variable};
 use plan::Plan;
 use seen::Seen;
 use world::World;
@@ -84,11 +84,6 @@ fn run(seed: u64, is_traced: bool) -> World {
         "the simulation of seed {seed} failed in step {}; again: MSX_SIM_SEED={seed} cargo test --bin msx simulation",
         world.steps
     );
-}
-
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
 
 /// Whatever happens, every root is answered once, with the right value or with an error, or was left; the invariants

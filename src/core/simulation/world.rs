@@ -338,7 +338,7 @@ impl World {
             }
             self.obey(effect);
         }
-        invariants::check(&self.core, self.shared.now);
+        invariants::check(&self.core);
         self.check_waits();
     }
 

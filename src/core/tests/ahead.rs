@@ -108,6 +108,20 @@ fn what_waits_behind_a_long_call_is_asked_back_and_runs_elsewhere() {
     assert_eq!(bench.sent(), [sent[1]], "in their old order, and nothing ahead for a while");
 }
 
+/// The lane has answered the call before, but is not yet on its way to the next, when it is asked for what waits behind
+/// that one.
+#[test]
+fn a_call_comes_back_from_a_lane_that_was_free_too() {
+    let mut bench = Bench::with_short_calls();
+    let sent = bench.ask_many(2);
+    bench.patrols(Duration::from_millis(5));
+    for call in sent.iter().rev() {
+        bench.says(CALLER, FromWorker::GiveBack { call: *call, attempt: 1 });
+    }
+    assert_eq!(bench.sent(), [sent[0]], "again, in its old place");
+    assert_eq!((bench.queued(), bench.busy()), (1, 1));
+}
+
 #[test]
 fn a_call_that_waits_gives_its_lane_to_nobody_behind_it() {
     let mut bench = Bench::with_short_calls();

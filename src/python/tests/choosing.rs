@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Fake, PYTHON_311, Yard};
 use crate::python::interpreter;
-use crate::python::run::{Command, Purpose, bounded};
+use crate::runtime::{Command, Purpose, bounded};
 
 const PYTHON_38: Fake = Fake { version: (3, 8, 10), ..PYTHON_311 };
 

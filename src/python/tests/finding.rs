@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 
 use super::{PYTHON_311, Yard, names, run};
 use crate::model::WorkerKind;
-use crate::python::run::Command;
-use crate::python::{Discovery, Environment, PythonError, candidates, discover};
+use crate::python::{Environment, candidates, discover};
+use crate::runtime::Command;
+use crate::runtime::{Discovery, SetupError};
 
 const SERVICE: &str = "from msx import microservice\n\n@microservice\ndef f(): ...\n";
 
@@ -96,7 +97,7 @@ fn links_and_large_files_are_not_followed_without_end() {
     assert_eq!(found(&yard, "app"), [pair("a", "/app")]);
 }
 
-async fn discovered(yard: &Yard, words: &[&str]) -> Result<Discovery, PythonError> {
+async fn discovered(yard: &Yard, words: &[&str]) -> Result<Discovery, SetupError> {
     let environment = Environment {
         interpreter: yard.python("bin/python3", PYTHON_311),
         version: "3.11.7".to_owned(),

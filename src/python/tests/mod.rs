@@ -17,10 +17,9 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::net::unix::pipe;
 
-use super::host::Host;
-use super::run::{Command, Finished, Runner, Tail};
-use super::{Candidate, Context, Environment, PythonError, Request};
+use super::{Candidate, Context, Environment, Request};
 use crate::protocol::progress::Progress;
+use crate::runtime::{Command, Finished, Host, Runner, SetupError, Tail};
 
 /// What a fake interpreter is; the rest of it is in `fake_python.sh`.
 #[derive(Clone, Copy)]
@@ -127,7 +126,7 @@ impl Yard {
         step(&Context { request: &request, run: &*run, progress: &progress, host }).await
     }
 
-    async fn prepare(&self) -> Result<Environment, PythonError> {
+    async fn prepare(&self) -> Result<Environment, SetupError> {
         self.within(async |context| context.prepare().await).await
     }
 
@@ -136,7 +135,7 @@ impl Yard {
         self.shown(&self.prepare().await.unwrap_err())
     }
 
-    fn shown(&self, error: &PythonError) -> String {
+    fn shown(&self, error: &SetupError) -> String {
         let parts = [Some(error.message.clone()), error.help.as_ref().map(|help| format!("help: {help}"))];
         let text = parts.into_iter().chain([error.detail.clone()]).flatten().collect::<Vec<_>>().join("\n");
         self.without_folder(&text)

@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::{Project, checks};
+use super::{Project, checks, in_three_ways};
 use crate::support::Sandbox;
 use crate::support::hub::wait_for;
 
@@ -28,24 +28,7 @@ const CHECKS: &[(&str, fn(&Project))] = checks![
     people_see_the_batch_of_a_call,
 ];
 
-#[test]
-fn in_place() {
-    let sandbox = Sandbox::project("batches");
-    Project::up(&sandbox).check(CHECKS);
-}
-
-#[test]
-fn replayed_at_every_wait() {
-    let sandbox = Sandbox::project("batches");
-    Project::up_replaying(&sandbox).check(CHECKS);
-}
-
-#[test]
-fn with_room_for_two_waiting_calls() {
-    let sandbox = Sandbox::project("batches");
-    sandbox.edit("services.toml", "max_parked = 256", "max_parked = 2");
-    Project::up(&sandbox).check(CHECKS);
-}
+in_three_ways!(Sandbox::project("batches"), CHECKS);
 
 fn a_thousand_calls_come_in_few_runs(project: &Project) {
     let before = project.marks("squares.runs");

@@ -5,34 +5,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Project, checks};
+use super::{Project, checks, in_three_ways};
 use crate::support::Sandbox;
 
 const CHECKS: &[(&str, fn(&Project))] =
     checks![each_form_as_def, each_form_as_async_def, threads_of_its_own, a_call_knows_itself, a_long_map];
 
-#[test]
-fn in_place() {
-    let sandbox = Sandbox::project("fans");
-    let project = Project::up(&sandbox);
-    project.check(CHECKS);
-    project.check(checks![a_map_of_ten_thousand]);
-}
-
-#[test]
-fn replayed_at_every_wait() {
-    let sandbox = Sandbox::project("fans");
-    let project = Project::up_replaying(&sandbox);
-    project.check(CHECKS);
-    project.check(checks![a_thread_that_asks_otherwise_is_an_error]);
-}
-
-#[test]
-fn with_room_for_two_waiting_calls() {
-    let sandbox = Sandbox::project("fans");
-    sandbox.edit("services.toml", "max_parked = 256", "max_parked = 2");
-    Project::up(&sandbox).check(CHECKS);
-}
+in_three_ways!(
+    Sandbox::project("fans"),
+    CHECKS,
+    in_place: checks![a_map_of_ten_thousand],
+    replayed: checks![a_thread_that_asks_otherwise_is_an_error]
+);
 
 /// Case, its result, and how many calls it makes.
 fn run(project: &Project, service: &str, cases: &[(&str, serde_json::Value, u64)]) {

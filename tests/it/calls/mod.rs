@@ -110,3 +110,33 @@ macro_rules! checks {
     ($($check:ident),* $(,)?) => { &[$((stringify!($check), $check as fn(&crate::calls::Project))),*] };
 }
 pub(crate) use checks;
+
+/// Three tests of a project: in place, replayed at every wait, and with room for two waiting calls per instance. Checks
+/// that only one way is for are named with it.
+macro_rules! in_three_ways {
+    ($sandbox:expr, $checks:expr $(, in_place: $in_place:expr)? $(, replayed: $replayed:expr)?) => {
+        #[test]
+        fn in_place() {
+            let sandbox = $sandbox;
+            let project = crate::calls::Project::up(&sandbox);
+            project.check($checks);
+            $(project.check($in_place);)?
+        }
+
+        #[test]
+        fn replayed_at_every_wait() {
+            let sandbox = $sandbox;
+            let project = crate::calls::Project::up_replaying(&sandbox);
+            project.check($checks);
+            $(project.check($replayed);)?
+        }
+
+        #[test]
+        fn with_room_for_two_waiting_calls() {
+            let sandbox = $sandbox;
+            sandbox.edit("services.toml", "max_parked = 256", "max_parked = 2");
+            crate::calls::Project::up(&sandbox).check($checks);
+        }
+    };
+}
+pub(crate) use in_three_ways;

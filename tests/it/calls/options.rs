@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Project, checks};
+use super::{Project, checks, in_three_ways};
 use crate::support::Sandbox;
 use crate::support::hub::wait_for;
 
@@ -28,24 +28,7 @@ const CHECKS: &[(&str, fn(&Project))] = checks![
     a_call_that_waits_for_its_own_turn_is_an_error,
 ];
 
-#[test]
-fn in_place() {
-    let sandbox = Sandbox::project("options");
-    Project::up(&sandbox).check(CHECKS);
-}
-
-#[test]
-fn replayed_at_every_wait() {
-    let sandbox = Sandbox::project("options");
-    Project::up_replaying(&sandbox).check(CHECKS);
-}
-
-#[test]
-fn with_room_for_two_waiting_calls() {
-    let sandbox = Sandbox::project("options");
-    sandbox.edit("services.toml", "max_parked = 256", "max_parked = 2");
-    Project::up(&sandbox).check(CHECKS);
-}
+in_three_ways!(Sandbox::project("options"), CHECKS);
 
 fn a_timeout_is_an_error_at_the_call_site(project: &Project) {
     let late = |service: &str| {

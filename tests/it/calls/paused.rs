@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Project, checks};
 use crate::support::hub::wait_for;
+use crate::support::typist::Typist;
 use crate::support::{Running, Sandbox};
 
 type Checks = [(&'static str, fn(&Project))];
@@ -12,6 +13,7 @@ const CHECKS: &Checks = checks![
     a_paused_call_goes_on_when_its_code_is_right_again,
     one_that_differs_again_stays_paused,
     with_force_it_goes_on_with_what_it_asks_for_now,
+    on_a_terminal_force_asks_first,
     a_call_without_a_result_differs,
     a_call_of_a_task_differs,
     a_memo_in_place_of_a_call_differs,
@@ -137,6 +139,27 @@ fn with_force_it_goes_on_with_what_it_asks_for_now(project: &Project) {
     assert!(refused.contains(plan), "{refused}");
     assert_eq!(paused(project, "recorded"), id);
     project.hub.msx(&["calls", "retry", &id, "--force", "--yes"]);
+    assert_eq!(result(running), json!([4, 4]));
+}
+
+fn on_a_terminal_force_asks_first(project: &Project) {
+    let running = differs(project, "recorded", "asks", &[]);
+    let id = paused(project, "recorded");
+    let answered = |answer: &str| {
+        let mut retry = Typist::start(project.sandbox, &["calls", "retry", &id, "--force"]);
+        let asked = retry.read_until("go on from there? [y/N]\n");
+        assert!(asked.contains("what is forgotten, and happens once more"), "{asked}");
+        retry.type_line(answer);
+        retry.end()
+    };
+    for no in ["", "n", "Y es"] {
+        let (code, said) = answered(no);
+        assert_eq!((code, said.contains("error: nothing was changed")), (Some(1), true), "{no}: {said}");
+    }
+    assert_eq!(paused(project, "recorded"), id);
+    let (code, said) = answered("y");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("replayed {id}, a call of orders.recorded: ")), "{said}");
     assert_eq!(result(running), json!([4, 4]));
 }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use super::{Project, checks};
+use super::{Project, checks, in_three_ways};
 use crate::support::Sandbox;
 use crate::support::http::Http;
 use crate::support::hub::{kill, wait_for};
@@ -39,25 +39,10 @@ const CHECKS: &[(&str, fn(&Project))] = checks![
     a_client_who_does_not_read_holds_the_generator,
 ];
 
-#[test]
-fn in_place() {
-    let sandbox = Sandbox::project("streams");
-    let project = Project::up(&sandbox);
-    project.check(CHECKS);
+in_three_ways!(Sandbox::project("streams"), CHECKS, in_place: checks![a_long_stream]);
+
+fn a_long_stream(project: &Project) {
     assert_eq!(project.call(&["sums", "10000"]), json!([49_995_000, 49_995_000, 500_500, 500_500]));
-}
-
-#[test]
-fn replayed_at_every_wait() {
-    let sandbox = Sandbox::project("streams");
-    Project::up_replaying(&sandbox).check(CHECKS);
-}
-
-#[test]
-fn with_room_for_two_waiting_calls() {
-    let sandbox = Sandbox::project("streams");
-    sandbox.edit("services.toml", "max_parked = 256", "max_parked = 2");
-    Project::up(&sandbox).check(CHECKS);
 }
 
 fn a_caller_iterates(project: &Project) {

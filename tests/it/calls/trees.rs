@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::{Project, Until, checks};
+use super::{Project, Until, checks, in_three_ways};
 use crate::support::Sandbox;
 use crate::support::hub::{kill, wait_for};
 
@@ -35,26 +35,7 @@ const CHECKS: &[(&str, fn(&Project))] = checks![
     sets_are_walked_in_the_same_order,
 ];
 
-#[test]
-fn in_place() {
-    let sandbox = Sandbox::project("trees");
-    Project::up(&sandbox).check(CHECKS);
-}
-
-#[test]
-fn replayed_at_every_wait() {
-    let sandbox = Sandbox::project("trees");
-    let project = Project::up_replaying(&sandbox);
-    project.check(CHECKS);
-    project.check(checks![a_replay_that_differs_is_an_error]);
-}
-
-#[test]
-fn with_room_for_two_waiting_calls() {
-    let sandbox = Sandbox::project("trees");
-    sandbox.edit("services.toml", "max_parked = 256", "max_parked = 2");
-    Project::up(&sandbox).check(CHECKS);
-}
+in_three_ways!(Sandbox::project("trees"), CHECKS, replayed: checks![a_replay_that_differs_is_an_error]);
 
 /// Whatever is killed, every call gets its answer or a clear error, and nothing is held for ever.
 #[test]

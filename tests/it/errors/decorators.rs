@@ -4,8 +4,7 @@ use crate::support::{Sandbox, assert_output};
 
 /// A module `a` of this text, below the import of the decorator.
 fn module(text: &str) -> Sandbox {
-    Sandbox::with_manifest("[python]\nmodules = [\"a\"]\n")
-        .file("a.py", &format!("from msx import microservice\n\n{text}"))
+    Sandbox::with_modules("\"a\"").file("a.py", &format!("from msx import microservice\n\n{text}"))
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A manifest that cannot be used. Nothing is started, and all mistakes are told at once.
 
-use crate::support::{Sandbox, assert_output};
+use crate::support::{SERVICE, Sandbox, assert_output};
 
 /// Two modules with one service each.
 fn two_services(manifest: &str) -> Sandbox {
@@ -464,9 +464,8 @@ fn a_manifest_without_modules() {
     error: the manifest names no modules, so there is no service to start
     help: name them: `modules = ["…"]` in [python]; every function with `@microservice` in them is a service
     "#);
-    let service = "from msx import microservice\n\n@microservice\ndef f():\n    pass\n";
     let sandbox =
-        Sandbox::with_manifest("[project]\nname = \"x\"\n").file("a.py", service).file("shop/b.py", service);
+        Sandbox::with_manifest("[project]\nname = \"x\"\n").file("a.py", SERVICE).file("shop/b.py", SERVICE);
     assert_output!(sandbox, ["up"], @r#"
     exit: 2
     --- stdout

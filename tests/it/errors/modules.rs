@@ -1,17 +1,10 @@
 //! Modules of the user that cannot be imported: their own traceback, with file and line.
 
-use crate::support::{Sandbox, assert_output};
-
-/// A module with one service.
-const SERVICE: &str = "from msx import microservice\n\n@microservice\ndef f():\n    pass\n";
-
-fn with_modules(modules: &str) -> Sandbox {
-    Sandbox::with_manifest(&format!("[python]\nmodules = [{modules}]\n"))
-}
+use crate::support::{SERVICE, Sandbox, assert_output};
 
 #[test]
 fn a_module_that_is_not_there() {
-    let sandbox = with_modules("\"a\", \"shop.oders\"")
+    let sandbox = Sandbox::with_modules("\"a\", \"shop.oders\"")
         .file("a.py", SERVICE)
         .file("shop/__init__.py", "")
         .file("shop/orders.py", SERVICE);
@@ -57,7 +50,7 @@ fn a_module_in_a_folder_of_the_path_that_is_not_there() {
 
 #[test]
 fn a_module_that_raises() {
-    let sandbox = with_modules("\"a\"")
+    let sandbox = Sandbox::with_modules("\"a\"")
         .file("a.py", "import settings\n")
         .file("settings.py", "def read(name):\n    return {}[name]\n\nPORT = read('PORT')\n");
     assert_output!(sandbox, ["up"], @r#"
@@ -83,7 +76,7 @@ fn a_module_that_raises() {
 
 #[test]
 fn a_module_with_a_syntax_error() {
-    assert_output!(with_modules("\"a\"").file("a.py", "x = 1\ndef f(:\n    pass\n"), ["up"], @r#"
+    assert_output!(Sandbox::with_modules("\"a\"").file("a.py", "x = 1\ndef f(:\n    pass\n"), ["up"], @r#"
     exit: 1
     --- stdout
     --- stderr
@@ -100,7 +93,7 @@ fn a_module_with_a_syntax_error() {
 
 #[test]
 fn a_package_that_is_not_installed() {
-    assert_output!(with_modules("\"a\"").file("a.py", "\nimport no_such_package\n"), ["up"], @r#"
+    assert_output!(Sandbox::with_modules("\"a\"").file("a.py", "\nimport no_such_package\n"), ["up"], @r#"
     exit: 1
     --- stdout
     --- stderr
@@ -118,7 +111,7 @@ fn a_package_that_is_not_installed() {
 
 #[test]
 fn a_module_that_ends_the_process() {
-    assert_output!(with_modules("\"a\"").file("a.py", "import sys\nsys.exit(3)\n"), ["up"], @r#"
+    assert_output!(Sandbox::with_modules("\"a\"").file("a.py", "import sys\nsys.exit(3)\n"), ["up"], @r#"
     exit: 1
     --- stdout
     --- stderr
@@ -132,7 +125,7 @@ fn a_module_that_ends_the_process() {
 
     help: the traceback above is the module's own: correct it there
     "#);
-    assert_output!(with_modules("\"a\"").file("a.py", "import os\nprint('bye', flush=True)\nos._exit(3)\n"), ["up"], @r"
+    assert_output!(Sandbox::with_modules("\"a\"").file("a.py", "import os\nprint('bye', flush=True)\nos._exit(3)\n"), ["up"], @r"
     exit: 1
     --- stdout
     --- stderr
@@ -147,7 +140,7 @@ fn a_module_that_ends_the_process() {
 
 #[test]
 fn two_modules_fail_at_once() {
-    let sandbox = with_modules("\"a\", \"b\", \"c\"")
+    let sandbox = Sandbox::with_modules("\"a\", \"b\", \"c\"")
         .file("a.py", "1 / 0\n")
         .file("b.py", "x = [1\n")
         .file("c.py", SERVICE);
@@ -173,7 +166,7 @@ fn two_modules_fail_at_once() {
 
 #[test]
 fn a_missing_and_a_failing_module() {
-    assert_output!(with_modules("\"a\", \"b\"").file("a.py", "1 / 0\n"), ["up"], @r#"
+    assert_output!(Sandbox::with_modules("\"a\", \"b\"").file("a.py", "1 / 0\n"), ["up"], @r#"
     exit: 2
     --- stdout
     --- stderr
@@ -200,7 +193,8 @@ fn a_missing_and_a_failing_module() {
 
 #[test]
 fn modules_without_services() {
-    let sandbox = with_modules("\"a\", \"b\"").file("a.py", SERVICE).file("b.py", "def b():\n    pass\n");
+    let sandbox =
+        Sandbox::with_modules("\"a\", \"b\"").file("a.py", SERVICE).file("b.py", "def b():\n    pass\n");
     assert_output!(sandbox, ["up"], @r#"
     exit: 2
     --- stdout
@@ -222,7 +216,7 @@ fn modules_without_services() {
 #[test]
 fn a_module_that_calls_a_service_while_it_is_imported() {
     let text = "from msx import microservice\n\n@microservice\ndef a(x):\n    return x\n\nprint(a(1))\n";
-    assert_output!(with_modules("\"a\"").file("a.py", text), ["up"], @r#"
+    assert_output!(Sandbox::with_modules("\"a\"").file("a.py", text), ["up"], @r#"
     exit: 1
     --- stdout
     --- stderr

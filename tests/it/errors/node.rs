@@ -1,7 +1,7 @@
 //! Services in JavaScript that cannot be started: no Node.js, files that are not there, modules that fail.
 
 use crate::node::with_node;
-use crate::support::{Sandbox, assert_output};
+use crate::support::{SERVICE, Sandbox, assert_output};
 
 fn manifest(node: &str) -> Sandbox {
     with_node(Sandbox::with_manifest(&format!("[node]\n{node}\n")))
@@ -98,10 +98,8 @@ fn no_node() {
 #[test]
 fn a_node_that_is_too_old() {
     let text = "interpreter = \"./old-node\"\nmodules = [\"services/prices.mjs\"]";
-    let sandbox =
-        manifest(text).file("services/prices.mjs", "").file("old-node", "#!/bin/sh\necho v18.2.0\n");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(sandbox.path("old-node"), mode).unwrap();
+    let sandbox = manifest(text).file("services/prices.mjs", "");
+    sandbox.program("old-node", "#!/bin/sh\necho v18.2.0\n");
     assert_output!(sandbox, ["up"], @r#"
     exit: 2
     --- stdout
@@ -206,7 +204,7 @@ fn a_module_that_ends_the_process() {
 
     bye
 
-    help: a module must only define things when it is imported: put what it does into a function, or into `onStart(…)`
+    help: a module must neither end nor crash the process when it is imported
     "#);
 }
 
@@ -234,12 +232,10 @@ fn options_that_there_are_not() {
 #[test]
 fn one_name_in_two_languages() {
     let manifest = "[python]\nmodules = [\"prices\"]\n\n[node]\nmodules = [\"prices.mjs\"]\n";
-    let sandbox = with_node(Sandbox::with_manifest(manifest))
-        .file("prices.py", "from msx import microservice\n\n@microservice\ndef f():\n    pass\n")
-        .file(
-            "prices.mjs",
-            "import { microservice } from \"msx\";\nexport const f = microservice((x) => x);\n",
-        );
+    let sandbox = with_node(Sandbox::with_manifest(manifest)).file("prices.py", SERVICE).file(
+        "prices.mjs",
+        "import { microservice } from \"msx\";\nexport const f = microservice((x) => x);\n",
+    );
     assert_output!(sandbox, ["up"], @r#"
     exit: 2
     --- stdout

@@ -1,6 +1,6 @@
 //! A Python that cannot be used, and packages that cannot be installed.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
@@ -23,13 +23,7 @@ fn fake_python(sandbox: &Sandbox, path: &str, minor: u32) {
         "version": [3, minor, 10], "executable": sandbox.path(path), "soabi": format!("cpython-3{minor}-fake-linux-gnu"),
         "platform": "linux-fake", "in_venv": false, "has_pip": false, "has_venv": false, "sites": [], "msgspec": null,
     });
-    program(sandbox, path, &format!("#!/bin/sh\necho '{probe}'\n"));
-}
-
-fn program(sandbox: &Sandbox, path: &str, script: &str) {
-    let path = sandbox.path(path);
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.program(path, &format!("#!/bin/sh\necho '{probe}'\n"));
 }
 
 /// The interpreter itself, and not what `python3` on PATH may be.
@@ -154,7 +148,7 @@ fn an_interpreter_that_is_not_there() {
 #[test]
 fn a_program_that_is_no_python() {
     let sandbox = alone("interpreter = \"bin/sh\"\n");
-    program(&sandbox, "bin/sh", "#!/bin/sh\necho 'sh: unknown option' >&2\nexit 4\n");
+    sandbox.program("bin/sh", "#!/bin/sh\necho 'sh: unknown option' >&2\nexit 4\n");
     assert_output!(sandbox, ["up"], @r#"
     exit: 2
     --- stdout
@@ -288,7 +282,7 @@ fn stuck_installer() -> Sandbox {
     let sandbox = alone("requirements = \"requirements.txt\"\n").file("requirements.txt", "flask\n");
     real_python(&sandbox, "bin/python3");
     let mark = sandbox.path("begun").display().to_string();
-    program(&sandbox, "bin/uv", &format!("#!/bin/sh\n: > {mark}\nexec /bin/sleep 1000\n"));
+    sandbox.program("bin/uv", &format!("#!/bin/sh\n: > {mark}\nexec /bin/sleep 1000\n"));
     sandbox
 }
 

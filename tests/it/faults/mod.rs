@@ -7,6 +7,7 @@ mod endings;
 mod limits;
 mod misdeeds;
 mod neighbours;
+mod pauses;
 mod ports;
 mod watch;
 

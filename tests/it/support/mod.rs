@@ -3,15 +3,20 @@
 pub mod http;
 pub mod hub;
 pub mod load;
+pub mod typist;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+
+/// A module with one service, `f`.
+pub const SERVICE: &str = "from msx import microservice\n\n@microservice\ndef f():\n    pass\n";
 
 /// A temporary folder with a project, away from every other project and from the user's environment.
 pub struct Sandbox {
@@ -45,12 +50,17 @@ impl Sandbox {
         Self::new().file("services.toml", text)
     }
 
+    /// With a manifest that names these modules, as a list of TOML has them: `"a", "b"`.
+    pub fn with_modules(modules: &str) -> Self {
+        Self::with_manifest(&format!("[python]\nmodules = [{modules}]\n"))
+    }
+
     /// The demo of the repository, on ports of its own.
     pub fn demo() -> Self {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let manifest = fs::read_to_string(repository.join("services.toml")).unwrap();
         let sandbox = Self::with_manifest(&format!("{manifest}\n[gateway]\nlisten = \"127.0.0.1:0\"\n"));
-        copy_folder(&repository.join("examples"), &sandbox.path("examples"));
+        copy(&repository.join("examples"), &sandbox.path("examples"));
         sandbox
     }
 
@@ -58,7 +68,7 @@ impl Sandbox {
     pub fn project(name: &str) -> Self {
         let sandbox = Self::new();
         let projects = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/projects");
-        copy_folder(&projects.join(name), &sandbox.root());
+        copy(&projects.join(name), &sandbox.root());
         sandbox
     }
 
@@ -76,6 +86,14 @@ impl Sandbox {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
         self
+    }
+
+    /// Adds a program, or replaces it.
+    pub fn program(&self, path: &str, script: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Sets a variable for every msx of this sandbox.
@@ -100,7 +118,7 @@ impl Sandbox {
 
     /// `msx` with these arguments, in this folder, with nothing in its environment that would change what it prints.
     pub fn msx(&self, args: &[&str]) -> Command {
-        self.prepared(self.program(), args)
+        self.prepared(self.binary(), args)
     }
 
     /// A line for a shell, which finds msx as `$MSX`.
@@ -123,7 +141,7 @@ impl Sandbox {
         command
     }
 
-    fn program(&self) -> Command {
+    fn binary(&self) -> Command {
         let msx = env!("CARGO_BIN_EXE_msx");
         if self.privileged || !nix::unistd::geteuid().is_root() {
             return Command::new(msx);
@@ -183,6 +201,10 @@ impl Running {
         BufReader::new(self.0.as_mut().unwrap().stdout.take().unwrap()).lines()
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.0.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
     /// Waits until it ends: exit code, stdout (unless `lines` took it) and stderr.
     pub fn end(mut self) -> (Option<i32>, String, String) {
         let output = self.0.take().unwrap().wait_with_output().unwrap();
@@ -204,14 +226,15 @@ impl Drop for Running {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+/// Copies a file, or a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    if !from.is_dir() {
+        fs::copy(from, to).unwrap();
+        return;
+    }
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_folder(&entry.path(), &to.join(entry.file_name())),
-            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
-        }
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        copy(&entry.path(), &to.join(entry.file_name()));
     }
 }
 

@@ -30,7 +30,8 @@ from ._replay import encode_arguments
 if TYPE_CHECKING:
     from ._info import CallInfo
     from ._service import Service
-    from ._threads import Lane, ThreadCall, ThreadFuture
+    from ._threadcalls import ThreadCall, ThreadFuture
+    from ._threads import Lane
 
 FREE_SEQ = 1 << 31  # numbers from here on do not follow the order of creation
 

@@ -2,7 +2,8 @@
 
 It talks to the engines of real workers (`_threads`, `_loop`) over socket pairs, in the messages of the
 protocol. So parking, eviction, replay and the order of an event loop are theirs; here are queues, slots and
-records, one instance per service, and the ways in which an instance can be lost.
+records, one instance per service, and the ways in which an instance can be lost. What it keeps of calls and
+instances is in `_testinstance`, the event loop of `async def` services in `_testloop`.
 """
 
 from __future__ import annotations
@@ -16,182 +17,45 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future as Waiting
 from contextlib import contextmanager
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import _clock, _codec, _registry
 from ._errors import InstanceDied, ServiceUnavailable, UsageError
-from ._interrupts import Kept
-from ._loop import LoopEngine
 from ._protocol import (
     Alarm,
     Answers,
     Calls,
     Decoder,
-    Entry,
     Evict,
     Evicted,
     Listen,
     Memo,
-    Message,
     Raise,
-    Reader,
     Recorded,
     Result,
     Resume,
     Return,
     Run,
     Summary,
-    frame,
 )
 from ._remote import encode_error
 from ._replay import Outcome
 from ._streams import NEXT, NO_STREAMS
-from ._tasks import LoopRuntime
-from ._threads import Lane as ThreadLane
-from ._threads import ThreadRuntime
-
-if TYPE_CHECKING:
-    from ._service import Service
+from ._testinstance import (
+    DONE,
+    EVICTED,
+    PARKED,
+    RUNNING,
+    UNWINDING,
+    HubCall,
+    Instance,
+    Lane,
+    outcome_of,
+)
+from ._testloop import Loop
+from ._threadcalls import ThreadRuntime
 
 LIMIT = 32 * 1024 * 1024
-QUEUED, RUNNING, PARKED, UNWINDING, EVICTED, DONE = range(6)
-
-
-class HubCall:
-    def __init__(
-        self, ident: int, service: str, payload: bytes, parent: tuple[HubCall, Entry] | None
-    ) -> None:
-        self.id, self.service, self.payload, self.parent = ident, service, payload, parent
-        self.attempt = 0
-        self.state = QUEUED
-        self.children: set[int] = set()
-        self.results: list[Recorded] = []  # in the order in which they became known
-        self.told: set[int] = set()
-        self.wait: tuple[int, list[int]] = (0, [])
-        self.listens: list[int] = []  # what threads of its own wait for while it runs
-        self.alarm: tuple[float, Alarm] | None = None  # a timer that strikes even if it is evicted
-        self.lane: Lane | None = None
-        self.answer: Waiting[Outcome] = Waiting()
-
-    def is_over(self) -> bool:
-        """Whether what it waits for has come."""
-        known = {result.seq for result in self.results}
-        mode, seqs = self.wait
-        return any(seq in known for seq in seqs) if mode else known.issuperset(seqs)
-
-
-class Lane:
-    """The hub's end of a lane."""
-
-    def __init__(self, instance: Instance, sock: socket.socket) -> None:
-        self.instance, self.sock = instance, sock
-        self.reader = Reader(sock)
-        self.sent = 0
-
-    def send(self, message: Message) -> None:
-        self.sent += 1
-        self.sock.sendall(frame(message))
-
-
-class Instance:
-    """The only one of its service."""
-
-    def __init__(self, service: Service[..., Any], threads: ThreadRuntime, slots: int | None) -> None:
-        settings = service.settings
-        default = settings.get("concurrency", 100) if service.is_async else settings.get("threads", 2)
-        self.service, self.slots = service, slots or default
-        self._threads = threads
-        self.running = 0
-        self.parked: list[HubCall] = []
-        self.resumable: deque[HubCall] = deque()
-        self.queue: deque[HubCall] = deque()
-        self.idle: list[Lane] = []
-
-    def open_lane(self) -> Lane:
-        ours, theirs = socket.socketpair()
-        if self.service.is_async:
-            Loop.of(self.service).open(theirs)
-        else:
-            ThreadLane(0, theirs, self.service, self._threads, copy_context(), Kept(), {}).start()
-        return Lane(self, ours)
-
-
-def _outcome(message: Return | Raise | Answers) -> Outcome:
-    if isinstance(message, Answers):
-        [answer] = message.outcomes
-        return answer.ok, answer.payload
-    return isinstance(message, Return), message.payload
-
-
-class Loop(LoopEngine):
-    """The event loop of an `async def` service, in a thread; there is one per process, for all tests."""
-
-    _all: dict[str, Loop] = {}  # noqa: RUF012
-    clock = _clock.Clock()
-    runtimes: dict[int, LoopRuntime] = {}  # noqa: RUF012  (by thread)
-
-    @classmethod
-    def of(cls, service: Service[..., Any]) -> Loop:
-        known = cls._all.get(service.name)
-        if known is None or known.service is not service:
-            made: Waiting[Loop] = Waiting()
-            threading.Thread(target=cls._live, args=(service, made), daemon=True).start()
-            known = cls._all[service.name] = made.result()
-        return known
-
-    @classmethod
-    def _live(cls, service: Service[..., Any], made: Waiting[Loop]) -> None:
-        engine = cls(service)
-        cls.runtimes[threading.get_ident()] = LoopRuntime()
-        engine.run(made)  # type: ignore[arg-type]
-
-    def new_loop(self) -> _clock.Loop:
-        self._taken = 0
-        return _clock.Loop(self.clock)
-
-    async def _main(self, worker: Any) -> None:
-        self._base = copy_context()
-        worker.set_result(self)
-        await self._drained.wait()
-
-    def open(self, sock: socket.socket) -> None:
-        self.loop.call_soon_threadsafe(self._reopen, sock)
-
-    def _reopen(self, sock: socket.socket) -> None:
-        self._lane, self._taken = None, 0  # that of an earlier test
-        self._open(0, sock, {})
-
-    def abandon(self) -> None:
-        """Their hub is gone: its calls unwind."""
-        self.loop.call_soon_threadsafe(self._abandon)
-
-    def _abandon(self) -> None:
-        for call in list(self._calls.values()):
-            call.evict()
-
-    def take(self, message: Message) -> None:
-        self._taken += 1
-        super().take(message)
-
-    # --- for the thread of the hub ---
-
-    def is_idle(self, sent: int) -> bool:
-        """Whether all that was sent to it has been done, and only time can change something."""
-        return self._taken == sent and self._own.is_idle()
-
-    def next_timer(self) -> float:
-        """Of those that calls made; only for one that is idle."""
-        timers = [timer for call in self._calls.values() for timer in call.timers.values()]
-        return min((timer.when for timer in timers if not timer.was_cancelled), default=math.inf)
-
-    def wake(self) -> None:
-        self._own.wake()
-
-    @property
-    def _own(self) -> _clock.Loop:
-        assert isinstance(self.loop, _clock.Loop)
-        return self.loop
 
 
 class Machine:
@@ -431,7 +295,7 @@ class Machine:
                 self._free(lane)
                 # It may have been on its way when the call was told to unwind.
                 if is_current or (call.state == UNWINDING and message.attempt == call.attempt):
-                    self._on_done(lane.instance, call, _outcome(message))
+                    self._on_done(lane.instance, call, outcome_of(message))
 
     def _free(self, lane: Lane) -> None:
         if not lane.instance.service.is_async:

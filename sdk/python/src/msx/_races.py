@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ._guests import Guests
     from ._tasks import LoopCall
-    from ._threads import ThreadCall
+    from ._threadcalls import ThreadCall
 
 Steps = Generator[Any, Any, Future[Any]]
 

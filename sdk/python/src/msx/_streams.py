@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._options import CallOptions
     from ._protocol import Entry
     from ._service import Service
-    from ._threads import ThreadCall
+    from ._threadcalls import ThreadCall
 
 T = TypeVar("T")
 

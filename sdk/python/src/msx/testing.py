@@ -36,8 +36,9 @@ class Hub:
     """What `msx_hub` is: while it is there, calls of this process go through queues, slots and replay."""
 
     def __init__(self) -> None:
-        from ._inprocess import Loop, Machine  # with the engines of workers, and asyncio
+        from ._inprocess import Machine  # with the engines of workers, and asyncio
         from ._tasks import current_call
+        from ._testloop import Loop
 
         self._machine = Machine()
         self._loops = Loop.runtimes

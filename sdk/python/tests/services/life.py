@@ -113,13 +113,13 @@ def either(wait):
 class SlowLock:
     """Lets the control thread in only when the call that it is about to interrupt has ended."""
 
-    def __init__(self, lane):
-        self.lane = lane
+    def __init__(self, code):
+        self.code = code
         self.entered = threading.Event()
 
     def __enter__(self):
         self.entered.set()
-        while self.lane._running is not None:
+        while self.code.running is not None:
             time.sleep(0.001)
 
     def __exit__(self, *_):
@@ -129,10 +129,10 @@ class SlowLock:
 @microservice
 def ends_under_interrupt(started=None):
     if started:
-        lane = _context.runtime.local.lane
-        lane._interrupting = SlowLock(lane)
+        code = _context.runtime.local.lane.code
+        code._raising = SlowLock(code)
         open(started, "w").close()
-        assert lane._interrupting.entered.wait(30)
+        assert code._raising.entered.wait(30)
         return "end"
     return state()
 

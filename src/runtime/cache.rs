@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::error::PythonError;
+use super::error::SetupError;
 
 const MARKER: &str = ".msx-complete";
 /// Longer than the longest build: whoever still holds the lock then is stuck.
@@ -14,30 +14,30 @@ const LOCK_BOUND: Duration = Duration::from_secs(11 * 60);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// Where a folder is built.
-pub(super) enum Build {
+pub enum Build {
     /// Beside its place, then renamed: nobody ever sees a part of it.
     Aside,
     /// In its place, for a virtual environment, whose files name their own folder.
     InPlace,
 }
 
-pub(super) fn is_complete(folder: &Path) -> bool {
+pub fn is_complete(folder: &Path) -> bool {
     folder.join(MARKER).exists()
 }
 
 /// Makes `folder` by `build`, unless it is complete. `build` gets a path where nothing is. `waiting` is told when
 /// another process is at it.
-pub(super) async fn complete(
+pub async fn complete(
     folder: &Path,
     place: Build,
     waiting: impl Fn(),
-    build: impl AsyncFnOnce(&Path) -> Result<(), PythonError>,
-) -> Result<(), PythonError> {
+    build: impl AsyncFnOnce(&Path) -> Result<(), SetupError>,
+) -> Result<(), SetupError> {
     if is_complete(folder) {
         return Ok(());
     }
     let parent = folder.parent().unwrap_or(folder);
-    fs::create_dir_all(parent).map_err(|error| PythonError::io("create the folder", parent, &error))?;
+    fs::create_dir_all(parent).map_err(|error| SetupError::io("create the folder", parent, &error))?;
     let _lock = lock(&folder.with_added_extension("lock"), waiting).await?;
     if is_complete(folder) {
         return Ok(());
@@ -49,18 +49,18 @@ pub(super) async fn complete(
             let aside = folder.with_added_extension("partial");
             remove(&aside)?;
             build_and_mark(&aside, build).await?;
-            fs::rename(&aside, folder).map_err(|error| PythonError::io("move into place", folder, &error))
+            fs::rename(&aside, folder).map_err(|error| SetupError::io("move into place", folder, &error))
         }
     }
 }
 
 async fn build_and_mark(
     folder: &Path,
-    build: impl AsyncFnOnce(&Path) -> Result<(), PythonError>,
-) -> Result<(), PythonError> {
+    build: impl AsyncFnOnce(&Path) -> Result<(), SetupError>,
+) -> Result<(), SetupError> {
     let marker = folder.join(MARKER);
     let built = match build(folder).await {
-        Ok(()) => fs::write(&marker, "").map_err(|error| PythonError::io("write", &marker, &error)),
+        Ok(()) => fs::write(&marker, "").map_err(|error| SetupError::io("write", &marker, &error)),
         Err(error) => Err(error),
     };
     if built.is_err() {
@@ -71,14 +71,14 @@ async fn build_and_mark(
 }
 
 /// An exclusive lock, held until the file is dropped or its process ends.
-async fn lock(path: &Path, waiting: impl Fn()) -> Result<File, PythonError> {
-    let file = File::create(path).map_err(|error| PythonError::io("create", path, &error))?;
+async fn lock(path: &Path, waiting: impl Fn()) -> Result<File, SetupError> {
+    let file = File::create(path).map_err(|error| SetupError::io("create", path, &error))?;
     let end = Instant::now() + LOCK_BOUND;
     let mut told = false;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(fs::TryLockError::Error(error)) => return Err(PythonError::io("lock", path, &error)),
+            Err(fs::TryLockError::Error(error)) => return Err(SetupError::io("lock", path, &error)),
             Err(fs::TryLockError::WouldBlock) if Instant::now() > end => return Err(stuck(path)),
             Err(fs::TryLockError::WouldBlock) => {}
         }
@@ -89,20 +89,20 @@ async fn lock(path: &Path, waiting: impl Fn()) -> Result<File, PythonError> {
     }
 }
 
-fn stuck(path: &Path) -> PythonError {
+fn stuck(path: &Path) -> SetupError {
     let message = format!(
         "another msx has held `{}` for more than {} minutes",
         path.display(),
         LOCK_BOUND.as_secs() / 60
     );
-    PythonError::new(message, format!("find it with `fuser {}`, end it and try again", path.display()))
+    SetupError::new(message, format!("find it with `fuser {}`, end it and try again", path.display()))
 }
 
 /// Removes a folder and all in it; it need not exist.
-pub(super) fn remove(folder: &Path) -> Result<(), PythonError> {
+pub fn remove(folder: &Path) -> Result<(), SetupError> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(PythonError::io("remove", folder, &error))
+            Err(SetupError::io("remove", folder, &error))
         }
         _ => Ok(()),
     }
@@ -110,7 +110,7 @@ pub(super) fn remove(folder: &Path) -> Result<(), PythonError> {
 
 /// Removes the folders beside `kept` that were made by [`complete`], with their locks. Best effort: they only take
 /// room on the disk.
-pub(super) fn remove_others(kept: &Path) {
+pub fn remove_others(kept: &Path) {
     let siblings = kept.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
     let others: Vec<PathBuf> =
         siblings.map(|entry| entry.path()).filter(|path| path.is_dir() && path != kept).collect();

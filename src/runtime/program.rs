@@ -1,4 +1,4 @@
-//! How this room runs other programs: it describes a command, and the caller's [`Runner`] (the guard, in the
+//! How helper programs are run: whoever needs one describes a command, and the caller's [`Runner`] (the guard, in the
 //! hub) starts it. Here is what every run has in common: a bound in time, and one in the output that is kept.
 
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
-use super::error::PythonError;
+use super::error::SetupError;
 
 /// How much of a stream is kept: the end is where a program says why it failed.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -118,20 +118,20 @@ pub struct Purpose<'a> {
 }
 
 /// Runs a command to its end or to the bound. A failed exit is for the caller to judge.
-pub async fn bounded(run: &Runner, command: Command, purpose: &Purpose<'_>) -> Result<Finished, PythonError> {
+pub async fn bounded(run: &Runner, command: Command, purpose: &Purpose<'_>) -> Result<Finished, SetupError> {
     let shown = show(&command.argv);
     let doing = purpose.doing;
     match tokio::time::timeout(purpose.bound, run(command)).await {
         Ok(Ok(finished)) => Ok(finished),
         Ok(Err(error)) => {
             let help = "check that the program exists, may be executed and was made for this machine";
-            Err(PythonError::new(format!("could not {doing}: `{shown}` does not start: {error}"), help))
+            Err(SetupError::new(format!("could not {doing}: `{shown}` does not start: {error}"), help))
         }
         Err(_) => {
             let seconds = purpose.bound.as_secs();
             let message =
                 format!("could not {doing}: `{shown}` did not end within {seconds} s and was stopped");
-            Err(PythonError::new(message, purpose.help))
+            Err(SetupError::new(message, purpose.help))
         }
     }
 }

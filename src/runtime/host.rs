@@ -1,4 +1,4 @@
-//! What this room knows of the machine: its environment, and what its distribution calls things. Read once and
+//! What the rooms of the runtimes know of the machine: its environment, and which distribution it is. Read once and
 //! passed down, so that nothing below depends on the process it happens to run in.
 
 use std::collections::BTreeMap;
@@ -11,13 +11,6 @@ pub struct Host {
     vars: BTreeMap<OsString, OsString>,
     /// Content of `/etc/os-release`, empty if there is none.
     os_release: String,
-}
-
-/// What a person may have to install.
-#[derive(Clone, Copy)]
-pub(super) enum Missing {
-    Python,
-    Pip,
 }
 
 impl Host {
@@ -33,16 +26,13 @@ impl Host {
         self.vars.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// Variables that change what an interpreter finds. PYTHONPATH is not among them: helpers run without it.
-    pub fn python_vars(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
-        let changes = |name: &OsStr| name.as_encoded_bytes().starts_with(b"PYTHON") && name != "PYTHONPATH";
-        self.vars.iter().filter(move |(name, _)| changes(name))
+    pub fn vars(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        self.vars.iter()
     }
 
-    /// The environment of a helper: this one without PYTHONPATH, with `changes` laid over it.
+    /// The environment of a helper: this one with `changes` laid over it.
     pub fn environment(&self, changes: &[(&str, &OsStr)]) -> Vec<(OsString, OsString)> {
         let mut vars = self.vars.clone();
-        vars.remove(OsStr::new("PYTHONPATH"));
         vars.extend(changes.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
         vars.into_iter().collect()
     }
@@ -56,26 +46,8 @@ impl Host {
             .find(|path| is_executable(path))
     }
 
-    /// The command that installs what is missing here, in the words of a help line.
-    pub(super) fn how_to_install(&self, missing: Missing) -> &'static str {
-        match (self.distribution(), missing) {
-            ("debian", Missing::Python) => "`apt install python3 python3-pip`",
-            ("debian", Missing::Pip) => "`apt install python3-pip`",
-            ("fedora", Missing::Python) => "`dnf install python3 python3-pip`",
-            ("fedora", Missing::Pip) => "`dnf install python3-pip`",
-            ("alpine", Missing::Python) => "`apk add python3 py3-pip`",
-            ("alpine", Missing::Pip) => "`apk add py3-pip`",
-            ("arch", Missing::Python) => "`pacman -S python python-pip`",
-            ("arch", Missing::Pip) => "`pacman -S python-pip`",
-            ("suse", Missing::Python) => "`zypper install python3 python3-pip`",
-            ("suse", Missing::Pip) => "`zypper install python3-pip`",
-            (_, Missing::Python) => "from python.org or your distribution",
-            (_, Missing::Pip) => "from your distribution",
-        }
-    }
-
     /// The family of this distribution: its `ID`, else one of those that it is like.
-    fn distribution(&self) -> &'static str {
+    pub fn distribution(&self) -> &'static str {
         let value = |key| {
             let mut lines = self.os_release.lines();
             lines.find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim_matches(['"', '\''])
@@ -93,6 +65,6 @@ impl Host {
     }
 }
 
-pub(super) fn is_executable(path: &Path) -> bool {
+pub fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }

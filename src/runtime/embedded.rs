@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use rust_embed::RustEmbed;
 
 use super::cache::{self, Build};
-use super::error::PythonError;
+use super::error::SetupError;
 
 /// Writes these files unless they are there, below `inner` of a folder in `family`, and returns that folder.
 pub async fn install<E: RustEmbed>(
     family: &Path,
     inner: &str,
     is_wanted: fn(&str) -> bool,
-) -> Result<PathBuf, PythonError> {
+) -> Result<PathBuf, SetupError> {
     let files: Vec<String> = E::iter().map(String::from).filter(|path| is_wanted(path)).collect();
     let folder = family.join(content_hash::<E>(&files));
     cache::complete(&folder, Build::Aside, || {}, async |aside| write::<E>(&files, &aside.join(inner)))
@@ -32,13 +32,13 @@ fn content_hash<E: RustEmbed>(files: &[String]) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-fn write<E: RustEmbed>(files: &[String], folder: &Path) -> Result<(), PythonError> {
+fn write<E: RustEmbed>(files: &[String], folder: &Path) -> Result<(), SetupError> {
     for path in files {
         let Some(file) = E::get(path) else { continue };
         let target = folder.join(path);
         fs::create_dir_all(target.parent().unwrap_or(folder))
             .and_then(|()| fs::write(&target, &file.data))
-            .map_err(|error| PythonError::io("write", &target, &error))?;
+            .map_err(|error| SetupError::io("write", &target, &error))?;
     }
     Ok(())
 }

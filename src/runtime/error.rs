@@ -1,12 +1,12 @@
-//! The one error of this room: what failed, what to do next, and the words of the other side.
+//! The one error of making a runtime ready: what failed, what to do next, and the words of the other side.
 
 use std::io;
 use std::path::Path;
 
-/// Why Python could not be made ready, in the parts that a terminal shows apart.
+/// Why a runtime could not be made ready, in the parts that a terminal shows apart.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct PythonError {
+pub struct SetupError {
     /// What was being done, to what, and why it failed: one sentence.
     pub message: String,
     /// What to do next.
@@ -25,7 +25,7 @@ pub enum Setting {
     NodeInterpreter,
 }
 
-impl PythonError {
+impl SetupError {
     pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { message: message.into(), help: Some(help.into()), detail: None, setting: None }
     }

@@ -32,6 +32,31 @@ impl Random {
         self.below(100) < chance
     }
 
+    /// From 0 to below 1.
+    pub fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Of exponential distribution with mean 1, by von Neumann's method: it compares and adds only, so that every machine
+    /// gets the same. Numbers are drawn as long as they fall; the run is of odd length with probability e^-first.
+    pub fn exponential(&mut self) -> f64 {
+        for whole in 0_u32.. {
+            let first = self.unit();
+            let (mut last, mut is_odd) = (first, true);
+            loop {
+                let next = self.unit();
+                if next >= last {
+                    break;
+                }
+                (last, is_odd) = (next, !is_odd);
+            }
+            if is_odd {
+                return f64::from(whole) + first;
+            }
+        }
+        unreachable!("each round ends it with a probability of 1 - 1/e")
+    }
+
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.index(of.len())]
     }
