@@ -165,11 +165,6 @@ impl Instance {
         self.intake == Intake::Ready && self.health.as_ref().is_none_or(|health| !health.is_ejected())
     }
 
-    /// Whether requests may be sent to it now or as soon as it has a free slot.
-    pub fn is_in(&self) -> bool {
-        self.intake == Intake::Ready && self.health.as_ref().is_none_or(Health::is_in)
-    }
-
     /// Whether a parked call can go on here now.
     pub fn can_resume(&self) -> bool {
         self.intake != Intake::Severed && self.has_slot() && !self.resumes.is_empty()
