@@ -78,7 +78,7 @@ fn every_load_is_carried_without_swings_and_without_too_many() {
     });
 }
 
-/// Whatever its rate: once it has settled, it is at most a quarter off, or two instances.
+/// Whatever its rate: once it has settled, it is at most a quarter off, or three instances.
 #[test]
 fn a_constant_load_is_left_alone() {
     for (rate, need) in [(1.0, 1), (4.0, 2), (8.0, 3), (20.0, 8), (50.0, 18)] {
@@ -87,9 +87,9 @@ fn a_constant_load_is_left_alone() {
             let settled = &record.seconds[300..1800];
             let instances = || settled.iter().map(|second| second.ready + second.starting);
             let (fewest, most) = (instances().min().unwrap(), instances().max().unwrap());
-            let off = (need / 4).max(2);
+            let off = (need / 4).max(3);
             assert!(
-                fewest + off >= need && most <= need + off,
+                need.saturating_sub(off) <= fewest && most <= need + off,
                 "{rate}/s, seed {seed}: {fewest} to {most} of {need}: {:?}",
                 record.steps
             );
