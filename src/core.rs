@@ -4,6 +4,7 @@
 //! Life of a call: `ask` or a worker's `calls` queues it, `pump` binds it to a slot and emits `Run`, the worker's
 //! messages park it or end it, `end` records its outcome in the call that waits, which `wake` queues again.
 
+mod admission;
 mod alarms;
 mod answer;
 mod batches;
@@ -40,7 +41,7 @@ use crate::calls::history::History;
 use crate::calls::{Calls, Lines, Place};
 use crate::config::spec::{BatchPolicy, OnNondeterminism, QueuePolicy, RetryPolicy};
 use crate::model::{CallKey, InstanceId, Outcome, ServiceId, ServiceName, WorkerKind};
-use crate::protocol::worker::{CallOptions, FromWorker, ToWorker};
+use crate::protocol::worker::{FromWorker, ToWorker};
 use crate::registry::Names;
 use closing::Stage;
 use idempotency::Keys;
@@ -356,68 +357,6 @@ impl Core {
     pub fn with_programs(mut self, programs: BTreeSet<ServiceId>) -> Self {
         self.programs = programs;
         self
-    }
-
-    /// Starts a root call, whose answer will carry `token`.
-    pub fn ask(
-        &mut self,
-        now: Instant,
-        service: ServiceId,
-        arguments: Bytes,
-        options: Option<Box<CallOptions>>,
-        token: u64,
-        out: &mut Vec<Effect>,
-    ) -> Result<CallKey, Refusal> {
-        self.admit(service, options.as_ref().and_then(|options| options.timeout))?;
-        let call = self.calls.add_root(service, arguments, token, now);
-        self.note_queued(call, now);
-        self.open_root_stream(call, token, options.as_deref());
-        self.give_options(now, call, options);
-        self.begin(now, call, out);
-        self.pump(now, out);
-        Ok(call)
-    }
-
-    fn admit(&mut self, id: ServiceId, timeout: Option<Duration>) -> Result<(), Refusal> {
-        let refusal = self.stopping().or_else(|| self.hopeless(id)).or_else(|| self.queue_full(id));
-        let Some(refusal) = refusal.or_else(|| self.too_late(id, timeout)) else { return Ok(()) };
-        let service = &mut self.services[id.0 as usize];
-        service.dispatcher.meter.offered += 1;
-        service.refused.count(refusal.reason);
-        Err(refusal)
-    }
-
-    fn stopping(&self) -> Option<Refusal> {
-        let message = "the hub is stopping and takes no new calls".to_owned();
-        (self.stage != Stage::Open).then_some(Refusal { reason: Reason::Stopping, message, detail: None })
-    }
-
-    fn queue_full(&self, id: ServiceId) -> Option<Refusal> {
-        let Service { setup: ServiceSetup { name, queue, .. }, dispatcher, .. } = self.service(id);
-        if self.roots_waiting(id) < queue.max {
-            return None;
-        }
-        let held = if dispatcher.is_held() { ", and it is paused" } else { "" };
-        let message = format!("the queue of {name} is full (its max is {}){held}", queue.max);
-        Some(Refusal { reason: Reason::QueueFull, message, detail: None })
-    }
-
-    /// In the queue, and beside it for their turn.
-    fn roots_waiting(&self, id: ServiceId) -> u32 {
-        self.service(id).dispatcher.roots_queued() + self.turns.waiting_roots(id)
-    }
-
-    /// Why nothing will run the calls of this service.
-    fn hopeless(&self, id: ServiceId) -> Option<Refusal> {
-        let service = self.service(id);
-        let name = &service.setup.name;
-        if service.is_zero {
-            let message = format!("{name} is scaled to 0 instances");
-            return Some(Refusal { reason: Reason::ScaledToZero, message, detail: None });
-        }
-        let detail = service.down.clone().filter(|_| !service.dispatcher.has_ready())?;
-        let message = format!("{name} crashes at every start and has no ready instance");
-        Some(Refusal { reason: Reason::CrashLoop, message, detail: Some(detail) })
     }
 
     /// Takes one event and appends what is to be done, in order.
