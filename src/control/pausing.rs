@@ -25,7 +25,7 @@ async fn pause(Shared(control): Shared, Json(request): Json<PauseRequest>) -> Re
     let bound = Duration::from_millis(request.max_ms);
     if bound.is_zero() || bound > PAUSE_MAX {
         let message = format!("cannot pause for {} s", bound.as_secs_f64());
-        return Err(Refused::usage(message).help(&format!("pause for at most {} s", PAUSE_MAX.as_secs())));
+        return Err(Refused::usage(message).help(format!("pause for at most {} s", PAUSE_MAX.as_secs())));
     }
     let services = resolve(&control, &request.services)?;
     for id in &services {
