@@ -200,6 +200,11 @@ pub enum Effect {
     Drained(InstanceId),
     /// A call waits, and the service has no instance.
     Cold(ServiceId),
+    /// It failed too many requests, and gets none for so long.
+    Ejected {
+        instance: InstanceId,
+        bound: Duration,
+    },
     /// A hold has ended because its time is over.
     Unheld(ServiceId),
     Unresponsive {

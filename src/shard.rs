@@ -42,6 +42,8 @@ pub enum Told {
     Drained(InstanceId),
     /// A call waits, and the service has no instance.
     Cold(ServiceId),
+    /// It failed too many requests, and gets none for so long.
+    Ejected(InstanceId, Duration),
     /// `msx pause` of it has ended by itself.
     Unheld(ServiceId),
     Unresponsive(InstanceId, String),

@@ -31,7 +31,8 @@ pub struct Health {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     GoesOn,
-    Ejected,
+    /// Left alone for so long.
+    Ejected(Duration),
     /// Ejected again and again: its process is to be replaced.
     Hopeless,
 }
@@ -52,8 +53,9 @@ impl Health {
         }
         self.failures = 0;
         self.ejections += 1;
-        self.ejected_until = Some(now + EJECTION.saturating_mul(self.ejections).min(EJECTION_MAX));
-        if self.ejections >= EJECTIONS_MAX { Verdict::Hopeless } else { Verdict::Ejected }
+        let bound = EJECTION.saturating_mul(self.ejections).min(EJECTION_MAX);
+        self.ejected_until = Some(now + bound);
+        if self.ejections >= EJECTIONS_MAX { Verdict::Hopeless } else { Verdict::Ejected(bound) }
     }
 
     /// It took no connection. What was meant for it waits meanwhile, also if there is no other instance.
@@ -120,7 +122,7 @@ mod tests {
         let seconds = |n| start + Duration::from_secs(n);
         let mut health = Health::default();
         assert_eq!(fail(&mut health, start, 4), Verdict::GoesOn);
-        assert_eq!(fail(&mut health, start, 1), Verdict::Ejected);
+        assert_eq!(fail(&mut health, start, 1), Verdict::Ejected(EJECTION));
         assert!(!is_in(&mut health, seconds(29)) && is_in(&mut health, seconds(30)));
         assert_eq!(fail(&mut health, seconds(30), 5), Verdict::Hopeless);
         assert!(!is_in(&mut health, seconds(89)) && is_in(&mut health, seconds(90)));
@@ -130,7 +132,7 @@ mod tests {
         assert!(!is_in(&mut health, seconds(299)) && is_in(&mut health, seconds(300)));
         health.answered();
         assert!(!health.is_ejected());
-        assert_eq!(fail(&mut health, start, 5), Verdict::Ejected);
+        assert_eq!(fail(&mut health, start, 5), Verdict::Ejected(EJECTION));
         assert!(!is_in(&mut health, seconds(29)) && is_in(&mut health, seconds(30)));
     }
 
@@ -140,7 +142,7 @@ mod tests {
         for _ in 0..50 {
             assert_eq!(health.failed(now, true), Verdict::GoesOn);
         }
-        assert_eq!(health.failed(now, false), Verdict::Ejected);
+        assert_eq!(health.failed(now, false), Verdict::Ejected(EJECTION));
     }
 
     #[test]

@@ -92,6 +92,7 @@ impl View {
     }
 
     fn print(&mut self, events: VecDeque<HubEvent>) -> Result<(), Failure> {
+        self.format.make_room(&events);
         let mut out = BufWriter::new(io::stdout().lock());
         for event in events {
             writeln!(out, "{}", self.format.line(&event)).map_err(Failure::stdout)?;
@@ -124,6 +125,14 @@ impl Format {
         Self::Text { paint, day: String::new(), width: 0 }
     }
 
+    /// So that the columns of these line up, and those of what follows as far as can be known.
+    fn make_room(&mut self, events: &VecDeque<HubEvent>) {
+        if let Self::Text { width, .. } = self {
+            let widths = events.iter().map(|event| event.subject.chars().count());
+            *width = widths.max().unwrap_or(0).max(*width);
+        }
+    }
+
     fn line(&mut self, event: &HubEvent) -> String {
         let Self::Text { paint, day, width } = self else {
             // Text, numbers and an enum: nothing that JSON cannot say.
@@ -138,7 +147,6 @@ impl Format {
                 format!("{}\n", paint.apply(Style::Faint, date))
             }
         };
-        *width = (*width).max(event.subject.chars().count());
         let subject = format!("{:width$}", event.subject, width = *width);
         let kind = paint.apply(style(event.kind), &format!("{:11}", event.kind.as_str()));
         format!("{heading}{time}  {}  {kind}  {}", paint.apply(Style::Heading, &subject), event.text)
@@ -147,9 +155,9 @@ impl Format {
 
 fn style(kind: EventKind) -> Style {
     match kind {
-        EventKind::Crashloop | EventKind::RollFailed => Style::Error,
-        EventKind::Exited | EventKind::Replaced | EventKind::Paused => Style::Warning,
-        EventKind::Recovered | EventKind::Resumed | EventKind::Rolled => Style::Good,
+        EventKind::Crashloop | EventKind::Failed | EventKind::RollFailed => Style::Error,
+        EventKind::Exited | EventKind::Ejected | EventKind::Replaced | EventKind::Paused => Style::Warning,
+        EventKind::Recovered | EventKind::Completed | EventKind::Resumed | EventKind::Rolled => Style::Good,
         _ => Style::Faint,
     }
 }
@@ -166,15 +174,16 @@ mod tests {
     #[test]
     fn a_day_is_named_once_and_columns_line_up() {
         let mut format = Format::text(Paint::Off);
-        let lines = [
+        let lines = VecDeque::from([
             event("2026-11-24T23:59:58.123Z", EventKind::Up, "hub", "msx 0.1.0, 2 services"),
             event("2026-11-24T23:59:59.000Z", EventKind::Crashloop, "order-1", "exit status 1"),
             event("2026-11-25T00:00:01.000Z", EventKind::Scaled, "order", "1 → 3: queue 7"),
-        ];
+        ]);
+        format.make_room(&lines);
         let text: Vec<String> = lines.iter().map(|line| format.line(line)).collect();
         let expected = "\
 2026-11-24
-23:59:58  hub  up           msx 0.1.0, 2 services
+23:59:58  hub      up           msx 0.1.0, 2 services
 23:59:59  order-1  crashloop    exit status 1
 2026-11-25
 00:00:01  order    scaled       1 → 3: queue 7";

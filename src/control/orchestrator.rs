@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::control::status::Reporter;
-use crate::model::{Outcome, ServiceId, ServiceName, Upstream};
+use crate::model::{InstanceId, Outcome, ServiceId, ServiceName, Upstream};
 use crate::protocol::error::RemoteError;
-use crate::protocol::events::EventKind;
+use crate::protocol::events::{EventKind, Subject};
 use crate::protocol::json;
 use crate::protocol::signature::Signature;
 use crate::registry::{InstanceEntry, Registry, ServiceEntry};
@@ -70,6 +70,15 @@ impl Orchestrator {
             Ok(payload) => Outcome::Value(payload),
             Err(error) => Outcome::Error(RemoteError { service: name.to_string(), ..*error }.encode()),
         }
+    }
+
+    /// Puts on record that an instance gets no requests for a while.
+    pub fn tell_ejected(&self, instance: InstanceId, bound: Duration) {
+        let snapshot = self.registry.peek();
+        let Some(service) = snapshot.get(instance.service) else { return };
+        let (shown, name) = (service.label(instance.number), service.spec.name.as_str());
+        let why = format!("it failed five requests in a row, and gets none for {} s", bound.as_secs());
+        self.reporter.events.tell(EventKind::Ejected, Subject { service: Some(name), shown: &shown }, &why);
     }
 
     /// Puts on record that a service goes on.

@@ -196,9 +196,13 @@ impl Core {
             service.dispatcher.refused(id, now);
             return true;
         };
-        if service.dispatcher.failed(id, now) == Verdict::Hopeless {
-            let why = "it was ejected twice, each time for five requests in a row that it failed".to_owned();
-            out.push(Effect::Unresponsive { instance: id, why });
+        match service.dispatcher.failed(id, now) {
+            Verdict::GoesOn => (),
+            Verdict::Ejected(bound) => out.push(Effect::Ejected { instance: id, bound }),
+            Verdict::Hopeless => {
+                let why = "it was ejected twice, each time for five requests in a row that it failed";
+                out.push(Effect::Unresponsive { instance: id, why: why.to_owned() });
+            }
         }
         // It is another one that it goes to: this one gets nothing for a moment.
         again && service.dispatcher.has_other(id) && service.budget.take(now)

@@ -47,6 +47,7 @@ pub fn of_shard(late: Late, cold: Arc<Cold>, first: ServiceId) -> Teller {
             Told::Drained(instance) => hub.supervisor.drained(instance),
             Told::Unresponsive(instance, why) => hub.supervisor.unresponsive(instance, why),
             Told::Cold(service) => cold.add(service),
+            Told::Ejected(instance, bound) => hub.tell_ejected(instance, bound),
             Told::Unheld(service) => hub.tell_resumed(service, "by itself, because its time was over"),
             Told::Orchestrate { call, service, arguments } => {
                 if let Some(name) = orchestrator::names().nth((service.0 - first.0) as usize) {

@@ -39,6 +39,12 @@ pub enum EventKind {
     Exited,
     /// It did so too often.
     Crashloop,
+    /// It did what it had to, and is not started again.
+    Completed,
+    /// It ended otherwise than well, and is not started again.
+    Failed,
+    /// It failed too many requests, and gets none for a while.
+    Ejected,
     /// It is ready after that.
     Recovered,
     /// An instance that does not answer is replaced.
@@ -65,6 +71,9 @@ impl EventKind {
             Self::Released => "released",
             Self::Exited => "exited",
             Self::Crashloop => "crashloop",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Ejected => "ejected",
             Self::Recovered => "recovered",
             Self::Replaced => "replaced",
             Self::Rolled => "rolled",
@@ -123,7 +132,7 @@ mod tests {
         assert!(
             event.is_of("order") && event.is_of("shop.order") && !event.is_of("shop") && !event.is_of("der")
         );
-        let newer = r#"{"at":"","kind":"ejected","subject":"hub","text":""}"#;
+        let newer = r#"{"at":"","kind":"moved","subject":"hub","text":""}"#;
         assert_eq!(serde_json::from_str::<HubEvent>(newer).unwrap().kind, EventKind::Other);
     }
 }

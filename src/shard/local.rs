@@ -190,6 +190,7 @@ impl Local {
             Effect::Drained(instance) => (self.tell)(Told::Drained(instance)),
             Effect::Cold(service) => (self.tell)(Told::Cold(service)),
             Effect::Unheld(service) => (self.tell)(Told::Unheld(service)),
+            Effect::Ejected { instance, bound } => (self.tell)(Told::Ejected(instance, bound)),
             Effect::Log(text) => tracing::warn!("{text}"),
             Effect::Unresponsive { instance, why } => (self.tell)(Told::Unresponsive(instance, why)),
         }

@@ -58,6 +58,11 @@ pub enum Happening {
         again: Duration,
         is_loop: bool,
     },
+    /// It ended, and is not started again.
+    Done {
+        status: String,
+        is_well: bool,
+    },
     /// It is ready after it had ended unasked.
     Recovered,
     Replaced {
@@ -80,6 +85,8 @@ impl Happening {
         match self {
             Self::Exited { is_loop: false, .. } => EventKind::Exited,
             Self::Exited { is_loop: true, .. } => EventKind::Crashloop,
+            Self::Done { is_well: true, .. } => EventKind::Completed,
+            Self::Done { is_well: false, .. } => EventKind::Failed,
             Self::Recovered => EventKind::Recovered,
             Self::Replaced { .. } => EventKind::Replaced,
             Self::Rolled => EventKind::Rolled,
@@ -94,6 +101,7 @@ impl Happening {
             Self::Exited { status, again, .. } => {
                 format!("{status}; started again in {:.1} s", again.as_secs_f64())
             }
+            Self::Done { status, .. } => format!("{status}; not started again"),
             Self::Recovered => "ready again".to_owned(),
             Self::Replaced { why } | Self::RollFailed { why } => why.clone(),
             Self::Rolled => "all its instances are new".to_owned(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Hello;
-use super::event::{Effect, Fall, Health};
+use super::event::{Effect, Fall, Happening, Health};
 use super::manner::{Manner, Part};
 use super::restarts::Restarts;
 use super::state::{Event, State, transition};
@@ -229,9 +229,18 @@ impl Place {
         self.pid.is_some() && !self.has_exited && self.state.is_active()
     }
 
-    /// How long it waits before it is started again.
-    pub fn pause(&self, now: Instant) -> Duration {
-        self.deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    /// That its process has ended, and what becomes of the place.
+    pub fn told(&self, now: Instant, status: &str) -> Happening {
+        let status = status.to_owned();
+        match self.state {
+            State::Completed | State::Failed => {
+                Happening::Done { status, is_well: self.state == State::Completed }
+            }
+            _ => {
+                let again = self.deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+                Happening::Exited { status, again, is_loop: self.past.is_looping() }
+            }
+        }
     }
 
     /// What the registry publishes.

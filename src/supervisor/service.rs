@@ -220,19 +220,18 @@ impl Service {
     ) -> Option<Failure> {
         let terms = self.terms();
         let place = self.place(instance)?;
-        let fall = place.exited(now, fall, jitter, terms, out);
+        let fall = place.exited(now, fall, jitter, terms, out)?;
         let (pid, failed_start, is_excused) = (place.pid, place.failed_start, place.is_excused);
         let is_complete = place.state == State::Completed;
-        let (again, is_loop) = (place.pause(now), place.past.is_looping());
-        let failure = Failure::Fell { instance: self.label(instance.number), fall: fall? };
+        let what = place.told(now, &fall.status);
+        let failure = Failure::Fell { instance: self.label(instance.number), fall };
         // What becomes of a rolling restart says it all.
         let is_surplus = self
             .rolls
             .current
             .as_ref()
             .is_some_and(|roll| roll.extra() > 0 && roll.is_proving(instance.number));
-        if let (Failure::Fell { fall, .. }, false) = (&failure, is_excused || is_surplus) {
-            let what = Happening::Exited { status: fall.status.clone(), again, is_loop };
+        if !(is_excused || is_surplus) {
             self.tell(Some(instance.number), what, out);
         }
         out.push(Effect::Kill { instance });

@@ -402,7 +402,7 @@ impl World {
             Effect::Unheld(_) => self.seen.count(Sight::Unheld),
             Effect::Log(_) => (),
             // Its services have calls, not requests: `tests/permits.rs`.
-            Effect::Permit { .. } => unreachable!("there are no requests"),
+            Effect::Permit { .. } | Effect::Ejected { .. } => unreachable!("there are no requests"),
         }
     }
 

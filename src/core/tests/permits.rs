@@ -262,3 +262,28 @@ fn at_the_end_what_waits_is_refused_and_what_runs_may_end() {
     world.handle(Event::Abandon);
     assert_eq!((world.waiting.len(), world.holding.len(), world.core.unfinished()), (0, 1, 1));
 }
+
+#[test]
+fn who_fails_five_requests_in_a_row_is_left_alone_and_that_is_told() {
+    let mut world = World::new();
+    world.step(Step::Attach);
+    world.step(Step::Attach);
+    let mut out = Vec::new();
+    let mut told = Vec::new();
+    while told.is_empty() {
+        let asked = world.core.request(world.now, WEB, &mut out).unwrap();
+        let Requested::Granted(key, instance) = asked else { panic!("two instances are there: {asked:?}") };
+        world.core.fail_request(world.now, key, Failure::Broken { again: false }, &mut out);
+        told.extend(out.drain(..).filter_map(|effect| match effect {
+            Effect::Ejected { instance, bound } => Some((instance, bound)),
+            _ => None,
+        }));
+        assert!(told.iter().all(|(ejected, _)| *ejected == instance));
+        // One that breaks off gets nothing for a moment.
+        world.step(Step::Pass(100));
+    }
+    let [(ejected, bound)] = told[..] else { panic!("one: {told:?}") };
+    assert_eq!(bound, Duration::from_secs(30));
+    let asked = world.core.request(world.now, WEB, &mut out).unwrap();
+    assert!(matches!(asked, Requested::Granted(_, other) if other != ejected));
+}

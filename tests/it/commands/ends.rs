@@ -63,4 +63,8 @@ fn restart_decides_what_follows_an_end() {
     assert_eq!(wait_state(&hub, "done", "completed")["pid"], serde_json::Value::Null);
     assert_eq!(wait_state(&hub, "failed", "failed")["reason"], "exit status 1\nwhy");
     wait_for("restarts", || instance(&hub, "again")["restarts"].as_u64().filter(|restarts| *restarts > 1));
+    let told = |name| hub.msx(&["events", "--service", name]);
+    assert!(told("done").contains("completed    exit status 0; not started again"), "{}", told("done"));
+    assert!(told("failed").contains("failed       exit status 1; not started again"), "{}", told("failed"));
+    assert!(told("again").contains("exited       exit status 0; started again in "), "{}", told("again"));
 }
