@@ -156,7 +156,7 @@ async fn follow(
 }
 
 fn crashes(service: &str) -> Failure {
-    Failure::failed(format!("{service} does not start: its process ends again and again")).with_help(format!(
+    Failure::failed(format!("{service} does not start: each of its starts has failed")).with_help(format!(
         "`msx ps` says why, `msx logs {service}` shows what it printed; the hub goes on trying"
     ))
 }
