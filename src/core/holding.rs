@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Core, Effect};
+use super::{Core, Effect, Stage};
 use crate::calls::{Call, Calls, Place};
 use crate::model::{CallKey, ServiceId};
 use crate::protocol::control::Pause;
@@ -25,6 +25,10 @@ impl Hold {
 
 impl Core {
     pub(super) fn hold(&mut self, now: Instant, id: ServiceId, bound: Duration) {
+        // What is admitted must be able to end.
+        if self.stage != Stage::Open {
+            return;
+        }
         let (calls, service) = (&self.calls, &mut self.services[id.0 as usize]);
         let since = service.hold.map_or(now, |hold| hold.since);
         service.hold = Some(Hold { since, until: now + bound });

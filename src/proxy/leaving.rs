@@ -115,6 +115,7 @@ impl Pending {
     /// The head of the response.
     pub async fn head(&mut self) -> Result<Response<Incoming>, Unanswered> {
         let Some((_, _, sent)) = &mut self.parts else { return Err(Unanswered::Late) };
+        let mut seen = None;
         loop {
             match timeout(self.bound, &mut *sent).await {
                 Ok(Ok(response)) => return Ok(response),
@@ -125,9 +126,12 @@ impl Pending {
                         (None, _) => Unanswered::Broke,
                     });
                 }
-                // The body has a bound of its own; until it has come there is nothing to answer.
-                Err(_) if self.upload.get() == Fate::Moving => (),
-                Err(_) => return Err(Unanswered::Late),
+                // Until the body has come there is nothing to answer, and its client has a bound of its own. But the
+                // instance must take it.
+                Err(_) => match self.upload.get() {
+                    moving @ Fate::Moving(_) if seen.replace(moving) != Some(moving) => (),
+                    _ => return Err(Unanswered::Late),
+                },
             }
         }
     }

@@ -340,7 +340,12 @@ impl Local {
     /// Lets somebody change the core, and does what it answers.
     pub fn act<T>(self: &Rc<Self>, act: impl FnOnce(&mut Core, &mut Vec<Effect>) -> T) -> T {
         let mut effects = self.effects.take();
-        let result = act(&mut self.core.borrow_mut(), &mut effects);
+        let result = {
+            let mut core = self.core.borrow_mut();
+            let result = act(&mut core, &mut effects);
+            self.mind(core.next_timer());
+            result
+        };
         self.run(effects);
         result
     }

@@ -31,9 +31,16 @@ pub enum ClientFault {
 pub enum Fate {
     /// Nothing of it was asked for.
     Untouched,
-    Moving,
+    /// So many parts of it were taken.
+    Moving(u64),
     Complete,
     Failed(ClientFault),
+}
+
+impl Fate {
+    fn parts(self) -> u64 {
+        if let Self::Moving(parts) = self { parts } else { 0 }
+    }
 }
 
 /// The client is asked for its body only when the instance wants it (`Expect: 100-continue`).
@@ -119,7 +126,7 @@ impl Body for Upload {
             None => Fate::Complete,
             Some(Err(fault)) => Fate::Failed(*fault),
             Some(Ok(_)) if self.is_end_stream() => Fate::Complete,
-            Some(Ok(_)) => Fate::Moving,
+            Some(Ok(_)) => Fate::Moving(self.fate.get().parts() + 1),
         });
         Poll::Ready(frame)
     }
