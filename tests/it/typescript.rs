@@ -1,11 +1,10 @@
 //! The types of the SDK for Node.js, read by TypeScript's own compiler.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::node::{from_wheel, node};
-use crate::sdk::run;
+use crate::support::tools::{kept, run};
 
 /// From npm.
 const COMPILER: &str = "typescript@5.9";
@@ -21,16 +20,9 @@ fn the_types_are_as_they_are_meant() {
 
 /// `tsc`, kept in the target folder.
 fn compiler() -> PathBuf {
-    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let folder = tmp.join("typescript");
-    let lock = File::create(tmp.join("typescript.lock")).unwrap();
-    lock.lock().unwrap();
-    let mark = folder.join("made-for");
-    if !fs::read_to_string(&mark).is_ok_and(|made| made == COMPILER) {
-        fs::create_dir_all(&folder).unwrap();
-        run(npm().args(["install", "--no-fund", "--no-audit", "--prefix"]).arg(&folder).arg(COMPILER));
-        fs::write(mark, COMPILER).unwrap();
-    }
+    let folder = kept("typescript", COMPILER, |folder| {
+        run(npm().args(["install", "--no-fund", "--no-audit", "--prefix"]).arg(folder).arg(COMPILER));
+    });
     folder.join("node_modules/typescript/bin/tsc")
 }
 

@@ -88,6 +88,16 @@ pub fn answer(connection: &mut BufReader<TcpStream>) -> Option<(u16, String)> {
     Some((status, String::from_utf8(body).ok()?))
 }
 
+/// Kills an instance, and waits for the next one.
+fn lose_one(hub: &Hub<'_>) {
+    let pid = hub.pids("web")[0];
+    kill(pid, 9);
+    wait_for("another process in its place", || {
+        let pids = hub.pids("web");
+        (pids.len() >= 2 && !pids.contains(&pid)).then_some(())
+    });
+}
+
 /// `GET`, which may be sent twice: not even what runs in an instance that dies fails.
 #[test]
 fn instances_are_killed_scaled_and_rolled_and_no_client_notices() {
@@ -96,12 +106,7 @@ fn instances_are_killed_scaled_and_rolled_and_no_client_notices() {
     let clients = Clients::start(front(&hub), "GET /slow?2", 16);
     clients.answer(200);
     for _ in 0..2 {
-        let pid = hub.pids("web")[0];
-        kill(pid, 9);
-        wait_for("another process in its place", || {
-            let pids = hub.pids("web");
-            (pids.len() >= 2 && !pids.contains(&pid)).then_some(())
-        });
+        lose_one(&hub);
         clients.answer(200);
     }
     hub.msx(&["scale", "web=4"]);
@@ -122,12 +127,7 @@ fn only_what_runs_in_a_killed_instance_fails() {
     clients.answer(200);
     let rounds = 3;
     for _ in 0..rounds {
-        let pid = hub.pids("web")[0];
-        kill(pid, 9);
-        wait_for("another process in its place", || {
-            let pids = hub.pids("web");
-            (pids.len() >= 2 && !pids.contains(&pid)).then_some(())
-        });
+        lose_one(&hub);
         clients.answer(200);
     }
     let failures = clients.end();

@@ -13,7 +13,11 @@ use crate::support::hub::Hub;
 
 /// The address of the front of `web`, `127.0.0.1:PORT`.
 fn front(hub: &Hub<'_>) -> SocketAddr {
-    let address = hub.service("web")["address"].as_str().unwrap().to_owned();
+    front_of(hub, "web")
+}
+
+fn front_of(hub: &Hub<'_>, service: &str) -> SocketAddr {
+    let address = hub.service(service)["address"].as_str().unwrap().to_owned();
     address.trim_start_matches("http://").trim_end_matches('/').parse().unwrap()
 }
 

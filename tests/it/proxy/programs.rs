@@ -1,16 +1,19 @@
 //! Programs of others, unchanged, each used as it is meant to be: gunicorn, httpbin, uvicorn with Starlette, Node.js, and
 //! Python's own file server.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::front_of;
 use super::load::{Clients, answer, connect};
+use crate::node::with_node;
 use crate::support::Sandbox;
 use crate::support::hub::Hub;
+use crate::support::tools::{self, run};
 
 const PACKAGES: [&str; 6] = [
     "gunicorn>=25,<28",
@@ -21,41 +24,12 @@ const PACKAGES: [&str; 6] = [
     "h11",
 ];
 
-/// An environment in the target folder, made once for this list of packages.
 fn environment() -> PathBuf {
-    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let folder = tmp.join("programs-venv");
-    let lock = File::create(tmp.join("programs-venv.lock")).unwrap();
-    lock.lock().unwrap();
-    let mark = folder.join("made-for");
-    if fs::read_to_string(&mark).is_ok_and(|packages| packages == PACKAGES.join("\n")) {
-        return folder;
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-    let mut pip = Command::new(folder.join("bin/python"));
-    run(pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES));
-    fs::write(mark, PACKAGES.join("\n")).unwrap();
-    folder
-}
-
-/// What a program that must succeed prints.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
+    tools::venv("programs-venv", &PACKAGES)
 }
 
 fn sandbox() -> Sandbox {
-    let folders = [environment().join("bin"), crate::node::node().parent().unwrap().to_owned()];
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(folders.into_iter().chain(std::env::split_paths(&path))).unwrap();
-    Sandbox::project("programs").env("PATH", path.to_str().unwrap())
-}
-
-fn front(hub: &Hub<'_>, service: &str) -> SocketAddr {
-    let address = hub.service(service)["address"].as_str().unwrap().to_owned();
-    address.trim_start_matches("http://").trim_end_matches('/').parse().unwrap()
+    with_node(Sandbox::project("programs")).first_on_path(&environment().join("bin"))
 }
 
 /// Whatever is passed on is one and the same request for all of them.
@@ -97,7 +71,7 @@ fn all_read_the_same(hub: &Hub<'_>) {
     for (request, method, target, body, host) in requests {
         let expected = json!({ "method": method, "target": target, "body": body, "host": host, "x": null, "for": "127.0.0.1" });
         for service in ["wsgi", "asgi", "node"] {
-            let text = exchange(front(hub, service), request);
+            let text = exchange(front_of(hub, service), request);
             let seen: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{service}: {text}"));
             assert_eq!(seen, expected, "{service} of {request:?}");
         }
@@ -121,7 +95,7 @@ fn programs_of_others_are_used_as_they_are() {
     let sandbox = sandbox();
     let hub = Hub::up(&sandbox, &[]);
     all_read_the_same(&hub);
-    let httpbin = front(&hub, "httpbin");
+    let httpbin = front_of(&hub, "httpbin");
     assert_eq!(
         serde_json::from_str::<Value>(&get(httpbin, "/get?a=b")).unwrap()["args"],
         json!({ "a": "b" })
@@ -133,12 +107,12 @@ fn programs_of_others_are_used_as_they_are() {
             .unwrap();
         assert_eq!(answer(&mut connection).map(|(status, _)| status), Some(418));
     }
-    assert!(get(front(&hub, "files"), "/").contains("server.mjs"));
+    assert!(get(front_of(&hub, "files"), "/").contains("server.mjs"));
     assert_eq!(
-        get(front(&hub, "files"), "/server.mjs"),
+        get(front_of(&hub, "files"), "/server.mjs"),
         fs::read_to_string(sandbox.path("server.mjs")).unwrap()
     );
-    let asgi = front(&hub, "asgi");
+    let asgi = front_of(&hub, "asgi");
     assert_eq!(get(asgi, "/count"), "data: 0\n\ndata: 1\n\ndata: 2\n\n");
     let mut talk = Command::new(environment().join("bin/python"));
     assert_eq!(run(talk.arg(sandbox.path("talk.py")).arg(asgi.to_string())), "closed with 1000\n");
@@ -149,7 +123,7 @@ fn programs_of_others_are_scaled_and_rolled_under_load() {
     let sandbox = sandbox();
     let hub = Hub::up(&sandbox, &[]);
     let services = ["wsgi", "asgi", "node"];
-    let clients = services.map(|service| Clients::start(front(&hub, service), "GET /x", 4));
+    let clients = services.map(|service| Clients::start(front_of(&hub, service), "GET /x", 4));
     clients.iter().for_each(|clients| clients.answer(50));
     for service in services {
         hub.msx(&["scale", &format!("{service}=2")]);

@@ -3,6 +3,7 @@
 pub mod http;
 pub mod hub;
 pub mod load;
+pub mod tools;
 pub mod typist;
 
 use std::fs;
@@ -100,6 +101,15 @@ impl Sandbox {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Programs of this folder are found before any other of their name.
+    pub fn first_on_path(mut self, folder: &Path) -> Self {
+        let own = self.env.iter().position(|(name, _)| name == "PATH").map(|at| self.env.remove(at).1);
+        let path = own.map_or_else(|| std::env::var_os("PATH").unwrap_or_default(), Into::into);
+        let folders = [folder.to_owned()].into_iter().chain(std::env::split_paths(&path));
+        let path = std::env::join_paths(folders).unwrap();
+        self.env("PATH", path.to_str().unwrap())
     }
 
     /// Permissions of files hold for msx, also where the tests are run by root.
